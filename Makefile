@@ -1,0 +1,82 @@
+# Everything one runs from a checkout. `make` alone lists the targets.
+#
+#   PYTHON  interpreter to build the environment with (3.11 or newer)
+#   VENV    folder of the environment; empty: install nothing, run PYTHON with the packages it has
+#   ARGS    further arguments of the script or of pytest, e.g. make stages ARGS="--help"
+PYTHON ?= python3
+VENV ?= .venv
+ARGS ?=
+
+PY_VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
+CONSTRAINTS := $(wildcard .ci/constraints-$(PY_VERSION).txt)
+PIP_INSTALL = $(VENV)/bin/python -m pip install -q --disable-pip-version-check $(addprefix -c ,$(CONSTRAINTS))
+GPU_WHEELS = tyro docstring-parser typeguard h5netcdf
+
+ifeq ($(strip $(VENV)),)
+  RUN = PYTHONPATH=".$${PYTHONPATH:+:$$PYTHONPATH}" $(PYTHON)
+  CORE = check-python
+  DEV = check-python
+else
+  RUN = $(VENV)/bin/python
+  CORE = $(VENV)/.core-stamp
+  DEV = $(VENV)/.dev-stamp
+endif
+
+.DEFAULT_GOAL := help
+.PHONY: help stages figures test test-slow lint types wheels clean check-python
+
+help: ## List the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-18s %s\n", $$1, $$2}'
+	@echo 'Variables: PYTHON=$(PYTHON) VENV=$(VENV) (empty: install nothing) ARGS="further arguments"'
+
+stages: $(CORE) ## Main experiment: the training stages of a simulated run
+	$(RUN) experiments/stage_tracking.py $(ARGS)
+
+figures: $(CORE) ## Renew the committed figures and their data
+	$(RUN) experiments/make_figures.py $(ARGS)
+
+test: $(DEV) ## Fast tests (a few minutes)
+	$(RUN) -m pytest -q $(ARGS)
+
+# pytest's status 5 means that no test was selected.
+test-slow: $(DEV) ## Slow tests
+	$(RUN) -m pytest -q -m slow --timeout=900 $(ARGS) || test $$? -eq 5
+
+lint: $(DEV) ## Style and format, nothing is changed
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+
+types: $(DEV) ## Static types
+	$(RUN) -m mypy dynsim experiments
+
+wheels: $(CORE) ## Fetch into .wheels/ what an offline GPU machine tends to lack
+	$(RUN) -m pip download -q --disable-pip-version-check --no-deps $(addprefix -c ,$(CONSTRAINTS)) -d .wheels $(GPU_WHEELS)
+
+clean: ## Remove the environment and the caches, keep results/
+	@if [ -n "$(strip $(VENV))" ] && [ -f "$(VENV)/pyvenv.cfg" ]; then rm -rf "$(VENV)"; fi
+	rm -rf .wheels .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks .coverage htmlcov build dist
+	@find dynsim experiments paper_checks tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# One line and no traceback where the interpreter is missing, too old, or not the one of the environment.
+check-python:
+	@case '$(PY_VERSION)' in \
+	  '') echo 'PYTHON=$(PYTHON) does not run; set PYTHON to Python 3.11 or newer' >&2; exit 1;; \
+	  [0-2].*|3.[0-9]|3.10) echo 'wanted Python 3.11 or newer, but PYTHON=$(PYTHON) is $(PY_VERSION)' >&2; exit 1;; \
+	esac
+	@if [ -n "$(strip $(VENV))" ] && [ -f "$(VENV)/pyvenv.cfg" ] && \
+	    ! grep -Eq '^version(_info)? *= *$(subst .,\.,$(PY_VERSION))\.' "$(VENV)/pyvenv.cfg"; then \
+	  echo '$(VENV) was not made by Python $(PY_VERSION); run make clean, or name another folder in VENV' >&2; exit 1; fi
+
+ifneq ($(strip $(VENV)),)
+$(VENV)/.core-stamp: pyproject.toml $(CONSTRAINTS) | check-python
+	@test -n '$(CONSTRAINTS)' || echo 'no tested versions for Python $(PY_VERSION): installing the newest ones'
+	@echo 'installing dynsim into $(VENV) (a minute or two, about 1 GB)'
+	@test -x $(VENV)/bin/pip || $(PYTHON) -m venv $(VENV)
+	@$(PIP_INSTALL) -e .
+	@touch $@
+
+$(VENV)/.dev-stamp: $(VENV)/.core-stamp
+	@echo 'installing the test and style tools into $(VENV)'
+	@$(PIP_INSTALL) -e '.[dev]'
+	@touch $@
+endif

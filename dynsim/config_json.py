@@ -1,0 +1,104 @@
+"""Configurations to plain dictionaries and back: strict types, unknown keys refused, one schema number."""
+
+import dataclasses
+import difflib
+import hashlib
+import json
+import types
+import typing
+from typing import Any
+
+from dynsim.checks import ConfigError
+from dynsim.config import Config
+
+SCHEMA = 1
+
+
+def to_dict(config: Config) -> dict[str, Any]:
+    """Return `config` as nested plain values; tuples become lists."""
+    return {"schema": SCHEMA, **_plain(dataclasses.asdict(config))}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _plain(part) for name, part in value.items()}
+    return [_plain(part) for part in value] if isinstance(value, tuple) else value
+
+
+def from_dict(values: dict[str, Any]) -> Config:
+    """Return the configuration that `to_dict` wrote.
+
+    Errors: `ConfigError` for another schema, an unknown or missing section, a value of the wrong type, or whatever the
+    configuration's own validation refuses.
+    """
+    values = dict(values)
+    schema = values.pop("schema", None)
+    if schema != SCHEMA:
+        raise ConfigError(f"schema: wanted {SCHEMA}, got {schema!r}; this configuration was written by another version")
+    return _build(Config, values, "config")
+
+
+def _build(cls: type, values: Any, path: str) -> Any:
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path}: wanted a dictionary, got {values!r}")
+    hints = typing.get_type_hints(cls)
+    for name in values:
+        if name not in hints:
+            close = difflib.get_close_matches(name, hints, n=1)
+            raise ConfigError(f"{path}.{name}: no such field{f'; did you mean {close[0]}?' if close else ''}")
+    return cls(**{name: _convert(value, hints[name], f"{path}.{name}") for name, value in values.items()})
+
+
+def _convert(value: Any, hint: Any, path: str) -> Any:
+    if dataclasses.is_dataclass(hint):
+        return _build(typing.cast(type, hint), value, path)
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin is tuple:
+        return _convert_tuple(value, arguments, path)
+    if origin is typing.Literal:
+        fits = value in arguments
+    elif origin in (types.UnionType, typing.Union):
+        fits = any(_is(value, option) for option in arguments)
+    else:
+        fits = _is(value, hint)
+    if not fits:
+        raise ConfigError(f"{path}: wanted {getattr(hint, '__name__', hint)}, got {value!r}")
+    return float(value) if hint is float else value
+
+
+def _convert_tuple(value: Any, arguments: tuple[Any, ...], path: str) -> tuple[Any, ...]:
+    if not isinstance(value, list | tuple):
+        raise ConfigError(f"{path}: wanted a list, got {value!r}")
+    if len(arguments) == 2 and arguments[1] is Ellipsis:
+        return tuple(_convert(part, arguments[0], path) for part in value)
+    if len(value) != len(arguments):
+        raise ConfigError(f"{path}: wanted {len(arguments)} entries, got {len(value)}")
+    return tuple(_convert(part, hint, path) for part, hint in zip(value, arguments, strict=True))
+
+
+def _is(value: Any, hint: Any) -> bool:
+    if isinstance(value, bool):  # a bool is an int to Python, never to a configuration
+        return hint is bool
+    return isinstance(value, int | float) if hint is float else isinstance(value, hint)
+
+
+def to_json(config: Config) -> str:
+    """Return `config` as one line of JSON with sorted keys."""
+    return json.dumps(to_dict(config), sort_keys=True)
+
+
+def from_json(text: str) -> Config:
+    """Return the configuration of `to_json`. Errors: `ConfigError`, also for text that is not JSON."""
+    try:
+        values = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ConfigError(f"config: wanted JSON, got {text[:40]!r} ({error.msg})") from None
+    if not isinstance(values, dict):
+        raise ConfigError(f"config: wanted a JSON object, got {text[:40]!r}")
+    return from_dict(values)
+
+
+def config_hash(config: Config, seeds: typing.Sequence[int] = ()) -> str:
+    """Return ten hexadecimal digits that name a configuration and its seeds."""
+    text = to_json(config) + json.dumps([int(seed) for seed in seeds])
+    return hashlib.sha256(text.encode()).hexdigest()[:10]

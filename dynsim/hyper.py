@@ -1,0 +1,102 @@
+"""The numbers of a run apart from its structure, so that sweeping a number never recompiles.
+
+`hyper(config)` gives the traced numbers, `structure(config)` the hashable rest with every such number set to a
+canonical value. Two configurations with equal structures share one compiled program.
+"""
+
+import dataclasses
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Array, Float
+
+from dynsim import theory
+from dynsim.config import Config, replace
+
+
+class Hyper(NamedTuple):
+    """Numbers that may change without recompiling; scalars unless a shape is given."""
+
+    active_probability: Float[Array, " feature"]
+    """q_j: chance of feature j in a sample before resampling (L p_j)."""
+    minority: Float[Array, " feature"]
+    """1 for minority features, 0 for majority ones."""
+    keep_probability: Float[Array, " feature"]
+    co_occurrence: Float[Array, ""]
+    noise_std: Float[Array, ""]
+    dictionary_cosine: Float[Array, ""]
+    init_std: Float[Array, ""]
+    temperature: Float[Array, ""]
+    l2_penalty: Float[Array, ""]
+    weight_decay: Float[Array, ""]
+    learning_rate: Float[Array, ""]
+    attention_learning_rate: Float[Array, ""]
+    threshold_scale: Float[Array, ""]
+
+
+def hyper(config: Config) -> Hyper:
+    """Return the numbers of `config` as NumPy arrays in the configured precision."""
+    data, loss, opt = config.data, config.loss, config.optimizer
+    values = Hyper(
+        active_probability=data.activation_rate * theory.relative_frequency(data),
+        minority=theory.is_minority(data),
+        keep_probability=theory.keep_probability(data),
+        co_occurrence=data.co_occurrence,
+        noise_std=np.sqrt(theory.noise_variance(data)),
+        dictionary_cosine=data.dictionary_cosine,
+        init_std=config.encoder.init_std,
+        temperature=loss.temperature,
+        l2_penalty=loss.l2_penalty,
+        weight_decay=loss.weight_decay,
+        learning_rate=opt.learning_rate,
+        attention_learning_rate=opt.attention_learning_rate,
+        threshold_scale=config.threshold.scale,
+    )
+    return Hyper(*(np.asarray(value, config.train.precision) for value in values))
+
+
+def _drops_features(config: Config) -> bool:
+    return bool(np.any(theory.keep_probability(config.data) < 1))
+
+
+def structure(config: Config) -> Config:
+    """Return `config` with every number that `Hyper` carries set to a canonical value.
+
+    Options that add work only when they are on (gates, dropped features) stay visible as on or off.
+    """
+    keep = 0.5 if _drops_features(config) else 1.0
+    numbers = {
+        "data.frequency_profile": "two_level",
+        "data.relative_frequency": (),
+        "data.minority_ratio": 1.0,
+        "data.minority_fraction": 0.5,
+        "data.activation_rate": 0.5,
+        "data.noise_level": "inverse_d",
+        "data.noise_variance": 0.0,
+        "data.majority_keep": keep,
+        "data.minority_keep": keep,
+        "data.keep_probability": (),
+        "data.co_occurrence": 0.5 if config.data.co_occurrence > 0 else 0.0,
+        "data.dictionary_cosine": 0.0,
+        "encoder.init_std": 1.0,
+        "loss.temperature": 1.0,
+        "loss.l2_penalty": 0.0,
+        "loss.weight_decay": 0.0,
+        "optimizer.learning_rate": 1.0,
+        "optimizer.attention_learning_rate": 1.0,
+        "threshold.scale": 1.0,
+        "train.n_steps": 1,
+        "train.n_records": 2,
+    }
+    return replace(config, **numbers)
+
+
+def differing_numbers(first: Config, second: Config) -> list[str]:
+    """Return the dotted names of the fields in which two configurations differ."""
+    names = []
+    for section in dataclasses.fields(Config):
+        a, b = getattr(first, section.name), getattr(second, section.name)
+        for part in dataclasses.fields(a):
+            if getattr(a, part.name) != getattr(b, part.name):
+                names.append(f"{section.name}.{part.name}")
+    return names

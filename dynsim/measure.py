@@ -1,0 +1,130 @@
+"""What is measured of every neuron: at one moment inside the run (`Snapshot`), and from the record afterwards.
+
+Definitions of theory 5.5. The functions on records take NumPy arrays with axes (..., neuron, feature).
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from dynsim.train import Parts, RecordFn, TrainState, World
+
+PURITY = 0.7
+FIRING = 0.5
+NORM_FLOOR = 0.1
+
+
+class Snapshot(NamedTuple):
+    """Everything that is recorded of one run at one moment."""
+
+    alignment: Float[Array, "neuron feature"]
+    """<w_i, M_j>."""
+    weight_norm: Float[Array, " neuron"]
+    """||w_i||."""
+    residual_norm: Float[Array, " neuron"]
+    """Norm of the part of w_i outside the span of the features."""
+    threshold: Float[Array, " neuron"]
+    """b_i."""
+    firing: Float[Array, " neuron"]
+    """Share of the probe samples with neuron i's best-aligned feature active on which it fires."""
+    false_firing: Float[Array, " neuron"]
+    """The same over the probe samples in which that feature is silent."""
+
+
+def snapshot(state: TrainState, world: World, parts: Parts) -> Snapshot:
+    """Measure one run at one moment; a record function once `parts` is bound.
+
+    The residual is taken against the span of the dictionary, orthonormal or not.
+    """
+    w, M = state.params.weight, world.dictionary
+    alignment = w @ M
+    coefficients = alignment if parts.structure.data.dictionary != "correlated" else _project(alignment, M)
+    residual = w - coefficients @ M.T
+    fires, false = _firing(state, world, parts, jnp.argmax(jnp.abs(alignment), axis=1))
+    return Snapshot(alignment, _norm(w), _norm(residual), state.thresholds.value, fires, false)
+
+
+def _norm(rows: Array) -> Array:
+    return jnp.sqrt(jnp.sum(rows * rows, axis=1))
+
+
+def _project(alignment: Array, dictionary: Array) -> Array:
+    return jnp.linalg.solve(dictionary.T @ dictionary, alignment.T).T
+
+
+def _firing(state: TrainState, world: World, parts: Parts, best: Array) -> tuple[Array, Array]:
+    embed = jax.vmap(parts.encoder.apply, in_axes=(None, None, 0))
+    hidden = embed(state.params, state.thresholds.value, world.probe)
+    fired = (hidden != 0).astype(hidden.dtype)  # (sample, neuron)
+    active = (world.probe_codes != 0).astype(hidden.dtype)  # (sample, feature)
+    both = jnp.take_along_axis(fired.T @ active, best[:, None], axis=1)[:, 0]
+    n_active = jnp.sum(active, axis=0)[best]
+    n_silent = active.shape[0] - n_active
+    alone = jnp.sum(fired, axis=0) - both
+    return both / jnp.maximum(n_active, 1), alone / jnp.maximum(n_silent, 1)
+
+
+def recorder(parts: Parts) -> RecordFn:
+    """Return the default record function of a run."""
+    return lambda state, world: snapshot(state, world, parts)
+
+
+def cosine_alignment(alignment: np.ndarray, weight_norm: np.ndarray) -> np.ndarray:
+    """Return <w_i, M_j> / ||w_i|| (zero for a neuron of norm zero); shapes (..., neuron, feature), (..., neuron)."""
+    norm = np.where(weight_norm > 0, weight_norm, 1.0)
+    return alignment / norm[..., None]
+
+
+def purity(alignment: np.ndarray, weight_norm: np.ndarray) -> np.ndarray:
+    """Return pi_i = max_j |<w_i, M_j>| / ||w_i||, shape (..., neuron) (theory 5.5)."""
+    return np.max(np.abs(cosine_alignment(alignment, weight_norm)), axis=-1)
+
+
+def is_active(weight_norm: np.ndarray, norm_floor: float = NORM_FLOOR) -> np.ndarray:
+    """Return which neurons have at least `norm_floor` of the largest norm, shape (..., neuron)."""
+    return weight_norm >= norm_floor * np.max(weight_norm, axis=-1, keepdims=True)
+
+
+def is_learned(
+    alignment: np.ndarray,
+    weight_norm: np.ndarray,
+    firing: np.ndarray,
+    *,
+    min_purity: float = PURITY,
+    min_firing: float = FIRING,
+    norm_floor: float = NORM_FLOOR,
+) -> np.ndarray:
+    """Return which neuron is a specialist for which feature, Boolean (..., neuron, feature) (theory 5.5).
+
+    Neuron i is a specialist for its best feature j if its purity on j is at least `min_purity`, it fires on at least
+    `min_firing` of the samples in which j is active, and its norm is at least `norm_floor` of the largest.
+    """
+    cosine = np.abs(cosine_alignment(alignment, weight_norm))
+    best = np.argmax(cosine, axis=-1)
+    good = (np.max(cosine, axis=-1) >= min_purity) & (firing >= min_firing) & is_active(weight_norm, norm_floor)
+    return good[..., None] & (np.arange(alignment.shape[-1]) == best[..., None])
+
+
+def is_candidate(alignment: np.ndarray, share: float = 0.5) -> np.ndarray:
+    """Return N_i = {j : |<w_i,M_j>| >= share max_k |<w_i,M_k>|} as Boolean (..., neuron, feature) (theory 5.5)."""
+    size = np.abs(alignment)
+    return size >= share * np.max(size, axis=-1, keepdims=True)
+
+
+def is_lucky(alignment: np.ndarray, cut: np.ndarray) -> np.ndarray:
+    """Return the lucky pairs |<w_i,M_j>| >= cut_j ||M M^T w_i||, Boolean (..., neuron, feature) (theory 5.3).
+
+    Args:
+        alignment: on an orthonormal dictionary, so that ||M M^T w_i||^2 is its sum of squares.
+        cut: threshold per feature, shape (feature,).
+    """
+    span = np.sqrt(np.sum(np.square(alignment), axis=-1, keepdims=True))
+    return np.abs(alignment) >= cut * span
+
+
+def residual_share(residual_norm: np.ndarray, weight_norm: np.ndarray) -> np.ndarray:
+    """Return the share of the squared norm that lies outside the feature span, shape (..., neuron)."""
+    return np.square(residual_norm) / np.where(weight_norm > 0, np.square(weight_norm), 1.0)

@@ -1,0 +1,110 @@
+"""The rules that set the thresholds b_i from the weights, step by step (theory section 4.3)."""
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Integer
+
+from dynsim.config import ThresholdConfig
+
+NOT_YET = -1
+
+
+class ThresholdState(NamedTuple):
+    """What the threshold rules carry between steps."""
+
+    value: Float[Array, " neuron"]
+    """b_i."""
+    switch_step: Integer[Array, ""]
+    """Number of updates after which the thresholds came on; -1 while they are off."""
+    online_level: Float[Array, ""]
+    """Twice the median of ||w_i||^2 at initialisation: where the online rule switches."""
+    switch_norm: Float[Array, " neuron"]
+    """||w_i|| at the switch (before it: at initialisation)."""
+    previous_norm: Float[Array, " neuron"]
+    """||w_i|| after the previous update."""
+    frozen: Bool[Array, ""]
+    """True once a literal schedule has ended its growth phase."""
+
+
+def init_thresholds(
+    weight: Float[Array, "neuron token_dim"],
+    config: ThresholdConfig,
+    scale: Float[Array, ""],
+    learning_rate: Float[Array, ""],
+    n_features: int,
+) -> ThresholdState:
+    """Return the state before the first step: thresholds zero unless the rule starts at step 0."""
+    square = jnp.sum(weight * weight, axis=1)
+    zero = jnp.zeros_like(square)
+    norm = jnp.sqrt(square)
+    not_yet = jnp.asarray(NOT_YET, jnp.int32)
+    state = ThresholdState(zero, not_yet, 2 * jnp.median(square), norm, norm, jnp.asarray(False))
+    at_once = config.start == "at_step" and config.start_step == 0
+    if not at_once:
+        return state
+    return update_thresholds(state, square, jnp.asarray(0, jnp.int32), config, scale, learning_rate, n_features)
+
+
+def update_thresholds(
+    state: ThresholdState,
+    square: Float[Array, " neuron"],
+    n_updates: Integer[Array, ""],
+    config: ThresholdConfig,
+    scale: Float[Array, ""],
+    learning_rate: Float[Array, ""],
+    n_features: int,
+) -> ThresholdState:
+    """Return the thresholds after an update of the weights.
+
+    Args:
+        state: the state before.
+        square: ||w_i||^2 after the update, shape (neuron,).
+        n_updates: number of updates made so far.
+        scale: kappa; multiplies the value that each rule sets at the switch.
+        learning_rate: eta, for the literal growth factors.
+        n_features: d.
+
+    Rules, once switched: norm_tracking b = kappa sqrt(2 log d / d) ||w||; schedule_b starts at that value with kappa=1
+    and is multiplied by max(1 + eta/d, ||w'|| / ||w||) each step; schedule_c starts at sqrt(log d / d) ||w|| and is
+    multiplied by 1 + eta/d; both freeze once every ||w|| >= stop_growth d ||w(switch)|| (theory 4.3).
+    """
+    norm = jnp.sqrt(square)
+    if config.rule == "zero" or config.start == "never":
+        return state._replace(previous_norm=norm)
+    was_on = state.switch_step != NOT_YET
+    turns_on = ~was_on & _switches(state, square, n_updates, config)
+    is_on = was_on | turns_on
+    d = n_features
+    log_d = jnp.log(jnp.asarray(d, norm.dtype))
+    frozen = state.frozen
+    if config.rule == "norm_tracking":
+        value = scale * jnp.sqrt(2 * log_d / d) * norm
+    else:
+        twice = 2 if config.rule == "schedule_b" else 1
+        first = scale * jnp.sqrt(twice * log_d / d) * norm
+        growth = jnp.full_like(norm, 1) * (1 + learning_rate / d)
+        if config.rule == "schedule_b":
+            growth = jnp.maximum(growth, norm / jnp.where(state.previous_norm > 0, state.previous_norm, 1))
+        grown = jnp.where(frozen, state.value, state.value * growth)
+        value = jnp.where(turns_on, first, grown)
+        target = config.stop_growth * d * state.switch_norm
+        frozen = frozen | (was_on & jnp.all(norm >= target))
+    return ThresholdState(
+        value=jnp.where(is_on, value, jnp.zeros_like(norm)),
+        switch_step=jnp.where(turns_on, n_updates.astype(jnp.int32), state.switch_step),
+        online_level=state.online_level,
+        switch_norm=jnp.where(turns_on, norm, state.switch_norm),
+        previous_norm=norm,
+        frozen=frozen,
+    )
+
+
+def _switches(
+    state: ThresholdState, square: Array, n_updates: Array, config: ThresholdConfig
+) -> Bool[Array, ""]:
+    if config.start == "at_step":
+        return n_updates >= config.start_step
+    # "the median of ||w||^2 has doubled" without sorting at every step: at least half of the neurons are above it
+    above = square >= state.online_level
+    return 2 * jnp.sum(above.astype(jnp.int32)) >= above.shape[0]

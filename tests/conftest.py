@@ -1,0 +1,43 @@
+"""Settings of the test run: strict arithmetic, a compilation cache, types checked at every call."""
+
+import importlib.util
+import os
+from pathlib import Path
+
+os.environ["MPLBACKEND"] = "agg"  # read when matplotlib is first imported
+
+import hypothesis
+import jax
+import pytest
+from jaxtyping import install_import_hook
+
+ROOT = Path(__file__).resolve().parent.parent
+
+jax.config.update("jax_enable_x64", True)
+jax.config.update("jax_numpy_dtype_promotion", "strict")
+jax.config.update("jax_numpy_rank_promotion", "raise")
+if os.access(ROOT, os.W_OK):
+    # Compilation is the main cost of the tests: keep its results from one run to the next.
+    jax.config.update("jax_compilation_cache_dir", str(ROOT / ".cache" / "jax"))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+
+hypothesis.settings.register_profile("dev", deadline=None)
+hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
+hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "dev")
+
+# The configuration judges its own values, and must be seen to do so with its own messages.
+SELF_CHECKED = {"__init__", "__main__", "checks", "config", "config_json"}
+# An int is a fine float here, as it is for the static checker.
+BEARTYPE = "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))"
+
+modules = {path.stem for path in (ROOT / "dynsim").iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
+if importlib.util.find_spec("beartype"):  # a machine without it still runs the tests
+    install_import_hook([f"dynsim.{name}" for name in sorted(modules - SELF_CHECKED)], BEARTYPE)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip the tests marked gpu where JAX sees only a CPU."""
+    marked = [item for item in items if item.get_closest_marker("gpu")]
+    if marked and jax.default_backend() == "cpu":
+        for item in marked:
+            item.add_marker(pytest.mark.skip(reason="needs an accelerator"))

@@ -37,9 +37,7 @@ class Codes(NamedTuple):
     aggregate: Float[Array, "sample feature"]
 
 
-def make_dictionary(
-    key: Key[Array, ""], numbers: Hyper, shape: DataConfig
-) -> Float[Array, "token_dim feature"]:
+def make_dictionary(key: Key[Array, ""], numbers: Hyper, shape: DataConfig) -> Float[Array, "token_dim feature"]:
     """Draw M in R^{d1 x d} (theory 1.1): Haar-distributed orthonormal columns, or columns with pairwise cosine c.
 
     For cosine c the Gram matrix is G = (1-c) I + c 1 1^T, and M = Q G^{1/2} with the symmetric square root
@@ -80,8 +78,9 @@ def _active(uniforms: Array, pick: Array, numbers: Hyper, shape: DataConfig) -> 
     chance, prob = _gated_probabilities(numbers, shape)
     if shape.sampling_rule == "independent_tokens":
         prob = jnp.tile(prob, (1, shape.n_tokens))
-    none_up_to = jnp.cumprod(1 - prob, axis=1)  # (g, c)
-    any_active = 1 - none_up_to[:, -1]
+    # 1 - prod_{i<=k} (1 - q_i), by logarithms: 1 - q loses a small q to rounding
+    any_up_to = -jnp.expm1(jnp.cumsum(jnp.log1p(-prob), axis=1))  # (g, c)
+    any_active = any_up_to[:, -1]
     resample = shape.empties == "resample"
     state = _draw_state(pick[:, 0], chance * any_active if resample else chance)
     # a uniform below q/2 means +1, one in [q/2, q) means -1: one draw decides both
@@ -90,8 +89,8 @@ def _active(uniforms: Array, pick: Array, numbers: Hyper, shape: DataConfig) -> 
     active = uniforms < q
     if not resample:
         return active, positive
-    cdf = ((1 - none_up_to) / jnp.where(any_active > 0, any_active, 1)[:, None])[state]
-    first = jnp.sum((pick[:, 1:] >= cdf).astype(jnp.int32), axis=1)[:, None]
+    cdf = (any_up_to / jnp.where(any_active > 0, any_active, 1)[:, None])[state]
+    first = jnp.sum(pick[:, 1:] >= cdf, axis=1, dtype=jnp.int32)[:, None]
     place = jnp.arange(prob.shape[1], dtype=jnp.int32)[None, :]
     positive = jnp.where(place == first, uniforms < 0.5, positive)
     return (place == first) | ((place > first) & active), positive
@@ -171,15 +170,16 @@ def sample_views(
     K, L, d1 = n_query, shape.n_tokens, shape.token_dim
     codes = sample_codes(keys[0], K + n_extra, numbers, shape)
     dtype = dictionary.dtype
-    if shape.pair_rule == "complementary":
-        noise = jax.random.normal(keys[1], (K + n_extra, L, d1), dtype) * numbers.noise_std
-        sample = codes.query @ dictionary.T + noise
+    clean = jnp.concatenate([codes.query[:K], codes.key]) @ dictionary.T
+    complementary = shape.pair_rule == "complementary"
+    n_noise = K + n_extra if complementary else 2 * K + n_extra
+    noise = jax.random.normal(keys[1], (n_noise, L, d1), dtype) * numbers.noise_std
+    if complementary:
         coin = jax.random.bernoulli(jax.random.fold_in(keys[1], 1), 0.5, (K + n_extra, 1, d1)).astype(dtype)
-        query, key = 2 * coin[:K] * sample[:K], 2 * (1 - coin) * sample
+        query, key = 2 * coin[:K] * (clean[:K] + noise[:K]), 2 * (1 - coin) * (clean[K:] + noise)
     else:
-        noise = jax.random.normal(keys[1], (2 * K + n_extra, L, d1), dtype) * numbers.noise_std
-        stacked = jnp.concatenate([codes.query[:K], codes.key]) @ dictionary.T + noise
-        query, key = stacked[:K], stacked[K:]
+        noisy = clean + noise
+        query, key = noisy[:K], noisy[K:]
     return Batch(query, key, codes.aggregate, candidates(codes.aggregate, K, n_extra, shape.mask_equal_codes))
 
 
@@ -252,13 +252,12 @@ def probe_samples(
     draw = jax.random.randint(place_key, (n,), 0, 2 * L)  # token and sign of the forced activation
     token = jnp.arange(L)[None, :] == (draw % L)[:, None]
     sign = jnp.where(draw < L, 1, -1).astype(codes.dtype)
-    codes = codes + silent[:, None, :] * token[:, :, None] * sign[:, None, None]
+    forced = (silent[:, None, :] & token[:, :, None]).astype(codes.dtype)
+    codes = codes + forced * sign[:, None, None]
     noise = jax.random.normal(noise_key, (n, L, shape.token_dim), codes.dtype) * numbers.noise_std
     return codes @ dictionary.T + noise, jnp.sum(codes, axis=1)
 
 
-def batch_at(
-    model: DataModel, keys: RunKeys, step: Integer[Array, ""], dictionary: Array, numbers: Hyper
-) -> Batch:
+def batch_at(model: DataModel, keys: RunKeys, step: Integer[Array, ""], dictionary: Array, numbers: Hyper) -> Batch:
     """Draw the batch of one step: the same for every run that shares the seed, whatever else differs."""
     return model.sample(step_key(keys.codes, step), step_key(keys.noise, step), dictionary, numbers)

@@ -61,9 +61,7 @@ def attention_weights(
     return jax.nn.softmax(logits / jnp.sqrt(d1).astype(logits.dtype) if kind == "softmax_scaled" else logits, axis=-1)
 
 
-def attend(
-    params: Params, tokens: Float[Array, "token token_dim"], kind: str
-) -> Float[Array, "token token_dim"]:
+def attend(params: Params, tokens: Float[Array, "token token_dim"], kind: str) -> Float[Array, "token token_dim"]:
     """Return Attention(W_Q x, W_K X, W_V X) for every token x of one sample (theory 2.1)."""
     if params.attention is None:
         return tokens if kind == "token_wise" else attention_weights(tokens, tokens, kind) @ tokens

@@ -5,10 +5,10 @@ canonical value. Two configurations with equal structures share one compiled pro
 """
 
 import dataclasses
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Float
 
 from dynsim import theory
 from dynsim.config import Config, replace
@@ -17,21 +17,21 @@ from dynsim.config import Config, replace
 class Hyper(NamedTuple):
     """Numbers that may change without recompiling; scalars unless a shape is given."""
 
-    active_probability: Float[Array, " feature"]
+    active_probability: Float[Any, " feature"]
     """q_j: chance of feature j in a sample before resampling (L p_j)."""
-    minority: Float[Array, " feature"]
+    minority: Float[Any, " feature"]
     """1 for minority features, 0 for majority ones."""
-    keep_probability: Float[Array, " feature"]
-    co_occurrence: Float[Array, ""]
-    noise_std: Float[Array, ""]
-    dictionary_cosine: Float[Array, ""]
-    init_std: Float[Array, ""]
-    temperature: Float[Array, ""]
-    l2_penalty: Float[Array, ""]
-    weight_decay: Float[Array, ""]
-    learning_rate: Float[Array, ""]
-    attention_learning_rate: Float[Array, ""]
-    threshold_scale: Float[Array, ""]
+    keep_probability: Float[Any, " feature"]
+    co_occurrence: Float[Any, ""]
+    noise_std: Float[Any, ""]
+    dictionary_cosine: Float[Any, ""]
+    init_std: Float[Any, ""]
+    temperature: Float[Any, ""]
+    l2_penalty: Float[Any, ""]
+    weight_decay: Float[Any, ""]
+    learning_rate: Float[Any, ""]
+    attention_learning_rate: Float[Any, ""]
+    threshold_scale: Float[Any, ""]
 
 
 def hyper(config: Config) -> Hyper:

@@ -3,7 +3,7 @@
 Definitions of theory 5.5. The functions on records take NumPy arrays with axes (..., neuron, feature).
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -20,17 +20,17 @@ NORM_FLOOR = 0.1
 class Snapshot(NamedTuple):
     """Everything that is recorded of one run at one moment."""
 
-    alignment: Float[Array, "neuron feature"]
+    alignment: Float[Any, "neuron feature"]
     """<w_i, M_j>."""
-    weight_norm: Float[Array, " neuron"]
+    weight_norm: Float[Any, " neuron"]
     """||w_i||."""
-    residual_norm: Float[Array, " neuron"]
+    residual_norm: Float[Any, " neuron"]
     """Norm of the part of w_i outside the span of the features."""
-    threshold: Float[Array, " neuron"]
+    threshold: Float[Any, " neuron"]
     """b_i."""
-    firing: Float[Array, " neuron"]
+    firing: Float[Any, " neuron"]
     """Share of the probe samples with neuron i's best-aligned feature active on which it fires."""
-    false_firing: Float[Array, " neuron"]
+    false_firing: Float[Any, " neuron"]
     """The same over the probe samples in which that feature is silent."""
 
 

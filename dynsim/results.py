@@ -9,10 +9,10 @@ import os
 import platform
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import h5py
 import jax
 import numpy as np
 import xarray as xr
@@ -115,8 +115,13 @@ def provenance() -> dict[str, Any]:
         "versions": {name: version(name) for name in packages},
         "device": f"{device.platform} {device.device_kind}",
         "n_devices": len(jax.devices()),
-        "x64": bool(jax.config.jax_enable_x64),
+        "x64": has_x64(),
     }
+
+
+def has_x64() -> bool:
+    """Return whether JAX keeps float64 as it is."""
+    return bool(jax.dtypes.canonicalize_dtype(np.float64) == np.float64)
 
 
 def _git(*arguments: str) -> str:
@@ -132,18 +137,19 @@ def atomic_write(path: Path, write: Any) -> None:
     """Call `write(temporary path)` in the folder of `path` and move the outcome there in one step."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    os.close(handle)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        write(Path(name))
-        os.replace(name, path)
+        write(temporary)
+        os.replace(temporary, path)
     finally:
-        Path(name).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
 
 
 def save(result: xr.Dataset, path: Path) -> None:
     """Save a result; a reader sees the old file or the whole new one, never a part."""
-    atomic_write(path, lambda temporary: result.to_netcdf(temporary, engine="h5netcdf"))
+    numeric = [name for name, part in result.variables.items() if part.dtype.kind in "biuf" and part.ndim and part.size]
+    checksums = {name: {"fletcher32": True} for name in numeric}  # damaged numbers are then an error on loading
+    atomic_write(path, lambda temporary: result.to_netcdf(temporary, engine="h5netcdf", encoding=checksums))
 
 
 def save_json(values: dict[str, Any], path: Path) -> None:
@@ -166,10 +172,49 @@ def load(path: Path) -> xr.Dataset:
     except Exception as error:  # h5py, h5netcdf and xarray raise many kinds for a damaged file
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ResultError(f"{path}: not a readable netCDF-4 file ({reason}); delete it and run again") from None
-    if result.attrs.get("dynsim_format") != FORMAT:
-        found = result.attrs.get("dynsim_format", "none")
+    found = str(result.attrs.get("dynsim_format", "none"))
+    if found != str(FORMAT):
         raise ResultError(f"{path}: wanted a dynsim result of format {FORMAT}, found format {found}; run again")
-    if result.attrs.get("finished") != 1:
+    if str(result.attrs.get("finished")) != "1":
         raise ResultError(f"{path}: the run that wrote this did not finish; run the same command again to go on")
-    config_of(result)
+    try:
+        config_of(result), provenance_of(result)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ResultError(f"{path}: no valid configuration or provenance in it ({error}); run again") from None
     return result
+
+
+def save_many(named: dict[str, xr.Dataset], path: Path) -> None:
+    """Save several Datasets in one file, one netCDF group each, atomically."""
+
+    def write(temporary: Path) -> None:
+        for position, (name, result) in enumerate(named.items()):
+            mode: Literal["w", "a"] = "a" if position else "w"
+            # "/" would nest groups; names are kept as an attribute
+            result.assign_attrs(name=name).to_netcdf(temporary, mode, group=f"part{position}", engine="h5netcdf")
+
+    atomic_write(path, write)
+
+
+def load_many(path: Path) -> dict[str, xr.Dataset]:
+    """Load what `save_many` wrote. Errors: `ResultError` in one line, as for `load`."""
+    path = Path(path)
+    if not path.is_file():
+        raise ResultError(f"{path}: wanted a result file, found none; run the experiment first")
+    try:
+        with h5py.File(path) as opened:
+            groups = sorted(opened, key=lambda name: int(name.removeprefix("part")))
+        loaded = [xr.load_dataset(path, group=group, engine="h5netcdf") for group in groups]
+        return {result.attrs.pop("name"): result for result in loaded}
+    except (OSError, KeyError, ValueError) as error:
+        raise ResultError(f"{path}: not a readable file of this experiment ({error}); run it again") from None
+
+
+def load_json(path: Path) -> dict[str, Any]:
+    """Load a summary. Errors: `ResultError` in one line for a file that is missing or not JSON."""
+    try:
+        return json.loads(Path(path).read_text())
+    except FileNotFoundError:
+        raise ResultError(f"{path}: wanted a summary, found none; run the experiment without --redraw first") from None
+    except ValueError as error:
+        raise ResultError(f"{path}: not readable as JSON ({error}); delete it and run again") from None

@@ -26,7 +26,7 @@ def record_grid(n_steps: int, n_records: int) -> np.ndarray:
 
     Stage 1 is short at the default learning rate, so the early steps are recorded one by one.
     """
-    grid = np.rint(np.geomspace(1, n_steps, n_records - 1)).astype(np.int64)
+    grid = np.rint(np.geomspace(n_steps, 1, n_records - 1)).astype(np.int64)  # backwards: two records are 0 and the end
     return np.unique(np.concatenate([[0], grid]))
 
 
@@ -88,7 +88,7 @@ def runs_one_by_one(config: Config) -> bool:
 
 def check_precision(config: Config) -> None:
     """Refuse float64 where JAX would silently make float32 of it."""
-    if config.train.precision == "float64" and not jax.config.jax_enable_x64:
+    if config.train.precision == "float64" and not results.has_x64():
         raise ConfigError("train.precision: float64 needs x64, which is off; set the variable JAX_ENABLE_X64=1")
 
 

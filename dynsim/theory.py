@@ -1,7 +1,7 @@
 """Closed forms that need no fitted constant: probabilities, early growth rates, stage ends, stationary sizes.
 
-One pure function per statement of theory sections 1, 4.4 and 6 (`theory_counts` has section 5). NumPy float64 only.
-Rates are per training step and times are in steps. Linear-phase statements assume the transformer with the inner-product
+One pure function per statement of theory sections 1 and 6 (`theory_counts` has thresholds and neuron sets). float64.
+Rates are per training step and times are in steps. Linear-phase statements assume the transformer with inner-product
 InfoNCE, plain SGD, thresholds still at zero and an orthonormal dictionary; other configurations raise `ConfigError`.
 """
 
@@ -12,7 +12,6 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy.optimize import brentq
 from scipy.special import logsumexp
-from scipy.stats import norm
 
 from dynsim.checks import choice, require
 from dynsim.config import Config, DataConfig
@@ -58,15 +57,11 @@ def noise_variance(data: DataConfig) -> float:
 class _CodeLaw(NamedTuple):
     """Law of zhat_j before resampling, given that the gate of its group is open; arrays have shape (feature,)."""
 
-    nonzero: Features
-    """Pr(zhat_j != 0)."""
-    magnitude: Features
-    """E[|zhat_j|] given zhat_j != 0."""
-    square: Features
-    """E[zhat_j^2] given zhat_j != 0."""
-    nonempty: float
-    """Pr(some token has a nonzero code), over gates and features."""
-    empty: float
+    nonzero: Features  # Pr(zhat_j != 0)
+    magnitude: Features  # E[|zhat_j|] given zhat_j != 0
+    square: Features  # E[zhat_j^2] given zhat_j != 0
+    empty: float  # Pr(no token has a nonzero code), over gates and features
+    accepted: float  # Pr(a drawn sample is used): 1 - empty, or 1 where empties are kept
 
 
 def _code_law(data: DataConfig) -> _CodeLaw:
@@ -75,26 +70,16 @@ def _code_law(data: DataConfig) -> _CodeLaw:
     p = (data.activation_rate * relative_frequency(data) / (n * (1 - c)))[:, None]
     law = np.ones((data.n_features, 1))
     for _ in range(n):  # convolve with (p/2, 1-p, p/2); columns stand for the values -n..n in the end
-        law = (1 - p) * np.pad(law, ((0, 0), (1, 1))) + p / 2 * (
-            np.pad(law, ((0, 0), (2, 0))) + np.pad(law, ((0, 0), (0, 2)))
-        )
+        moved = np.pad(law, ((0, 0), (2, 0))) + np.pad(law, ((0, 0), (0, 2)))
+        law = (1 - p) * np.pad(law, ((0, 0), (1, 1))) + p / 2 * moved
     value = np.abs(np.arange(-n, n + 1))
     nonzero = np.sum(law[:, value > 0], axis=1)
     with np.errstate(divide="ignore"):  # log(0) = -inf is right where p = 1: such a group is never silent
         # a group is active with chance (1-c)(1 - prod (1-p_j)^n); the sample is empty when neither group is
-        log_silent = [n * np.sum(np.log1p(-p[group, 0])) for group in _groups(data)]
+        log_silent = [n * np.sum(np.log1p(-p[is_minority(data) == group, 0])) for group in (False, True)]
         log_empty = float(sum(np.log1p((1 - c) * np.expm1(silent)) for silent in log_silent))
-    return _CodeLaw(nonzero, law @ value / nonzero, law @ value**2 / nonzero, -math.expm1(log_empty), math.exp(log_empty))
-
-
-def _groups(data: DataConfig) -> tuple[np.ndarray, np.ndarray]:
-    minority = is_minority(data)
-    return ~minority, minority
-
-
-def _accepted(data: DataConfig, law: _CodeLaw) -> float:
-    """Return the chance that a drawn sample is used: all of them where empties are kept."""
-    return law.nonempty if data.empties == "resample" else 1.0
+    accepted = -math.expm1(log_empty) if data.empties == "resample" else 1.0
+    return _CodeLaw(nonzero, law @ value / nonzero, law @ value**2 / nonzero, math.exp(log_empty), accepted)
 
 
 def empty_probability(data: DataConfig) -> float:
@@ -105,7 +90,7 @@ def empty_probability(data: DataConfig) -> float:
 def activation_probability(data: DataConfig) -> Features:
     """Return P_j = Pr(zhat_j != 0), shape (feature,), exact and after resampling of empty samples (theory 1.4)."""
     law = _code_law(data)
-    return (1 - data.co_occurrence) * law.nonzero / _accepted(data, law)
+    return (1 - data.co_occurrence) * law.nonzero / law.accepted
 
 
 def second_moment(data: DataConfig, dictionary: Dictionary | None = None) -> Features:
@@ -131,8 +116,8 @@ def _through_views(data: DataConfig, codes: Features, dictionary: Dictionary | N
         require(data.dictionary == "qr", "dictionary", "the array of a correlated dictionary", None)
         # E[M_aj^2 M_ak^2] d1 = 3/(d1+2) for j = k and 1/(d1+2) else, for columns of a Haar matrix
         return codes - (2 * codes + np.sum(codes)) / (data.token_dim + 2)
-    squares = np.asarray(dictionary, np.float64) ** 2
-    return (dictionary.T @ dictionary) ** 2 @ codes - squares.T @ (squares @ codes)
+    M = np.asarray(dictionary, np.float64)
+    return (M.T @ M) ** 2 @ codes - (M**2).T @ (M**2 @ codes)
 
 
 def n_negatives(data: DataConfig) -> int:
@@ -171,14 +156,14 @@ def _equal_code_moment(data: DataConfig, law: _CodeLaw, n: int) -> Features:
     silent = (1 - law.nonzero) ** (n + 1)
     log_either = np.log(active + silent)
     moment = active.copy()
-    for group in _groups(data):
+    for group in (is_minority(data), ~is_minority(data)):
         total = np.sum(log_either[group])
         others = gate * np.exp(total - log_either)  # features of the group of j, all gates open
         # the n+1 samples agree on a group without j: equal and active in it, or all silent (gate shut or no luck)
         all_silent = (1 - (1 - data.co_occurrence) * (1 - np.prod(1 - law.nonzero[group]))) ** (n + 1)
         agree = gate * (np.exp(total) - np.prod(silent[group])) + all_silent
         moment *= np.where(group, others, agree)
-    return moment / _accepted(data, law) ** (n + 1)
+    return moment / law.accepted ** (n + 1)
 
 
 def _loss_factor(config: Config) -> float:
@@ -203,10 +188,9 @@ def growth_rate(config: Config, dictionary: Dictionary | None = None) -> Feature
     Errors: `ConfigError` outside the linear phase that the module describes.
     """
     require(config.encoder.architecture == "transformer", "architecture", "transformer", config.encoder.architecture)
-    kind = (config.loss.kind, config.loss.similarity)
-    require(kind == ("info_nce", "inner"), "kind", "info_nce with similarity inner", " ".join(kind))
+    require(config.loss.similarity == "inner", "similarity", "inner", config.loss.similarity)
     plain = config.optimizer.name == "sgd" and not config.optimizer.arguments
-    require(plain, "optimizer", "plain sgd", config.optimizer.name)
+    require(plain, "optimizer", "sgd without arguments", (config.optimizer.name, config.optimizer.arguments))
     require(config.data.dictionary_cosine == 0, "dictionary_cosine", "0", config.data.dictionary_cosine)
     data, N = config.data, n_negatives(config.data)
     drift = second_moment(data, dictionary) * N / (N + 1) + masking_correction(data, dictionary)
@@ -214,7 +198,10 @@ def growth_rate(config: Config, dictionary: Dictionary | None = None) -> Feature
 
 
 def log_growth(config: Config, dictionary: Dictionary | None = None) -> Features:
-    """Return log(1 + g_j - eta lambda) per step, shape (feature,) (theory 6.1). Errors: as `growth_rate`; eta lambda >= 1."""
+    """Return log(1 + g_j - eta lambda) per step, shape (feature,) (theory 6.1).
+
+    Errors: those of `growth_rate`, and `ConfigError` for eta lambda >= 1.
+    """
     decay = decay_rate(config)
     require(decay < 1, "learning_rate", "learning_rate * penalty below 1", decay)
     return np.log1p(growth_rate(config, dictionary) - decay)
@@ -248,8 +235,7 @@ def stage1_end(config: Config, group: str = "all", dictionary: Dictionary | None
 def stage2_clock(config: Config, dictionary: Dictionary | None = None) -> float:
     """Return log(d) / max_j g_j in steps: the scale of T2 - T1, whose constant is not known (theory 6.2).
 
-    It is d tau log d / (eps_max eta C_z LL) with the computed rate for eps_max eta C_z LL / (d tau); the tau only
-    without prefactor.
+    It is d tau log d / (eps_max eta C_z LL) with the rate computed; the tau only without prefactor.
     """
     return math.log(config.data.n_features) / float(np.max(growth_rate(config, dictionary)))
 
@@ -279,61 +265,35 @@ def suppression(
     exp((G_min - G_maj) t) for two levels. Errors: `ConfigError` unless both groups have features.
     """
     rates, minority = log_growth(config, dictionary), is_minority(config.data)
-    require(0 < minority.sum() < minority.size, "minority_fraction", "two non-empty groups", config.data.minority_fraction)
+    require(0 < minority.sum() < minority.size, "n_minority", "two non-empty groups", config.data.n_minority)
     grown = 2 * np.asarray(step, np.float64)[..., None] * rates
     rare, common = (logsumexp(grown[..., group], axis=-1) - np.log(group.sum()) for group in (minority, ~minority))
-    return np.exp((rare - common) / 2)
-
-
-def threshold_value(config: Config, weight_norm: float | Float[np.ndarray, " neuron"]) -> Float[np.ndarray, "..."]:
-    """Return b at the switch for given ||w_i||, of the same shape: kappa sqrt(2 log d / d) ||w|| (theory 4.3).
-
-    schedule_c has log d in place of 2 log d; rule "zero" and start "never" give 0.
-    """
-    d, rule = config.data.n_features, config.threshold
-    twice = {"zero": 0, "norm_tracking": 2, "schedule_b": 2, "schedule_c": 1}[rule.rule]
-    scale = 0.0 if rule.start == "never" else rule.scale
-    return scale * math.sqrt(twice * math.log(d) / d) * np.asarray(weight_norm, np.float64)
-
-
-def noise_false_activation_rate(config: Config) -> float:
-    """Return Pr(|<w, xi>| > b) per token at the switch: 2 Phi(-b / (sigma_xi ||w||)) (theory 4.4 i).
-
-    Uniform attention averages the noise over L tokens; complementary views double half of the coordinates, which
-    scales it by sqrt 2 for a spread-out w. For the softmax kinds the token-wise value stands as an upper bound.
-    """
-    sigma = math.sqrt(noise_variance(config.data))
-    sigma *= math.sqrt(2) if config.data.pair_rule == "complementary" else 1.0
-    sigma /= math.sqrt(config.data.n_tokens) if config.encoder.attention == "uniform" else 1.0
-    return float(2 * norm.sf(threshold_value(config, 1.0) / sigma)) if sigma > 0 else 0.0
+    return np.asarray(np.exp((rare - common) / 2))
 
 
 def stationary_magnitude(config: Config) -> Features:
     """Return S_j = sum_i (|alpha_ij| - b_i)^2 at a fixed point, shape (feature,) (S3f); 0 where j cannot be sustained.
 
-    S_j = tau log(f |N| P_j / (lambda (1 + |N| P_j / 2))) with f the loss factor (s^2, ...) times tau-prefactor form.
-    Approximation: one feature per sample, all |N| negatives kept, keep probability 1, factor 1 - b/alpha dropped.
+    S_j = (tau / s^2) log(f |N| P_j / (lambda (1 + |N| P_j / 2))) with f = s^2, over tau without the prefactor, doubled
+    without stop-gradient. Approximation: one feature per sample, every negative kept, keep probability 1, b << alpha.
     """
-    N, P = n_negatives(config.data), activation_probability(config.data)
-    penalty = config.loss.l2_penalty + config.loss.weight_decay
-    if penalty == 0:
-        return np.full(P.shape, math.inf)
-    # balance at a specialist: f P_j (alpha - b) |N| / (e^{S/tau} (1 + |N| P_j / 2)) = lambda alpha, b << alpha
-    return config.loss.temperature * np.maximum(np.log(_loss_factor(config) * N * P / (penalty * (1 + N * P / 2))), 0)
+    N, P, factor = n_negatives(config.data), activation_probability(config.data), _loss_factor(config)
+    s = 1.0 if config.encoder.pooling == "sum" else 1 / config.data.n_tokens
+    # balance at a specialist: f P_j (alpha - b) |N| / (e^{s^2 S/tau} (1 + |N| P_j / 2)) = lambda alpha
+    with np.errstate(divide="ignore"):  # without a penalty nothing ends the growth
+        level = np.log(factor * N * P / (1 + N * P / 2)) - np.log(config.loss.l2_penalty + config.loss.weight_decay)
+    return config.loss.temperature / s**2 * np.maximum(level, 0.0)
 
 
 def fixed_point_residual(
     drift: Float[np.ndarray, "... feature"], alignment: Float[np.ndarray, "... feature"], penalty: float
 ) -> Features:
-    """Return ||drift - lambda a|| / ||lambda a|| per feature, norms over the leading axes (S3f); 0 where both vanish.
+    """Return ||drift - lambda a|| / ||lambda a||, shape (feature,), norms over leading axes; 0 where both vanish (S3f).
 
-    Args:
-        drift: E[(h_i(Y) - sum_V q_V h_i(V)) <grad h_i(X), M_j>], shape (feature,) or (neuron, feature).
-        alignment: a = <w_i, M_j>, same shape.
-        penalty: lambda.
+    drift is E[(h_i(Y) - sum_V q_V h_i(V)) <grad h_i(X), M_j>], alignment a = <w_i, M_j> and penalty lambda (any unit).
     """
-    axes = tuple(range(np.ndim(drift) - 1))
     target = penalty * np.asarray(alignment, np.float64)
-    gap, size = (np.sqrt(np.sum(x**2, axis=axes)) for x in (np.asarray(drift, np.float64) - target, target))
+    gap = np.asarray(drift, np.float64) - target
+    gap, size = (np.sqrt(np.sum(x**2, axis=tuple(range(x.ndim - 1)))) for x in (gap, target))
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(gap == 0, 0.0, gap / size)

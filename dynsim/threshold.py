@@ -75,20 +75,15 @@ def update_thresholds(
     was_on = state.switch_step != NOT_YET
     turns_on = ~was_on & _switches(state, square, n_updates, config)
     is_on = was_on | turns_on
-    d = n_features
-    log_d = jnp.log(jnp.asarray(d, norm.dtype))
+    unit = jnp.sqrt(2 * jnp.log(jnp.asarray(n_features, norm.dtype)) / n_features)
     frozen = state.frozen
     if config.rule == "norm_tracking":
-        value = scale * jnp.sqrt(2 * log_d / d) * norm
+        value = scale * unit * norm
     else:
-        twice = 2 if config.rule == "schedule_b" else 1
-        first = scale * jnp.sqrt(twice * log_d / d) * norm
-        growth = jnp.full_like(norm, 1) * (1 + learning_rate / d)
-        if config.rule == "schedule_b":
-            growth = jnp.maximum(growth, norm / jnp.where(state.previous_norm > 0, state.previous_norm, 1))
-        grown = jnp.where(frozen, state.value, state.value * growth)
+        first = scale * (unit if config.rule == "schedule_b" else unit / jnp.sqrt(jnp.asarray(2, norm.dtype))) * norm
+        grown = jnp.where(frozen, state.value, state.value * _growth(state, norm, config, learning_rate / n_features))
         value = jnp.where(turns_on, first, grown)
-        target = config.stop_growth * d * state.switch_norm
+        target = config.stop_growth * n_features * state.switch_norm
         frozen = frozen | (was_on & jnp.all(norm >= target))
     return ThresholdState(
         value=jnp.where(is_on, value, jnp.zeros_like(norm)),
@@ -100,9 +95,15 @@ def update_thresholds(
     )
 
 
-def _switches(
-    state: ThresholdState, square: Array, n_updates: Array, config: ThresholdConfig
-) -> Bool[Array, ""]:
+def _growth(state: ThresholdState, norm: Array, config: ThresholdConfig, rate: Array) -> Array:
+    """Return the factor per step of a literal schedule; `rate` is eta / d."""
+    growth = jnp.full_like(norm, 1) * (1 + rate)
+    if config.rule == "schedule_c":
+        return growth
+    return jnp.maximum(growth, norm / jnp.where(state.previous_norm > 0, state.previous_norm, 1))
+
+
+def _switches(state: ThresholdState, square: Array, n_updates: Array, config: ThresholdConfig) -> Bool[Array, ""]:
     if config.start == "at_step":
         return n_updates >= config.start_step
     # "the median of ||w||^2 has doubled" without sorting at every step: at least half of the neurons are above it

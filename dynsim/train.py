@@ -95,9 +95,11 @@ def make_optimizer(config: OptimizerConfig, learning_rate: float | Array) -> opt
     """
     factory = getattr(optax, config.name, None)
     parameters = inspect.signature(factory).parameters if inspect.isfunction(factory) else {}
-    if "learning_rate" not in parameters:
-        raise ConfigError(f"optimizer.name: wanted an optax optimiser that takes a learning rate, got {config.name!r}; "
-                          "try sgd, adam or adamw")
+    if factory is None or "learning_rate" not in parameters:
+        raise ConfigError(
+            f"optimizer.name: wanted an optax optimiser that takes a learning rate, got {config.name!r}; "
+            "try sgd, adam or adamw"
+        )
     unknown = sorted({name for name, _ in config.arguments} - set(parameters))
     if unknown:
         raise ConfigError(f"optimizer.arguments: {config.name} does not take {unknown}; it takes {sorted(parameters)}")
@@ -115,7 +117,7 @@ def init(seed: Integer[Array, ""], numbers: Hyper, parts: Parts) -> tuple[TrainS
     thresholds = init_thresholds(
         params.weight, shape.threshold, numbers.threshold_scale, numbers.learning_rate, shape.data.n_features
     )
-    opt_state = make_optimizer(shape.optimizer, numbers.learning_rate).init(params)  # type: ignore[arg-type]
+    opt_state = make_optimizer(shape.optimizer, numbers.learning_rate).init(params)
     state = TrainState(params, thresholds, opt_state, jnp.asarray(-1, jnp.int32))
     return state, World(keys, numbers, dictionary, probe, probe_codes)
 
@@ -169,7 +171,7 @@ def _apply(params: Params, updates: Any, numbers: Hyper) -> Params:
         # every optax optimiser scales its update by the learning rate last, so this ratio sets another one
         ratio = numbers.attention_learning_rate / numbers.learning_rate
         updates = updates._replace(attention=updates.attention * ratio)
-    new: Any = optax.apply_updates(params, updates)  # type: ignore[arg-type]
+    new: Any = optax.apply_updates(params, updates)
     decay = numbers.learning_rate * numbers.weight_decay
     return new._replace(weight=new.weight - decay * params.weight)
 

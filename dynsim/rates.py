@@ -1,0 +1,112 @@
+"""Growth rates of stage 1: measured from a record, beside the closed form without a fitted constant (theory 6.1)."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from scipy import stats
+
+from dynsim import theory
+from dynsim.config import Config, replace
+from dynsim.results import config_of
+
+SMALL_ETA = 0.05
+SMALL_INIT = 1e-3
+CONFIDENCE = 0.95
+
+
+def linear_regime(config: Config) -> Config:
+    """Return `config` with a small learning rate, small weights and no threshold, for one e-fold of growth.
+
+    The structure is that of `config`, so nothing is compiled anew: the threshold is switched off by its scale.
+    """
+    small = {
+        "optimizer.learning_rate": SMALL_ETA,
+        "encoder.init_std": SMALL_INIT,
+        "threshold.scale": 0.0,
+        "train.n_records": 2,
+    }
+    calm = replace(config, **small)
+    fastest = float(np.max(theory.growth_rate(calm)))
+    return replace(calm, **{"train.n_steps": max(20, round(1 / fastest))})
+
+
+def log_growth_per_step(result: xr.Dataset, record: int) -> np.ndarray:
+    """Return the measured log growth per step of every feature, shape (seed, feature), from record 0 to `record`.
+
+    The projections at the end are regressed on those at the start, over neurons: sum_i a_ij(t) a_ij(0) /
+    sum_i a_ij(0)^2 = (1 + g_j - eta lambda)^t in the linear regime. Batch noise that adds to a_ij(t) averages out,
+    where it would add to the squares.
+    """
+    first, last = result["alignment"].isel(record=0).values, result["alignment"].isel(record=record).values
+    factor = np.sum(last * first, axis=1) / np.sum(first * first, axis=1)
+    n_steps = int(result["step"].values[record] - result["step"].values[0])
+    with np.errstate(invalid="ignore"):
+        return np.log(factor) / n_steps
+
+
+def last_record_before(result: xr.Dataset, steps: np.ndarray) -> int:
+    """Return the last record at or before the smallest of the given steps; the last record where none is positive."""
+    known = steps[steps > 0]
+    if known.size == 0:
+        return result.sizes["record"] - 1
+    return int(np.flatnonzero(result["step"].values <= known.min())[-1])
+
+
+def interval(values: np.ndarray, confidence: float = CONFIDENCE) -> tuple[float, float]:
+    """Return Student's t interval of the mean over seeds; the mean twice for one seed."""
+    mean = float(np.mean(values))
+    if len(values) < 2:
+        return mean, mean
+    half = float(stats.t.ppf((1 + confidence) / 2, len(values) - 1) * np.std(values, ddof=1) / np.sqrt(len(values)))
+    return mean - half, mean + half
+
+
+def group_rates(result: xr.Dataset, record: int) -> dict[str, dict[str, Any]]:
+    """Return per group: measured log growth per step with its interval over seeds, the closed form, relative error."""
+    config = config_of(result)
+    measured = log_growth_per_step(result, record)
+    predicted = theory.log_growth(config)
+    out = {}
+    for name in ("majority", "minority"):
+        mask = result["group"].values == name
+        if not mask.any():
+            continue
+        per_seed = measured[:, mask].mean(axis=1)
+        expected = float(predicted[mask].mean())
+        mean = float(per_seed.mean())
+        out[name] = {
+            "measured": mean,
+            "interval": list(interval(per_seed)),
+            "predicted": expected,
+            "relative_error": mean / expected - 1,
+            "n_steps": int(result["step"].values[record]),
+        }
+    return out
+
+
+def rate_table(results: dict[str, xr.Dataset]) -> xr.Dataset:
+    """Return measured and predicted rates per feature of several profiles, as `plots.growth_rates` wants them.
+
+    Returns:
+        Dataset with `measured` (profile, seed, feature), `predicted` and `activation_probability` (profile, feature);
+        rates have the decay eta * lambda added back, so that the prediction is a line through the origin.
+    """
+    rows: dict[str, list[np.ndarray]] = {"measured": [], "predicted": [], "activation_probability": []}
+    for result in results.values():
+        config = config_of(result)
+        decay = theory.decay_rate(config)
+        # g_j = exp(log growth) - 1 + eta lambda: exact for the discrete steps
+        rows["measured"].append(np.expm1(log_growth_per_step(result, -1)) + decay)
+        rows["predicted"].append(theory.growth_rate(config))
+        rows["activation_probability"].append(result["activation_probability"].values)
+    dims: dict[str, Sequence[str]] = {
+        "measured": ("profile", "seed", "feature"),
+        "predicted": ("profile", "feature"),
+        "activation_probability": ("profile", "feature"),
+    }
+    first = next(iter(results.values()))
+    coords = {"profile": list(results), "seed": first["seed"].values}
+    attrs = {"learning_rate": config_of(first).optimizer.learning_rate}
+    return xr.Dataset({name: (dims[name], np.stack(rows[name])) for name in rows}, coords, attrs)

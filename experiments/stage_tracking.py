@@ -1,0 +1,203 @@
+"""How do the neurons of a one-layer transformer encoder go through the three stages of training?
+
+Claim (Liao et al. 2026, Lemmas 3.1 and 3.2, Theorem 3.1, as read in the notes that this project works from): neurons
+first grow along all feature directions, then a lucky few specialise in single features, then all converge; minority
+features are learned later and by fewer neurons.
+
+Command:  python experiments/stage_tracking.py [--preset quick|default|harder] [--controls]
+
+Time:     default about 2 minutes and quick about 15 seconds on 2 CPU cores; --controls adds about 4 minutes.
+
+Expected: all three stages in every seed; about 177 majority and 78 minority specialists of 256 neurons at the end; no
+          stage 2 with the threshold held at zero.
+
+Writes result.nc, curves.nc, summary.json and the figures into <out>/stage_tracking-<config hash>/; the last line
+printed is the path of summary.json.
+"""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dynsim.cli import RunOptions, parse, run_main, set_up_jax
+from dynsim.config import Config, replace
+
+PROGRAM = "stage_tracking.py"
+N_CONTROL_SEEDS = 20
+RATE_SEEDS = 5
+
+
+@dataclass(frozen=True)
+class StageTracking(RunOptions):
+    """Options of this experiment."""
+
+    controls: bool = False
+    """Also run the null controls: b = 0 throughout (20 seeds), threshold from step 0, and r = 1."""
+
+
+PRESETS = {
+    "default": StageTracking(),
+    "quick": StageTracking(
+        config=replace(
+            Config(),
+            **{
+                "data.n_features": 16,
+                "data.token_dim": 32,
+                "encoder.n_neurons": 64,
+                "data.batch_size": 128,
+                "data.activation_rate": 0.15,
+                "train.n_steps": 2000,
+                "train.n_records": 120,
+            },
+        ),
+        seeds=3,
+    ),
+    "harder": StageTracking(config=replace(Config(), **{"data.minority_ratio": 0.5})),
+}
+
+
+def control_configs(config: Config) -> dict[str, Config]:
+    """Return the null controls of a configuration: what a real stage 2 must be told apart from."""
+    return {
+        "b = 0": replace(config, **{"threshold.scale": 0.0}),
+        "threshold from step 0": replace(config, **{"threshold.start": "at_step", "threshold.start_step": 0}),
+        "r = 1": replace(
+            config, **{"data.frequency_profile": "two_level", "data.relative_frequency": (), "data.minority_ratio": 1.0}
+        ),
+    }
+
+
+def simulate_all(options: StageTracking, folder: Path) -> dict[str, Any]:
+    """Run the main configuration, the rate runs and the controls; save each as soon as it is there."""
+    from dynsim import results
+    from dynsim.rates import linear_regime
+    from dynsim.simulate import simulate
+
+    config = options.config
+    seeds = range(options.seed, options.seed + options.seeds)
+    runs = {"main": simulate(config, seeds, progress=True, label="training")}
+    results.save(runs["main"], folder / "result.nc")
+    spread = replace(
+        config, **{"data.frequency_profile": "exponential", "data.minority_ratio": 0.1, "data.relative_frequency": ()}
+    )
+    for name, profile in {"as trained": config, "spread from 1 to 0.1": spread}.items():
+        rate_seeds = range(options.seed, options.seed + min(RATE_SEEDS, 2 + options.seeds))
+        runs[f"rates {name}"] = simulate(linear_regime(profile), rate_seeds, progress=True, label="growth rates")
+    if options.controls:
+        for name, control in control_configs(config).items():
+            n_seeds = N_CONTROL_SEEDS if name == "b = 0" else options.seeds
+            control_seeds = range(options.seed, options.seed + n_seeds)
+            runs[f"control {name}"] = simulate(control, control_seeds, progress=True, label=name)
+    return runs
+
+
+def analyse(runs: dict[str, Any], options: StageTracking) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return (summary, reduced Datasets for the figures) of the runs."""
+    from dynsim import curves, floor, rates, summary
+
+    main = runs["main"]
+    ends = summary.all_stage_ends(main)
+    numbers = summary.summarise(main, ends)
+    reduced: dict[str, Any] = {"main": curves.reduce(main, ends)}
+    switch = rates.last_record_before(main, main["switch_step"].values)
+    small = {name.removeprefix("rates "): run for name, run in runs.items() if name.startswith("rates ")}
+    reduced["rates"] = rates.rate_table(small)
+    numbers["rates"] = {
+        "small_learning_rate": rates.group_rates(small["as trained"], -1),
+        "default_learning_rate": rates.group_rates(main, switch),
+    }
+    config = options.config
+    numbers["final_loss"]["floors"] = {
+        "chance": floor.chance_loss(config),
+        "oracle_b_zero": floor.oracle_floor(config, options.seed, thresholded=False)._asdict(),
+        "oracle_thresholded": floor.oracle_floor(config, options.seed, thresholded=True)._asdict(),
+    }
+    numbers["controls"] = {}
+    for name, run in runs.items():
+        if name.startswith("control "):
+            label = name.removeprefix("control ")
+            found = summary.all_stage_ends(run)
+            numbers["controls"][label] = {
+                "n_seeds": len(found),
+                "found": summary.found_counts(found),
+                "specialists_at_end": summary.pick(summary.counts_at(run, found), "specialists")["end"],
+            }
+            reduced[name] = curves.reduce(run, found)
+    return numbers, reduced
+
+
+def draw(numbers: dict[str, Any], reduced: dict[str, Any], folder: Path) -> list[Path]:
+    """Draw every figure into a folder and return their paths."""
+    from dynsim import config_json, plots, theory
+
+    config = config_json.from_dict(numbers["config"])
+    closed_form = {
+        group: float(np.mean(theory.log_growth(config)[theory.is_minority(config.data) == (group == "minority")]))
+        for group in numbers["rates"]["small_learning_rate"]
+    }
+    floors = numbers["final_loss"]["floors"]
+    levels = {
+        "log(|N|+1)": floors["chance"],
+        "best W = a M^T, b = 0": floors["oracle_b_zero"]["loss"],
+        "best W = a M^T, thresholded": floors["oracle_thresholded"]["loss"],
+    }
+    figures = {
+        "projections": plots.projections(reduced["main"], closed_form),
+        "specialists": plots.specialist_counts(reduced["main"]),
+        "loss": plots.loss_curve(reduced["main"], levels),
+        "cosines": plots.cosine_matrix(reduced["main"]),
+        "growth_rates": plots.growth_rates(reduced["rates"]),
+    }
+    controls = {name.removeprefix("control "): run for name, run in reduced.items() if name.startswith("control ")}
+    if controls:
+        figures["controls"] = plots.controls({"main run": reduced["main"], **controls}, numbers["controls"])
+    paths = []
+    metadata = {"experiment": PROGRAM, "commit": numbers["provenance"]["commit"], "config": numbers["config_hash"]}
+    for name, figure in figures.items():
+        paths.append(folder / f"{name}.png")
+        plots.save_figure(figure, paths[-1], plots.CAPTIONS[name], metadata)
+    return paths
+
+
+def load_reduced(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return summary and reduced Datasets that an earlier run saved."""
+    from dynsim import results
+
+    return results.load_json(folder / "summary.json"), results.load_many(folder / "curves.nc")
+
+
+def study(options: StageTracking) -> None:
+    """Simulate, analyse, save, draw and print."""
+    from dynsim import config_json, results, summary
+
+    began = time.perf_counter()
+    seeds = range(options.seed, options.seed + options.seeds)
+    name = config_json.config_hash(options.config, seeds)
+    folder = options.out / f"stage_tracking-{name}"
+    if options.redraw:
+        numbers, reduced = load_reduced(folder)
+    else:
+        runs = simulate_all(options, folder)
+        numbers, reduced = analyse(runs, options)
+        numbers["config_hash"] = name
+        numbers["total_wall_s"] = round(time.perf_counter() - began, 1)
+        results.save_many(reduced, folder / "curves.nc")
+        results.save_json(numbers, folder / "summary.json")
+    print(summary.table_text(numbers))
+    for path in draw(numbers, reduced, folder):
+        print(path)
+    print(folder / "summary.json")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run from a command line."""
+    _, options = parse(PRESETS, arguments, program=PROGRAM, description=__doc__ or "")
+    set_up_jax(options.device, options.config.train.precision, PROGRAM)
+    run_main(lambda: study(options), PROGRAM)
+
+
+if __name__ == "__main__":
+    main()

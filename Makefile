@@ -33,7 +33,7 @@ stages: $(CORE) ## Main experiment: the training stages of a simulated run
 	$(RUN) experiments/stage_tracking.py $(ARGS)
 
 figures: $(CORE) ## Renew the committed figures and their data
-	$(RUN) experiments/make_figures.py $(ARGS)
+	$(RUN) -m experiments.make_figures $(ARGS)
 
 test: $(DEV) ## Fast tests (a few minutes)
 	$(RUN) -m pytest -q $(ARGS)

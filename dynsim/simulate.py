@@ -2,23 +2,26 @@
 
 import time
 from collections.abc import Callable, Sequence
-from functools import lru_cache
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 from tqdm.auto import tqdm
 
-from dynsim import results, train
+from dynsim import checkpoint, results, train
 from dynsim.checks import MAX_SEED, ConfigError
 from dynsim.config import Config
+from dynsim.config_json import config_hash
+from dynsim.data import DataModel
+from dynsim.encoder import Encoder
 from dynsim.hyper import hyper, structure
-from dynsim.measure import recorder
-from dynsim.train import Carry, Parts, RecordFn
+from dynsim.program import Program, program, runs_one_by_one
+from dynsim.train import RecordFn, StepInfo
 
 LOOK_EVERY_S = 1.0  # a stretch of steps is cut so that the progress bar moves about this often
+CHECKPOINT_EVERY_S = 60.0
 
 
 def record_grid(n_steps: int, n_records: int) -> np.ndarray:
@@ -43,70 +46,42 @@ def check_seeds(seeds: Sequence[int]) -> np.ndarray:
     return np.asarray(values, np.uint32)
 
 
-class Program:
-    """The compiled functions of one structure: `init`, `advance` and `record`, each over a leading axis of runs."""
-
-    def __init__(self, parts: Parts, record_fn: RecordFn, one_by_one: bool) -> None:
-        self.parts = parts
-
-        def over_runs(one: Callable[..., Any]) -> Callable[..., Any]:
-            if one_by_one:
-                return lambda args: jax.lax.map(lambda leaf: one(*leaf), args)
-            return lambda args: jax.vmap(one)(*args)
-
-        def init(seeds: Any, numbers: Any) -> Any:
-            def one(seed: Any, number: Any) -> Any:
-                state, world = train.init(seed, number, parts)
-                return train.start(state), world
-
-            return over_runs(one)((seeds, numbers))
-
-        def advance(carry: Any, world: Any, begin: Any, end: Any) -> Any:
-            return over_runs(lambda c, w: train.advance(c, w, begin, end, parts))((carry, world))
-
-        def record(carry: Any, world: Any) -> Any:
-            def one(c: Carry, w: Any) -> Any:
-                return record_fn(c.state, w), c.total, train.start(c.state)
-
-            return over_runs(one)((carry, world))
-
-        self.init, self.advance, self.record = jax.jit(init), jax.jit(advance), jax.jit(record)
-
-
-@lru_cache(maxsize=64)
-def program(shape: Config, one_by_one: bool) -> Program:
-    """Return the compiled functions of the built-in parts; equal structures share them, so numbers never recompile."""
-    parts = train.built_in_parts(shape)
-    return Program(parts, recorder(parts), one_by_one)
-
-
-def runs_one_by_one(config: Config) -> bool:
-    """Return whether runs go one after the other (lax.map) and not side by side (vmap)."""
-    choice = config.train.batching
-    return choice == "map" or (choice == "auto" and jax.default_backend() == "cpu")
-
-
-def check_precision(config: Config) -> None:
-    """Refuse float64 where JAX would silently make float32 of it."""
+def check_runnable(config: Config) -> None:
+    """Refuse what only JAX and optax can tell: float64 that would silently be float32, an unknown optimiser."""
     if config.train.precision == "float64" and not results.has_x64():
         raise ConfigError("train.precision: float64 needs x64, which is off; set the variable JAX_ENABLE_X64=1")
+    train.make_optimizer(config.optimizer, config.optimizer.learning_rate)
+
+
+class Record(NamedTuple):
+    """What has been recorded so far: one entry per stop, arrays with a leading run axis."""
+
+    records: list[Any]
+    totals: list[StepInfo]
 
 
 def simulate(
     config: Config,
     seeds: Sequence[int],
     *,
+    data_model: DataModel | None = None,
+    encoder: Encoder | None = None,
+    loss: Callable[..., Any] | None = None,
+    record_fn: RecordFn | None = None,
     progress: bool = False,
-    compiled: Program | None = None,
+    checkpoint_folder: Path | None = None,
     label: str = "training",
 ) -> xr.Dataset:
     """Run one configuration for several seeds.
 
     Args:
         config: what to run.
-        seeds: one run each.
+        seeds: one run each, integers in [0, 2^32).
+        data_model, encoder, loss: your own functions in place of the built-in ones (`data.DataModel`,
+            `encoder.Encoder`, `train.Parts.loss`).
+        record_fn: (state, world) -> arrays to keep at each record, as a NamedTuple or dictionary.
         progress: show a bar with the time left.
-        compiled: functions of your own parts or record function (`Program`); the built-in ones by default.
+        checkpoint_folder: save the state there about once a minute and on Ctrl-C, and go on from it if it is there.
         label: what the bar says.
 
     Returns:
@@ -114,71 +89,170 @@ def simulate(
     Errors:
         `ConfigError` before anything is compiled.
     """
+    own = {"data_model": data_model, "encoder": encoder, "loss": loss, "record_fn": record_fn}
+    return simulate_many([config], seeds, own=own, progress=progress, checkpoint_folder=checkpoint_folder, label=label)[
+        0
+    ]
+
+
+def simulate_many(
+    configs: Sequence[Config],
+    seeds: Sequence[int],
+    *,
+    own: dict[str, Any] | None = None,
+    progress: bool = False,
+    checkpoint_folder: Path | None = None,
+    label: str = "training",
+) -> list[xr.Dataset]:
+    """Run configurations that differ in numbers only, every seed of each, through one compiled program.
+
+    Args:
+        configs: configurations of one structure (`hyper.structure`) and equal `train` sections.
+        own: your own functions by the names that `simulate` gives them.
+        seeds, progress, checkpoint_folder, label: as for `simulate`.
+
+    Returns:
+        One Dataset per configuration, in order.
+    Errors:
+        `ConfigError` for configurations of different structure, with what to do.
+    """
     seed_array = check_seeds(seeds)
-    check_precision(config)
-    train.make_optimizer(config.optimizer, config.optimizer.learning_rate)
+    for config in configs:
+        check_runnable(config)
+    shape, first = structure(configs[0]), configs[0].train
+    if any(structure(config) != shape or config.train != first for config in configs):
+        raise ConfigError("configs: wanted one structure and one train section, got several; simulate them apart")
     began = time.perf_counter()
-    shape = structure(config)
-    compiled = compiled or program(shape, runs_one_by_one(config))
-    n_runs = len(seed_array)
-    numbers = jax.tree.map(lambda value: jnp.asarray(np.stack([value] * n_runs)), hyper(config))
-    carry, world = compiled.init(jnp.asarray(seed_array), numbers)
-    stops = record_grid(config.train.n_steps, config.train.n_records)
-    records, sums = [], []
-    with tqdm(total=int(stops[-1]), desc=label, unit="step", disable=None if progress else True) as bar:
-        done = 0
-        for stop in stops:
-            carry = _advance_to(compiled, carry, world, done, int(stop), bar)
-            done = int(stop)
-            record, total, carry = compiled.record(carry, world)
-            records.append(jax.device_get(record))
-            sums.append(jax.device_get(total))
+    compiled = program(shape, runs_one_by_one(configs[0]), **(own or {}))
+    runs = compiled.init(np.tile(seed_array, len(configs)), [hyper(c) for c in configs for _ in seed_array])
+    stops = record_grid(first.n_steps, first.n_records)
+    keeper = _Keeper(checkpoint_folder, config_hash(configs[0], [len(configs), *seed_array]))
+    runs, kept = _train(compiled, runs, stops, keeper, progress, label)
     wall = time.perf_counter() - began
-    return _label(config, seed_array, stops, records, sums, carry, world, wall)
+    stacked = compiled.stacked(runs)
+    out = []
+    for position, config in enumerate(configs):
+        mine = slice(position * len(seed_array), (position + 1) * len(seed_array))
+        carry, dictionary, record = jax.tree.map(lambda leaf, mine=mine: np.asarray(leaf[mine]), (*stacked, kept))
+        out.append(_label(config, seed_array, stops, record, carry.state, dictionary, wall / len(configs)))
+    return out
 
 
-def _advance_to(compiled: Program, carry: Any, world: Any, begin: int, end: int, bar: tqdm) -> Any:
-    """Advance in stretches of about a second; where the cuts fall does not change a bit."""
-    length = max(1, min(8, end - begin))
-    while begin < end:
-        stop = min(end, begin + length)
-        clock = time.perf_counter()
-        carry = compiled.advance(carry, world, np.int32(begin), np.int32(stop))
-        jax.block_until_ready(carry)
-        took = time.perf_counter() - clock
-        bar.update(stop - begin)
-        length = max(1, min(4 * length, int(length * LOOK_EVERY_S / max(took, 1e-3))))
-        begin = stop
-    return carry
+class _Keeper:
+    """Saves and restores an unfinished run set, where a folder is given."""
+
+    def __init__(self, folder: Path | None, name: str) -> None:
+        self.folder, self.print = folder, checkpoint.fingerprint(name)
+        self.saved_at = time.perf_counter()
+
+    def due(self) -> bool:
+        return self.folder is not None and time.perf_counter() - self.saved_at > CHECKPOINT_EVERY_S
+
+    def save(self, runs: Any, n_done: int, kept: Record) -> None:
+        if self.folder is None:
+            return
+        checkpoint.save(
+            self.folder, n_done, _tree(runs, kept), self.print | {"n_done": n_done, "n_records": len(kept[0])}
+        )
+        self.saved_at = time.perf_counter()
+
+    def restore(self, runs: Any, kept: Record) -> tuple[Any, int, Record]:
+        """Return runs, number of updates and record of the newest checkpoint; what was given where there is none."""
+        path = checkpoint.latest(self.folder) if self.folder is not None else None
+        if path is None:
+            return runs, 0, kept
+        checkpoint.check_fingerprint(path, self.print)
+        meta = checkpoint.load_meta(path)
+        like = Record(*(part * meta["n_records"] for part in kept))  # every record has the shapes of the first
+        tree = checkpoint.load(path, _tree(runs, like))
+        return _untree(runs, tree, like, meta)
+
+
+def _carries(runs: Any) -> Any:
+    return [carry for carry, _ in runs] if isinstance(runs, list) else runs[0]
+
+
+def _tree(runs: Any, kept: Record) -> dict[str, Any]:
+    """Return what a checkpoint holds; records are stacked, since thousands of small arrays would be slow to save."""
+    stacked = [jax.tree.map(lambda *leaves: np.stack(leaves), *part) for part in kept]
+    return {"carry": _carries(runs), "records": jax.tree.leaves(stacked[0]), "totals": jax.tree.leaves(stacked[1])}
+
+
+def _untree(runs: Any, tree: dict[str, Any], like: Record, meta: dict[str, Any]) -> tuple[Any, int, Record]:
+    parts = []
+    for name, part in zip(("records", "totals"), like, strict=True):
+        leaves = [np.asarray(leaf) for leaf in tree[name]]
+        form = jax.tree.structure(part[0])
+        parts.append([jax.tree.unflatten(form, [leaf[k] for leaf in leaves]) for k in range(meta["n_records"])])
+    carry = tree["carry"]
+    runs = (
+        [(c, world) for c, (_, world) in zip(carry, runs, strict=True)] if isinstance(runs, list) else (carry, runs[1])
+    )
+    return runs, meta["n_done"], Record(*parts)
+
+
+def _train(
+    compiled: Program, runs: Any, stops: np.ndarray, keeper: _Keeper, progress: bool, label: str
+) -> tuple[Any, Record]:
+    """Go through all stops, recording at each; on Ctrl-C save and pass the interrupt on."""
+    record, total, runs = compiled.record(runs)  # stop 0 is the start
+    runs, done, kept = keeper.restore(runs, Record([record], [total]))
+    with tqdm(total=int(stops[-1]), initial=done, desc=label, unit="step", disable=None if progress else True) as bar:
+        length = 8
+        while done < stops[-1]:
+            stop = int(stops[len(kept.records)])
+            end = min(stop, done + length)
+            clock = time.perf_counter()
+            try:
+                runs = compiled.advance(runs, done, end)
+            except KeyboardInterrupt:
+                keeper.save(runs, done, kept)
+                raise
+            took = time.perf_counter() - clock
+            bar.update(end - done)
+            length = max(1, min(4 * length, int((end - done) * LOOK_EVERY_S / max(took, 1e-3))))
+            done = end
+            if done == stop:
+                record, total, runs = compiled.record(runs)
+                kept.records.append(record)
+                kept.totals.append(total)
+            if keeper.due():
+                keeper.save(runs, done, kept)
+    return runs, kept
+
+
+def _reasons(state: train.TrainState) -> np.ndarray:
+    """Return per run why it diverged; empty where it did not."""
+    words = np.where(state.loss_was_finite, "a weight was not finite", "the loss was not finite")
+    return np.where(state.diverged_step >= 0, words, "").astype(object)
 
 
 def _label(
     config: Config,
     seeds: np.ndarray,
     stops: np.ndarray,
-    records: list[Any],
-    sums: list[Any],
-    carry: Carry,
-    world: train.World,
+    kept: Record,
+    state: train.TrainState,
+    dictionary: Any,
     wall: float,
 ) -> xr.Dataset:
-    joined = jax.tree.map(lambda *parts: np.stack(parts, axis=1), *records)
+    joined = jax.tree.map(lambda *parts: np.stack(parts, axis=1), *kept.records)
     counts = np.diff(stops, prepend=0).astype(float)
     with np.errstate(invalid="ignore"):
-        means = jax.tree.map(lambda *parts: np.stack(parts, axis=1) / counts, *sums)
-    state = carry.state
+        means = jax.tree.map(lambda *parts: np.stack(parts, axis=1) / counts, *kept.totals)
     per_seed = {
         "loss": means.loss,
         "positive_weight": means.positive_weight,
-        "switch_step": jax.device_get(state.thresholds.switch_step),
-        "diverged_step": jax.device_get(state.diverged_step),
-        "dictionary": jax.device_get(world.dictionary),
-        "weight": jax.device_get(state.params.weight),
+        "switch_step": state.thresholds.switch_step,
+        "diverged_step": state.diverged_step,
+        "diverged_reason": _reasons(state),
+        "dictionary": dictionary,
+        "weight": state.params.weight,
     }
     info = results.provenance() | {
         "wall_s": round(wall, 3),
         "steps_per_s": round(len(seeds) * int(stops[-1]) / wall, 2),
         "precision": config.train.precision,
-        "batching": "map" if runs_one_by_one(config) else "vmap",
+        "batching": "one by one" if runs_one_by_one(config) else "vmap",
     }
     return results.to_dataset(config, seeds, stops, joined, per_seed, info)

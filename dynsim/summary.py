@@ -110,7 +110,11 @@ def summarise(result: xr.Dataset, ends: Ends) -> dict[str, Any]:
         "config": config_json.to_dict(results.config_of(result)),
         "provenance": provenance,
         "seeds": [int(seed) for seed in result["seed"].values],
-        "diverged": {str(int(s)): int(at) for s, at in zip(result["seed"].values, diverged, strict=True) if at >= 0},
+        "diverged": {
+            str(int(seed)): {"step": int(at), "reason": str(why)}
+            for seed, at, why in zip(result["seed"].values, diverged, result["diverged_reason"].values, strict=True)
+            if at >= 0
+        },
         "wall_s": provenance["wall_s"],
         "steps_per_s": provenance["steps_per_s"],
     }

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import optax
 from jax import lax
-from jaxtyping import Array, Float, Integer
+from jaxtyping import Array, Bool, Float, Integer
 
 from dynsim.checks import ConfigError
 from dynsim.config import Config, LossConfig, OptimizerConfig
@@ -32,6 +32,8 @@ class TrainState(NamedTuple):
     opt_state: Any
     diverged_step: Integer[Array, ""]
     """Number of updates after which the loss or a weight was no longer finite; -1 while all is well."""
+    loss_was_finite: Bool[Array, ""]
+    """False where it was the loss that stopped being finite first, true where it was a weight."""
 
 
 class StepInfo(NamedTuple):
@@ -118,7 +120,7 @@ def init(seed: Integer[Array, ""], numbers: Hyper, parts: Parts) -> tuple[TrainS
         params.weight, shape.threshold, numbers.threshold_scale, numbers.learning_rate, shape.data.n_features
     )
     opt_state = make_optimizer(shape.optimizer, numbers.learning_rate).init(params)
-    state = TrainState(params, thresholds, opt_state, jnp.asarray(-1, jnp.int32))
+    state = TrainState(params, thresholds, opt_state, jnp.asarray(-1, jnp.int32), jnp.asarray(True))
     return state, World(keys, numbers, dictionary, probe, probe_codes)
 
 
@@ -163,7 +165,9 @@ def step(state: TrainState, n_done: Integer[Array, ""], world: World, parts: Par
     finite = jnp.isfinite(value.loss) & jnp.isfinite(jnp.sum(square))
     first_bad = (state.diverged_step < 0) & ~finite
     diverged = jnp.where(first_bad, n_updates.astype(jnp.int32), state.diverged_step)
-    return TrainState(params, thresholds, opt_state, diverged), StepInfo(value.loss, value.positive_weight)
+    loss_was_finite = jnp.where(first_bad, jnp.isfinite(value.loss), state.loss_was_finite)
+    new = TrainState(params, thresholds, opt_state, diverged, loss_was_finite)
+    return new, StepInfo(value.loss, value.positive_weight)
 
 
 def _apply(params: Params, updates: Any, numbers: Hyper) -> Params:

@@ -72,25 +72,23 @@ def control_configs(config: Config) -> dict[str, Config]:
 
 def simulate_all(options: StageTracking, folder: Path) -> dict[str, Any]:
     """Run the main configuration, the rate runs and the controls; save each as soon as it is there."""
-    from dynsim import results
     from dynsim.rates import linear_regime
-    from dynsim.simulate import simulate
+    from dynsim.study import simulate_part
 
     config = options.config
     seeds = range(options.seed, options.seed + options.seeds)
-    runs = {"main": simulate(config, seeds, progress=True, label="training")}
-    results.save(runs["main"], folder / "result.nc")
+    runs = {"main": simulate_part(folder, "training", config, seeds)}
     spread = replace(
         config, **{"data.frequency_profile": "exponential", "data.minority_ratio": 0.1, "data.relative_frequency": ()}
     )
     for name, profile in {"as trained": config, "spread from 1 to 0.1": spread}.items():
         rate_seeds = range(options.seed, options.seed + min(RATE_SEEDS, 2 + options.seeds))
-        runs[f"rates {name}"] = simulate(linear_regime(profile), rate_seeds, progress=True, label="growth rates")
+        runs[f"rates {name}"] = simulate_part(folder, f"growth rates {name}", linear_regime(profile), rate_seeds)
     if options.controls:
         for name, control in control_configs(config).items():
             n_seeds = N_CONTROL_SEEDS if name == "b = 0" else options.seeds
             control_seeds = range(options.seed, options.seed + n_seeds)
-            runs[f"control {name}"] = simulate(control, control_seeds, progress=True, label=name)
+            runs[f"control {name}"] = simulate_part(folder, f"control {name}", control, control_seeds)
     return runs
 
 
@@ -169,9 +167,10 @@ def load_reduced(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     return results.load_json(folder / "summary.json"), results.load_many(folder / "curves.nc")
 
 
-def study(options: StageTracking) -> None:
-    """Simulate, analyse, save, draw and print."""
+def study(options: StageTracking) -> Path:
+    """Simulate, analyse, save, draw and print; return the folder."""
     from dynsim import config_json, results, summary
+    from dynsim.study import finish
 
     began = time.perf_counter()
     seeds = range(options.seed, options.seed + options.seeds)
@@ -184,12 +183,15 @@ def study(options: StageTracking) -> None:
         numbers, reduced = analyse(runs, options)
         numbers["config_hash"] = name
         numbers["total_wall_s"] = round(time.perf_counter() - began, 1)
+        results.save(runs["main"], folder / "result.nc")
         results.save_many(reduced, folder / "curves.nc")
         results.save_json(numbers, folder / "summary.json")
+        finish(folder)
     print(summary.table_text(numbers))
     for path in draw(numbers, reduced, folder):
         print(path)
     print(folder / "summary.json")
+    return folder
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -1,0 +1,169 @@
+"""What the experiments' command lines share: presets, one-line errors, output folders, JAX settings.
+
+Every field of `Config` is an option. A preset is a configuration that is taken off the command line first and
+then overridden by the options. Errors end with exit code 2 and one line; nothing is compiled or written before.
+"""
+
+import contextlib
+import io
+import os
+import re
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import tyro
+
+from dynsim.checks import MAX_SEED, ConfigError, positive_int, require
+from dynsim.config import Config
+
+Options = TypeVar("Options", bound="RunOptions")
+Plain = TypeVar("Plain")
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """Options of an experiment beside its configuration."""
+
+    config: Annotated[Config, tyro.conf.arg(name="")] = field(default_factory=Config)
+    seeds: int = 10
+    """Number of seeds."""
+    seed: int = 0
+    """First seed; the others follow."""
+    out: Path = Path("results")
+    """Folder for results; each configuration gets its own folder in it."""
+    redraw: bool = False
+    """Draw again from the saved result without simulating."""
+    device: Literal["auto", "cpu", "gpu", "tpu"] = "auto"
+    """Where to run; auto takes the fastest that JAX finds."""
+
+    def __post_init__(self) -> None:
+        positive_int("seeds", self.seeds)
+        positive_int("seed", self.seed, 0)
+        last = self.seed + self.seeds - 1
+        require(last < MAX_SEED, "seed", "seeds below 2^32", last)
+
+
+class Refused(SystemExit):
+    """Exit code 2 after one line on stderr."""
+
+    def __init__(self, program: str, message: str) -> None:
+        print(f"{program}: error: {' '.join(message.split())}", file=sys.stderr)
+        super().__init__(2)
+
+
+def _take_preset(arguments: list[str], presets: Sequence[str], program: str) -> tuple[str, list[str]]:
+    rest, name = [], presets[0]
+    words = iter(arguments)
+    for word in words:
+        if word == "--preset":
+            name = next(words, "")
+        elif word.startswith("--preset="):
+            name = word.partition("=")[2]
+        else:
+            rest.append(word)
+    if name not in presets:
+        raise Refused(program, f"--preset: wanted one of {', '.join(presets)}, got {name!r}")
+    return name, rest
+
+
+def parse(
+    presets: dict[str, Options], arguments: Sequence[str] | None, *, program: str, description: str
+) -> tuple[str, Options]:
+    """Return the name of the chosen preset and the options of a command line.
+
+    Args:
+        presets: options by preset name; the first one is the default.
+        arguments: the command line without the program; None takes that of the process.
+        program: name for messages.
+        description: what --help says first.
+
+    Errors: `Refused` (exit code 2, one line); --help ends with exit code 0.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    name, rest = _take_preset(words, list(presets), program)
+    about = f"{description}\n\nPresets (--preset NAME): {', '.join(presets)}; this help shows the values of {name}."
+    return name, _parse(type(presets[name]), rest, presets[name], program, about)
+
+
+def parse_plain(kind: type[Plain], arguments: Sequence[str] | None, *, program: str, description: str) -> Plain:
+    """Return the options of a program without presets; errors as for `parse`."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    return _parse(kind, words, kind(), program, description)
+
+
+def _parse(kind: type[Plain], words: list[str], default: Plain, program: str, about: str) -> Plain:
+    caught = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(caught):
+            return tyro.cli(kind, args=words, default=default, prog=program, description=about)
+    except SystemExit as stop:
+        if stop.code in (0, None):
+            raise
+        raise Refused(program, _one_line(caught.getvalue())) from None
+    except ConfigError as error:
+        raise Refused(program, str(error)) from None
+
+
+def _one_line(boxed: str) -> str:
+    """Return tyro's boxed message as one line without the frame."""
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", boxed)
+    lines = [re.sub(r"^[│╭╰─╮╯\s]+|[│╭╰─╮╯\s]+$", "", line) for line in plain.splitlines()]
+    text = " ".join(line for line in lines if line)
+    text = re.sub(r"^(Parsing error|Value error)?\s*[─╮\s]*", "", text)
+    text = re.sub(r"^Error parsing config\.(\w+): ", r"\1.", text)
+    text = re.sub(r"^Error parsing \w+: ", "", text)
+    return re.sub(r"\s*(For full helptext, (see|run)|Argument helptext:) .*$", "", text)
+
+
+def set_up_jax(device: str, precision: str, program: str) -> None:
+    """Choose device and precision and switch on the persistent compilation cache; call before the first array.
+
+    Errors: `Refused` where the wanted device is not there.
+    """
+    import jax
+
+    if precision == "float64":
+        jax.config.update("jax_enable_x64", True)
+    if device != "auto":
+        jax.config.update("jax_platforms", {"gpu": "cuda"}.get(device, device))
+    # theory checks on an accelerator must not round products to fewer bits than float32 has
+    jax.config.update("jax_default_matmul_precision", "highest")
+    cache = os.environ.get("JAX_COMPILATION_CACHE_DIR") or str(Path.home() / ".cache" / "dynsim" / "jax")
+    jax.config.update("jax_compilation_cache_dir", cache)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    try:
+        jax.devices()
+    except RuntimeError as error:
+        raise Refused(
+            program, f"--device: wanted {device}, but JAX found none ({str(error).splitlines()[0]})"
+        ) from None
+
+
+def run_main(body: Callable[[], object], program: str) -> None:
+    """Call `body` and turn the errors that a user can mend into one line and exit code 2; Ctrl-C ends with 130."""
+    from dynsim.results import ResultError
+
+    try:
+        body()
+    except (ConfigError, ResultError) as error:
+        raise Refused(program, str(error)) from None
+    except KeyboardInterrupt:
+        print(f"{program}: stopped by hand; run the same command again to go on", file=sys.stderr)
+        raise SystemExit(130) from None
+
+
+def option_names(options: Any) -> list[str]:
+    """Return the dotted option names of a configuration, for help texts and tests."""
+    from dataclasses import fields, is_dataclass
+
+    names = []
+    for part in fields(options):
+        value = getattr(options, part.name)
+        if is_dataclass(value):
+            names += [f"{part.name}.{name}" for name in option_names(value)]
+        else:
+            names.append(part.name)
+    return names

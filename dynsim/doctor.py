@@ -1,0 +1,67 @@
+"""What this machine gives dynsim: versions, devices, precision, threads, memory, and a verdict in one line."""
+
+import importlib.util
+import os
+import platform
+import shutil
+from importlib.metadata import PackageNotFoundError, version
+
+PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "scipy", "xarray", "h5netcdf", "tyro")
+
+
+def package_versions() -> dict[str, str]:
+    """Return the installed version of every package that dynsim needs, or "missing"."""
+    found = {}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "missing"
+    return found
+
+
+def has_gpu_hardware() -> bool:
+    """Return whether the machine shows an NVIDIA or AMD GPU, whatever JAX sees."""
+    return bool(shutil.which("nvidia-smi")) or os.path.exists("/dev/nvidia0") or os.path.exists("/dev/kfd")
+
+
+def memory_gib() -> float:
+    """Return the machine's memory in GiB; nan where the system does not tell."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    except (ValueError, OSError, AttributeError):
+        return float("nan")
+
+
+def verdict(versions: dict[str, str], platform_name: str, gpu_hardware: bool) -> str:
+    """Return the one line that matters: ready, or what is wrong and what to do."""
+    missing = [name for name, found in versions.items() if found == "missing"]
+    if missing:
+        return (
+            f"not ready: {', '.join(missing)} missing; run make stages, or make wheels for a machine without an index"
+        )
+    if gpu_hardware and platform_name == "cpu":
+        return "this machine has a GPU, but JAX sees the CPU alone: its jaxlib has no GPU part; install jax[cuda13]"
+    return f"ready: runs on {platform_name}"
+
+
+def report() -> tuple[str, bool]:
+    """Return the whole report as text, and whether all is well."""
+    versions = package_versions()
+    lines = [f"{'python':<18}{platform.python_version()} on {platform.machine()}"]
+    lines += [f"{name:<18}{found}" for name, found in versions.items()]
+    platform_name = "none"
+    if importlib.util.find_spec("jax") is not None:
+        import jax
+        import numpy as np
+
+        devices = jax.devices()
+        platform_name = devices[0].platform
+        kinds = sorted({f"{device.platform} {device.device_kind}" for device in devices})
+        x64 = jax.dtypes.canonicalize_dtype(np.float64) == np.float64
+        lines.append(f"{'devices':<18}{len(devices)} ({', '.join(kinds)})")
+        lines.append(f"{'precision':<18}{'float64 available' if x64 else 'float32 (set JAX_ENABLE_X64=1 for float64)'}")
+    lines.append(f"{'threads':<18}{os.cpu_count()}")
+    lines.append(f"{'memory':<18}{memory_gib():.1f} GiB")
+    line = verdict(versions, platform_name, has_gpu_hardware())
+    return "\n".join([*lines, f"{'verdict':<18}{line}"]), line.startswith("ready")

@@ -1,0 +1,133 @@
+"""The compiled functions of one structure, and how several runs go through them.
+
+On a CPU the runs of a set go one after the other through one compiled single-run program, as many at a time as there
+are cores: each has the bits of the run alone, and it is faster there than one program over all runs. On an accelerator
+they are stacked and go side by side (vmap).
+"""
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from dynsim import train
+from dynsim.config import Config
+from dynsim.data import DataModel
+from dynsim.encoder import Encoder
+from dynsim.hyper import Hyper
+from dynsim.measure import recorder
+from dynsim.train import Carry, Parts, RecordFn, StepInfo, World
+
+Run = tuple[Carry, World]
+
+
+def runs_one_by_one(config: Config) -> bool:
+    """Return whether runs go one after the other and not side by side (vmap)."""
+    choice = config.train.batching
+    return choice == "map" or (choice == "auto" and jax.default_backend() == "cpu")
+
+
+class Program:
+    """Compiled `init`, `advance` and `record` of a structure, for a set of runs.
+
+    A set of runs is a list of (carry, world), or one such pair with a leading axis where they go side by side.
+    """
+
+    def __init__(self, parts: Parts, record_fn: RecordFn, one_by_one: bool) -> None:
+        """Prepare the functions; nothing is compiled before the first call."""
+        self.parts = parts
+        self.one_by_one = one_by_one
+        self.n_threads = os.cpu_count() or 1
+
+        def init(seed: Any, numbers: Hyper) -> Run:
+            state, world = train.init(seed, numbers, parts)
+            return train.start(state), world
+
+        def advance(carry: Carry, world: World, begin: Any, end: Any) -> Carry:
+            return train.advance(carry, world, begin, end, parts)
+
+        def record(carry: Carry, world: World) -> tuple[Any, StepInfo, Carry]:
+            return record_fn(carry.state, world), carry.total, train.start(carry.state)
+
+        wrap: Callable[..., Any] = (lambda fn, axes: fn) if one_by_one else jax.vmap
+        self._init = jax.jit(wrap(init, (0, 0)))
+        self._advance: Any = jax.jit(wrap(advance, (0, 0, None, None)))
+        self._record = jax.jit(wrap(record, (0, 0)))
+
+    def n_compiled(self) -> int:
+        """Return how many versions of the training loop have been compiled."""
+        return self._advance._cache_size()
+
+    def lowered_step(self, platforms: Sequence[str], run: Run) -> Any:
+        """Return the training loop of one run lowered for the given platforms (`jax.export`), not executed."""
+        return jax.export.export(self._advance, platforms=platforms)(*run, np.int32(0), np.int32(1))
+
+    def init(self, seeds: np.ndarray, numbers: Sequence[Hyper]) -> Any:
+        """Return the runs of the given seeds, each with its own numbers, before their first step."""
+        if self.one_by_one:
+            return [
+                self._init(jnp.asarray(seed), jax.tree.map(jnp.asarray, one))
+                for seed, one in zip(seeds, numbers, strict=True)
+            ]
+        stacked = jax.tree.map(lambda *leaves: jnp.asarray(np.stack(leaves)), *numbers)
+        return self._init(jnp.asarray(seeds), stacked)
+
+    def advance(self, runs: Any, begin: int, end: int) -> Any:
+        """Return the runs after `end` updates and wait for them; they stood at `begin`."""
+        bounds = np.int32(begin), np.int32(end)
+        if not self.one_by_one:
+            carry, world = runs
+            return jax.block_until_ready(self._advance(carry, world, *bounds)), world
+
+        def one(run: Run) -> Run:
+            carry, world = run
+            return jax.block_until_ready(self._advance(carry, world, *bounds)), world
+
+        if len(runs) == 1:
+            return [one(runs[0])]
+        with ThreadPoolExecutor(self.n_threads) as pool:  # compiled code runs outside Python's lock
+            return list(pool.map(one, runs))
+
+    def record(self, runs: Any) -> tuple[Any, StepInfo, Any]:
+        """Return (record, summed step reports, runs ready to go on); arrays are NumPy with a leading run axis."""
+        if not self.one_by_one:
+            record, total, carry = self._record(*runs)
+            return jax.device_get(record), jax.device_get(total), (carry, runs[1])
+        parts = [self._record(*run) for run in runs]
+        record, total = (
+            jax.tree.map(lambda *leaves: np.stack(leaves), *jax.device_get([part[k] for part in parts])) for k in (0, 1)
+        )
+        return record, total, [(part[2], run[1]) for part, run in zip(parts, runs, strict=True)]
+
+    def stacked(self, runs: Any) -> tuple[Carry, Any]:
+        """Return (carry, dictionary) of all runs with a leading run axis."""
+        if not self.one_by_one:
+            return runs[0], runs[1].dictionary
+        parts = jax.device_get([(carry, world.dictionary) for carry, world in runs])
+        return jax.tree.map(lambda *leaves: np.stack(leaves), *parts)
+
+
+@lru_cache(maxsize=64)
+def program(
+    shape: Config,
+    one_by_one: bool,
+    data_model: DataModel | None = None,
+    encoder: Encoder | None = None,
+    loss: Callable[..., Any] | None = None,
+    record_fn: RecordFn | None = None,
+) -> Program:
+    """Return the compiled functions of a structure; equal arguments share them, so numbers never recompile.
+
+    Args:
+        shape: `hyper.structure` of a configuration.
+        one_by_one: see `runs_one_by_one`.
+        data_model, encoder, loss, record_fn: your own functions in place of the built-in ones.
+    """
+    parts = train.built_in_parts(shape)
+    parts = parts._replace(data=data_model or parts.data, encoder=encoder or parts.encoder, loss=loss or parts.loss)
+    return Program(parts, record_fn or recorder(parts), one_by_one)

@@ -1,0 +1,64 @@
+"""A study is a folder that fills up part by part: finished parts are kept, an unfinished one has checkpoints.
+
+Until the study is finished its parts lie in `<folder>/unfinished/`, so that the same command goes on where a kill or
+Ctrl-C left it; `finish` takes them away.
+"""
+
+import re
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import xarray as xr
+
+from dynsim import checkpoint, results
+from dynsim.config import Config
+from dynsim.config_json import config_hash
+from dynsim.simulate import simulate
+
+UNFINISHED = "unfinished"
+
+
+def part_path(folder: Path, name: str) -> Path:
+    """Return where a part of an unfinished study lies."""
+    return folder / UNFINISHED / (re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_") + ".nc")
+
+
+def simulate_part(folder: Path, name: str, config: Config, seeds: Sequence[int], **options: Any) -> xr.Dataset:
+    """Simulate one part of a study, or load it where an earlier call finished it.
+
+    Args:
+        folder: the study's folder.
+        name: the part's name within the study; the progress bar shows it.
+        config, seeds: what to run.
+        options: further arguments of `simulate`.
+
+    Returns:
+        The part's Dataset, saved in the folder.
+    Errors:
+        `ConfigError` for a configuration that cannot run or a checkpoint that does not fit.
+    """
+    path = part_path(folder, name)
+    wanted = config_hash(config, seeds)
+    if path.is_file():
+        part = results.load(path)
+        if config_hash(results.config_of(part), part["seed"].values.tolist()) == wanted and _same_program(part):
+            print(f"{name}: finished earlier, taken from {path}")
+            return part
+    keep = path.with_suffix("")
+    part = simulate(config, seeds, progress=True, checkpoint_folder=keep / wanted, label=name, **options)
+    results.save(part, path)
+    checkpoint.clear(keep)
+    return part
+
+
+def _same_program(part: xr.Dataset) -> bool:
+    """Return whether a saved part was made by this commit and these versions, so that its bits can be trusted."""
+    saved, now = results.provenance_of(part), results.provenance()
+    return all(saved[name] == now[name] for name in ("commit", "versions", "device", "x64")) and not now["dirty"]
+
+
+def finish(folder: Path) -> None:
+    """Remove the parts of a study whose results have been saved."""
+    shutil.rmtree(folder / UNFINISHED, ignore_errors=True)

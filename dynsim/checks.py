@@ -1,7 +1,11 @@
 """One-line checks of configuration values: what was wanted, what came, what to do."""
 
+import dataclasses
 import math
+import typing
 
+MAX_INT = 2**31 - 1  # counts are int32 on the device
+LARGEST, SMALLEST = 1e30, 1e-30  # sizes that float32 holds with room for a product or a quotient
 MAX_SEED = 2**32  # without x64, jax.random.key cuts a seed to 32 bits: key(2**32) would equal key(0)
 
 
@@ -12,32 +16,47 @@ class ConfigError(ValueError):
 def require(condition: bool, field_name: str, wanted: str, came: object, advice: str = "") -> None:
     """Raise `ConfigError` naming the field unless `condition` holds."""
     if not condition:
-        raise ConfigError(f"{field_name}: wanted {wanted}, got {came!r}{'; ' + advice if advice else ''}")
+        shown = " ".join(repr(came).split())  # arrays print over several lines
+        shown = shown if len(shown) <= 60 else shown[:60] + "..."
+        raise ConfigError(f"{field_name}: wanted {wanted}, got {shown}{'; ' + advice if advice else ''}")
 
 
 def positive_int(name: str, value: object, least: int = 1) -> None:
     """Refuse all but integers of at least `least` (booleans are not integers here)."""
-    require(
-        isinstance(value, int) and not isinstance(value, bool) and value >= least,
-        name,
-        f"an integer of at least {least}",
-        value,
-    )
+    is_int = isinstance(value, int) and not isinstance(value, bool)
+    require(is_int and value >= least, name, f"an integer of at least {least}", value)  # type: ignore[operator]
+    require(value <= MAX_INT, name, f"an integer below 2^31 = {MAX_INT + 1}", value)  # type: ignore[operator]
 
 
 def number(name: str, value: object, low: float, high: float = math.inf, *, open_low: bool = False) -> None:
-    """Refuse all but finite numbers in [low, high], or (low, high] where `open_low`."""
-    ok = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    """Refuse all but finite numbers in [low, high], or (low, high] where `open_low`, of a size that float32 holds."""
+    ok = isinstance(value, int | float) and not isinstance(value, bool) and -math.inf < value < math.inf
     inside = ok and (low < value if open_low else low <= value) and value <= high  # type: ignore[operator]
     bracket = "(" if open_low else "["
     require(inside, name, f"a finite number in {bracket}{low:g}, {high:g}]", value)
+    held = abs(value) <= LARGEST and not (open_low and abs(value) < SMALLEST)  # type: ignore[arg-type]
+    require(held, name, f"a size in [{SMALLEST:g}, {LARGEST:g}], which float32 holds", value)
+
+
+def numbers(name: str, value: object, lengths: tuple[int, ...], wanted: str, *, open_low: bool = False) -> None:
+    """Refuse all but tuples of one of these lengths with numbers in [0, 1], or (0, 1] where `open_low`."""
+    require(isinstance(value, tuple), name, "a tuple of numbers", value)
+    entries = typing.cast("tuple[object, ...]", value)
+    require(len(entries) in lengths, name, wanted, f"{len(entries)} numbers")
+    for entry in entries:
+        number(name, entry, 0.0, 1.0, open_low=open_low)
 
 
 def choice(name: str, value: object, options: tuple[str, ...]) -> None:
     """Refuse a word that is not among `options`."""
-    require(value in options, name, "one of " + ", ".join(options), value)
+    require(isinstance(value, str) and value in options, name, "one of " + ", ".join(options), value)
 
 
-def literal(cls: type, name: str) -> tuple[str, ...]:
-    """Return the words that the `Literal` annotation of field `name` allows."""
-    return cls.__dataclass_fields__[name].type.__args__
+def words_and_flags(part: typing.Any) -> None:
+    """Refuse a wrong word in any `Literal` field of a dataclass, and all but true and false in its bool fields."""
+    for field in dataclasses.fields(part):
+        value = getattr(part, field.name)
+        if typing.get_origin(field.type) is typing.Literal:
+            choice(field.name, value, typing.get_args(field.type))
+        elif field.type is bool:
+            require(isinstance(value, bool), field.name, "true or false", value)

@@ -9,7 +9,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from dynsim.checks import ConfigError, choice, literal, number, positive_int, require
+from dynsim.checks import ConfigError, number, numbers, positive_int, require, words_and_flags
 
 
 @dataclass(frozen=True)
@@ -63,21 +63,20 @@ class DataConfig:
     """Leave out negatives whose aggregate code has the same support and signs."""
 
     def __post_init__(self) -> None:
+        words_and_flags(self)
         positive_int("n_features", self.n_features, 3)  # log log d needs d >= 3
-        for name in ("token_dim", "n_tokens"):
-            positive_int(name, getattr(self, name))
+        positive_int("token_dim", self.token_dim)
+        positive_int("n_tokens", self.n_tokens)
         positive_int("batch_size", self.batch_size, 2)
         if self.n_negatives is not None:
             positive_int("n_negatives", self.n_negatives)
         require(self.token_dim >= self.n_features, "token_dim", f"d1 >= d = {self.n_features}", self.token_dim)
-        for name in ("dictionary", "noise_level", "sampling_rule", "pair_rule", "empties"):
-            choice(name, getattr(self, name), literal(DataConfig, name))
-        choice("frequency_profile", self.frequency_profile, literal(DataConfig, "frequency_profile"))
-        require(isinstance(self.mask_equal_codes, bool), "mask_equal_codes", "true or false", self.mask_equal_codes)
         number("minority_fraction", self.minority_fraction, 0.0, 1.0)
         number("minority_ratio", self.minority_ratio, 0.0, 1.0, open_low=True)
         number("activation_rate", self.activation_rate, 0.0, 1.0, open_low=True)
         number("noise_variance", self.noise_variance, 0.0)
+        unused = self.noise_level != "given" and self.noise_variance != 0
+        require(not unused, "noise_variance", "0 unless noise_level is given", self.noise_variance)
         number("majority_keep", self.majority_keep, 0.0, 1.0)
         number("minority_keep", self.minority_keep, 0.0, 1.0)
         number("co_occurrence", self.co_occurrence, 0.0, 1.0 - self.activation_rate)
@@ -85,23 +84,16 @@ class DataConfig:
         self._check_dictionary()
 
     def _check_vectors(self) -> None:
+        d = self.n_features
         given = self.frequency_profile == "given"
-        wanted = f"{self.n_features} numbers" if given else "nothing unless frequency_profile is given"
-        wanted_length = self.n_features if given else 0
-        length = len(self.relative_frequency)
-        require(length == wanted_length, "relative_frequency", wanted, f"{length} numbers")
-        for value in self.relative_frequency:
-            number("relative_frequency", value, 0.0, 1.0, open_low=True)
-        length = len(self.keep_probability)
-        require(length in (0, self.n_features), "keep_probability", f"{self.n_features} numbers or none", length)
-        for value in self.keep_probability:
-            number("keep_probability", value, 0.0, 1.0)
+        wanted = f"{d} numbers" if given else "nothing unless frequency_profile is given"
+        numbers("relative_frequency", self.relative_frequency, (d if given else 0,), wanted, open_low=True)
+        numbers("keep_probability", self.keep_probability, (0, d), f"{d} numbers or none")
 
     def _check_dictionary(self) -> None:
-        number("dictionary_cosine", self.dictionary_cosine, -1.0, 1.0, open_low=True)
-        low = -1.0 / (self.n_features - 1)  # below it the Gram matrix is not positive definite
         c = self.dictionary_cosine
-        require(low < c < 1, "dictionary_cosine", f"a number in ({low:.4g}, 1)", c)
+        # the Gram matrix has the eigenvalues 1 - c and 1 + (d-1) c: both stay at least 1e-3
+        number("dictionary_cosine", c, -0.999 / (self.n_features - 1), 0.999)
         require(c == 0 or self.dictionary == "correlated", "dictionary_cosine", "0", c, "set dictionary to correlated")
         if self.pair_rule == "complementary":
             require(
@@ -139,10 +131,7 @@ class EncoderConfig:
 
     def __post_init__(self) -> None:
         positive_int("n_neurons", self.n_neurons)
-        for name in ("architecture", "attention", "pooling"):
-            choice(name, getattr(self, name), literal(EncoderConfig, name))
-        for name in ("train_attention", "train_bias"):
-            require(isinstance(getattr(self, name), bool), name, "true or false", getattr(self, name))
+        words_and_flags(self)
         number("init_std", self.init_std, 0.0, open_low=True)
         relu = self.architecture == "relu"
         require(relu or not self.train_bias, "train_bias", "false for the transformer", True, "use architecture relu")
@@ -173,19 +162,14 @@ class LossConfig:
     """Decoupled decay: W is multiplied by 1 - learning_rate * weight_decay. Exclusive with l2_penalty."""
 
     def __post_init__(self) -> None:
-        for name in ("kind", "similarity"):
-            choice(name, getattr(self, name), literal(LossConfig, name))
-        for name in ("symmetric", "stop_gradient", "temperature_prefactor"):
-            require(isinstance(getattr(self, name), bool), name, "true or false", getattr(self, name))
+        words_and_flags(self)
         number("temperature", self.temperature, 0.0, open_low=True)
         number("l2_penalty", self.l2_penalty, 0.0)
         number("weight_decay", self.weight_decay, 0.0)
         both = self.l2_penalty > 0 and self.weight_decay > 0
         require(not both, "weight_decay", "0 while l2_penalty is above 0", self.weight_decay, "set one of them to 0")
-        nt_xent = self.kind == "nt_xent"
-        require(
-            not (nt_xent and self.similarity == "inner"), "similarity", "cosine for kind nt_xent", self.similarity
-        )
+        inner_nt_xent = self.kind == "nt_xent" and self.similarity == "inner"
+        require(not inner_nt_xent, "similarity", "cosine for kind nt_xent", self.similarity)
 
 
 @dataclass(frozen=True)
@@ -205,8 +189,7 @@ class ThresholdConfig:
     """The literal schedules freeze once every ||w|| exceeds stop_growth * d * ||w|| at the switch."""
 
     def __post_init__(self) -> None:
-        for name in ("rule", "start"):
-            choice(name, getattr(self, name), literal(ThresholdConfig, name))
+        words_and_flags(self)
         number("scale", self.scale, 0.0)
         number("stop_growth", self.stop_growth, 0.0, open_low=True)
         positive_int("start_step", self.start_step, 0)
@@ -231,6 +214,10 @@ class OptimizerConfig:
         require(isinstance(self.name, str) and self.name.isidentifier(), "name", "a name in optax", self.name)
         number("learning_rate", self.learning_rate, 0.0, open_low=True)
         number("attention_learning_rate", self.attention_learning_rate, 0.0)
+        pairs = isinstance(self.arguments, tuple) and all(
+            isinstance(pair, tuple) and len(pair) == 2 and isinstance(pair[0], str) for pair in self.arguments
+        )
+        require(pairs, "arguments", "a tuple of (name, number) pairs", self.arguments)
         names = [name for name, _ in self.arguments]
         require(len(set(names)) == len(names), "arguments", "each name once", names)
         for name, value in self.arguments:
@@ -259,8 +246,7 @@ class TrainConfig:
         positive_int("n_steps", self.n_steps)
         positive_int("n_records", self.n_records, 2)
         positive_int("n_probe", self.n_probe)
-        for name in ("precision", "batching"):
-            choice(name, getattr(self, name), literal(TrainConfig, name))
+        words_and_flags(self)
 
 
 @dataclass(frozen=True)
@@ -299,11 +285,11 @@ def replace(config: Config, **changes: Any) -> Config:
     Errors: `ConfigError` for an unknown field, and whatever the changed part's own validation says.
     """
     parts: dict[str, dict[str, Any]] = {}
+    sections = [section.name for section in dataclasses.fields(Config)]
     for dotted, value in changes.items():
         section, _, name = dotted.partition(".")
-        if not hasattr(config, section) or name not in getattr(config, section).__dataclass_fields__:
-            raise ConfigError(f"{dotted}: no such field; known sections are data, encoder, loss, threshold, "
-                              "optimizer, train")
+        if section not in sections or name not in getattr(config, section).__dataclass_fields__:
+            raise ConfigError(f"{dotted}: no such field; the sections are {', '.join(sections)}")
         parts.setdefault(section, {})[name] = value
     new = {section: dataclasses.replace(getattr(config, section), **values) for section, values in parts.items()}
     return dataclasses.replace(config, **new)

@@ -15,8 +15,9 @@ SCHEMA = 1
 
 
 def to_dict(config: Config) -> dict[str, Any]:
-    """Return `config` as nested plain values; tuples become lists."""
-    return {"schema": SCHEMA, **_plain(dataclasses.asdict(config))}
+    """Return `config` as nested plain values; tuples become lists, and equal configurations give equal texts."""
+    normal = _build(Config, dataclasses.asdict(config), "config")  # 1 and 1.0 are equal, and written differently
+    return {"schema": SCHEMA, **_plain(dataclasses.asdict(normal))}
 
 
 def _plain(value: Any) -> Any:
@@ -28,23 +29,25 @@ def _plain(value: Any) -> Any:
 def from_dict(values: dict[str, Any]) -> Config:
     """Return the configuration that `to_dict` wrote.
 
-    Errors: `ConfigError` for another schema, an unknown or missing section, a value of the wrong type, or whatever the
-    configuration's own validation refuses.
+    Fields that are left out take their defaults. Errors: `ConfigError` for another schema, an unknown field, a value
+    of the wrong type, or whatever the configuration's own validation refuses.
     """
+    if not isinstance(values, dict):
+        raise ConfigError(f"config: wanted a dictionary, got {_short(values)}")
     values = dict(values)
     schema = values.pop("schema", None)
-    if schema != SCHEMA:
+    if type(schema) is not int or schema != SCHEMA:
         raise ConfigError(f"schema: wanted {SCHEMA}, got {schema!r}; this configuration was written by another version")
     return _build(Config, values, "config")
 
 
 def _build(cls: type, values: Any, path: str) -> Any:
     if not isinstance(values, dict):
-        raise ConfigError(f"{path}: wanted a dictionary, got {values!r}")
+        raise ConfigError(f"{path}: wanted a dictionary, got {_short(values)}")
     hints = typing.get_type_hints(cls)
     for name in values:
         if name not in hints:
-            close = difflib.get_close_matches(name, hints, n=1)
+            close = difflib.get_close_matches(str(name), hints, n=1)
             raise ConfigError(f"{path}.{name}: no such field{f'; did you mean {close[0]}?' if close else ''}")
     return cls(**{name: _convert(value, hints[name], f"{path}.{name}") for name, value in values.items()})
 
@@ -62,13 +65,31 @@ def _convert(value: Any, hint: Any, path: str) -> Any:
     else:
         fits = _is(value, hint)
     if not fits:
-        raise ConfigError(f"{path}: wanted {getattr(hint, '__name__', hint)}, got {value!r}")
-    return float(value) if hint is float else value
+        raise ConfigError(f"{path}: wanted {_words(hint)}, got {_short(value)}")
+    return _float(value, path) if hint is float else value
+
+
+def _float(value: float, path: str) -> float:
+    try:
+        return float(value) + 0.0  # -0.0 becomes 0.0, its equal
+    except OverflowError:
+        raise ConfigError(f"{path}: wanted a finite number, got {_short(value)}") from None
+
+
+def _words(hint: Any) -> str:
+    if typing.get_origin(hint) is typing.Literal:
+        return "one of " + ", ".join(typing.get_args(hint))
+    return hint.__name__ if isinstance(hint, type) else str(hint)
+
+
+def _short(value: Any) -> str:
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 60 else text[:60] + "..."
 
 
 def _convert_tuple(value: Any, arguments: tuple[Any, ...], path: str) -> tuple[Any, ...]:
     if not isinstance(value, list | tuple):
-        raise ConfigError(f"{path}: wanted a list, got {value!r}")
+        raise ConfigError(f"{path}: wanted a list, got {_short(value)}")
     if len(arguments) == 2 and arguments[1] is Ellipsis:
         return tuple(_convert(part, arguments[0], path) for part in value)
     if len(value) != len(arguments):
@@ -91,10 +112,8 @@ def from_json(text: str) -> Config:
     """Return the configuration of `to_json`. Errors: `ConfigError`, also for text that is not JSON."""
     try:
         values = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise ConfigError(f"config: wanted JSON, got {text[:40]!r} ({error.msg})") from None
-    if not isinstance(values, dict):
-        raise ConfigError(f"config: wanted a JSON object, got {text[:40]!r}")
+    except (ValueError, RecursionError) as error:  # also for integers of very many digits, and very deep nesting
+        raise ConfigError(f"config: wanted JSON, got {_short(text)} ({error})") from None
     return from_dict(values)
 
 

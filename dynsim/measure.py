@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from dynsim.encoder import Params, mean_self_weight
 from dynsim.train import Parts, RecordFn, TrainState, World
 
 PURITY = 0.7
@@ -32,6 +33,8 @@ class Snapshot(NamedTuple):
     """Share of the probe samples with neuron i's best-aligned feature active on which it fires."""
     false_firing: Float[Any, " neuron"]
     """The same over the probe samples in which that feature is silent."""
+    self_weight: Float[Any, ""]
+    """Mean attention weight of a token on itself (theory 2.3): 1 in the token-wise limit, 1/L in the uniform one."""
 
 
 def snapshot(state: TrainState, world: World, parts: Parts) -> Snapshot:
@@ -44,7 +47,17 @@ def snapshot(state: TrainState, world: World, parts: Parts) -> Snapshot:
     coefficients = alignment if parts.structure.data.dictionary != "correlated" else _project(alignment, M)
     residual = w - coefficients @ M.T
     fires, false = _firing(state, world, parts, jnp.argmax(jnp.abs(alignment), axis=1))
-    return Snapshot(alignment, _norm(w), _norm(residual), state.thresholds.value, fires, false)
+    self_weight = _self_weight(state, world, parts)
+    return Snapshot(alignment, _norm(w), _norm(residual), state.thresholds.value, fires, false, self_weight)
+
+
+def _self_weight(state: TrainState, world: World, parts: Parts) -> Array:
+    shape = parts.structure.encoder
+    ours = isinstance(state.params, Params) and shape.architecture == "transformer"
+    if not ours or shape.attention == "token_wise":  # one token, or an encoder of the user's own: nothing to mix
+        return jnp.ones((), world.probe.dtype)
+    each = jax.vmap(mean_self_weight, in_axes=(None, 0, None))
+    return jnp.mean(each(state.params, world.probe, shape.attention))
 
 
 def _norm(rows: Array) -> Array:

@@ -30,6 +30,7 @@ SNAPSHOT_DIMS = {
     "threshold": ("neuron",),
     "firing": ("neuron",),
     "false_firing": ("neuron",),
+    "self_weight": (),
 }
 
 
@@ -150,6 +151,42 @@ def save(result: xr.Dataset, path: Path) -> None:
     numeric = [name for name, part in result.variables.items() if part.dtype.kind in "biuf" and part.ndim and part.size]
     checksums = {name: {"fletcher32": True} for name in numeric}  # damaged numbers are then an error on loading
     atomic_write(path, lambda temporary: result.to_netcdf(temporary, engine="h5netcdf", encoding=checksums))
+
+
+def concat(named: dict[str, xr.Dataset], dim: str) -> xr.Dataset:
+    """Join results of several run sets along a new named dimension.
+
+    Args:
+        named: results with equal seeds, records, neurons and features; the names become the coordinate.
+        dim: name of the new dimension.
+
+    Returns:
+        One Dataset; the configurations are kept as a JSON list in the attribute `configs`, in the order of `dim`.
+    Errors:
+        `ResultError` in one line for results whose axes differ.
+    """
+    parts = list(named.values())
+    # what depends on the configuration, such as the activation probability, gets the new dimension too
+    own = [
+        name
+        for name in parts[0].coords
+        if name not in parts[0].dims and any(not parts[0][name].equals(part[name]) for part in parts)
+    ]
+    axis = xr.Variable(dim, np.asarray(list(named), dtype=object))
+    try:
+        joined = xr.concat(
+            [part.reset_coords(own) for part in parts],
+            axis,
+            data_vars="all",
+            coords="minimal",
+            compat="override",
+            join="exact",
+            combine_attrs="drop",
+        )
+    except ValueError as error:  # xarray's alignment errors are of this kind
+        raise ResultError(f"{dim}: wanted results with equal axes, got others ({str(error).splitlines()[0]})") from None
+    configs = json.dumps([json.loads(part.attrs["config"]) for part in parts])
+    return joined.assign_attrs(dynsim_format=FORMAT, finished=1, configs=configs)
 
 
 def save_json(values: dict[str, Any], path: Path) -> None:

@@ -35,6 +35,9 @@ def record_grid(n_steps: int, n_records: int) -> np.ndarray:
 
 def check_seeds(seeds: Sequence[int]) -> np.ndarray:
     """Return seeds as uint32. Errors: `ConfigError` for none, for repeats, or for one outside [0, 2^32)."""
+    whole = [isinstance(seed, int | np.integer) and not isinstance(seed, bool) for seed in seeds]
+    if not all(whole):
+        raise ConfigError(f"seeds: wanted integers, got {next(seed for seed, ok in zip(seeds, whole) if not ok)!r}")
     values = [int(seed) for seed in seeds]
     if not values:
         raise ConfigError("seeds: wanted at least one seed, got none")
@@ -50,7 +53,7 @@ def check_runnable(config: Config) -> None:
     """Refuse what only JAX and optax can tell: float64 that would silently be float32, an unknown optimiser."""
     if config.train.precision == "float64" and not results.has_x64():
         raise ConfigError("train.precision: float64 needs x64, which is off; set the variable JAX_ENABLE_X64=1")
-    train.make_optimizer(config.optimizer, config.optimizer.learning_rate)
+    train.check_optimizer(config.optimizer)
 
 
 class Record(NamedTuple):
@@ -89,7 +92,8 @@ def simulate(
     Errors:
         `ConfigError` before anything is compiled.
     """
-    own = {"data_model": data_model, "encoder": encoder, "loss": loss, "record_fn": record_fn}
+    given = {"data_model": data_model, "encoder": encoder, "loss": loss, "record_fn": record_fn}
+    own = {name: value for name, value in given.items() if value is not None}  # the cache tells None from left out
     return simulate_many([config], seeds, own=own, progress=progress, checkpoint_folder=checkpoint_folder, label=label)[
         0
     ]
@@ -126,7 +130,7 @@ def simulate_many(
     compiled = program(shape, runs_one_by_one(configs[0]), **(own or {}))
     runs = compiled.init(np.tile(seed_array, len(configs)), [hyper(c) for c in configs for _ in seed_array])
     stops = record_grid(first.n_steps, first.n_records)
-    keeper = _Keeper(checkpoint_folder, config_hash(configs[0], [len(configs), *seed_array]))
+    keeper = _Keeper(checkpoint_folder, " ".join(config_hash(config, seed_array.tolist()) for config in configs))
     runs, kept = _train(compiled, runs, stops, keeper, progress, label)
     wall = time.perf_counter() - began
     stacked = compiled.stacked(runs)

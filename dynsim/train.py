@@ -109,6 +109,20 @@ def make_optimizer(config: OptimizerConfig, learning_rate: float | Array) -> opt
     return factory(learning_rate=learning_rate, **dict(config.arguments), **no_decay)
 
 
+def check_optimizer(config: OptimizerConfig) -> None:
+    """Refuse what cannot train here, by making one update of a single number; `ConfigError` in one line."""
+    try:
+        with jax.ensure_compile_time_eval():
+            optimizer = make_optimizer(config, config.learning_rate)
+            one = jnp.ones((1,))
+            optimizer.update(one, optimizer.init(one), one)
+    except ConfigError:
+        raise
+    except Exception as error:  # optax's own checks raise many kinds
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ConfigError(f"optimizer.name: {config.name} cannot be used here ({reason}); try sgd or adam") from None
+
+
 def init(seed: Integer[Array, ""], numbers: Hyper, parts: Parts) -> tuple[TrainState, World]:
     """Return state and surroundings of a run before its first step."""
     keys = run_keys(seed)

@@ -1,0 +1,187 @@
+"""Every compatible pair of option values runs two steps, and every other pair is refused by name.
+
+A covering array does it: rows of option values, built greedily, such that each pair stands in a row. The rows that fit
+into a minute and a half are fast tests; the others are marked slow.
+"""
+
+import functools
+import itertools
+import random
+from concurrent.futures import ThreadPoolExecutor
+
+import jax
+import numpy as np
+import pytest
+
+from dynsim.checks import ConfigError
+from dynsim.config import Config, replace
+from dynsim.results import config_of
+from dynsim.simulate import simulate
+
+d, SEEDS = 4, [0, 2**32 - 1]
+BASE = replace(
+    Config(),
+    **{
+        "data.n_features": d,
+        "data.token_dim": 8,
+        "data.n_tokens": 1,
+        "data.batch_size": 6,
+        "data.activation_rate": 0.4,
+        "encoder.n_neurons": 6,
+        "encoder.init_std": 0.3,
+        "loss.similarity": "cosine",
+        "train.n_steps": 2,
+        "train.n_records": 3,
+        "train.n_probe": 2,
+    },
+)
+"""What an option is tried on where nothing else is said: it goes together with most of them."""
+
+
+def words(field, *values):
+    return {str(value): {field: value} for value in values}
+
+
+FACTORS = {
+    "dictionary": words("data.dictionary", "qr", "identity")
+    | {"correlated": {"data.dictionary": "correlated", "data.dictionary_cosine": 0.3}},
+    "frequency": words("data.frequency_profile", "two_level", "exponential", "power_law")
+    | {"given": {"data.frequency_profile": "given", "data.relative_frequency": (1.0, 0.2, 0.5, 0.7)}},
+    "groups": words("data.minority_fraction", 0.5, 0.0, 1.0),
+    "noise": words("data.noise_level", "inverse_d", "sqrt_log_d")
+    | {"given": {"data.noise_level": "given", "data.noise_variance": 0.2}, "none": {"data.noise_level": "given"}},
+    "tokens": words("data.n_tokens", 1, 3),
+    "negatives": words("data.n_negatives", None, 4),
+    "sampling": words("data.sampling_rule", "aggregate", "independent_tokens"),
+    "pairs": words("data.pair_rule", "placed", "identical", "complementary"),
+    "keep": {
+        "all": {},
+        "by group": {"data.majority_keep": 0.9, "data.minority_keep": 0.5},
+        "by feature": {"data.keep_probability": (1.0, 0.0, 0.5, 0.8)},
+    },
+    "together": words("data.co_occurrence", 0.0, 0.3),
+    "empties": words("data.empties", "resample", "keep"),
+    "masking": words("data.mask_equal_codes", True, False),
+    "architecture": words("encoder.architecture", "transformer", "relu"),
+    "neurons": words("encoder.n_neurons", 6, 3),
+    "attention": words("encoder.attention", "token_wise", "softmax_unscaled", "softmax_scaled", "uniform"),
+    "pooling": words("encoder.pooling", "sum", "mean"),
+    "trained attention": words("encoder.train_attention", False, True),
+    "trained bias": words("encoder.train_bias", False, True),
+    "loss": words("loss.kind", "info_nce", "nt_xent"),
+    "similarity": words("loss.similarity", "cosine", "inner"),
+    "symmetry": words("loss.symmetric", False, True),
+    "gradient": words("loss.stop_gradient", True, False),
+    "prefactor": words("loss.temperature_prefactor", True, False),
+    "shrinkage": {
+        "penalty": {},
+        "decay": {"loss.l2_penalty": 0.0, "loss.weight_decay": 0.1},
+        "none": {"loss.l2_penalty": 0.0},
+    },
+    "rule": words("threshold.rule", "zero", "norm_tracking", "schedule_b", "schedule_c"),
+    "start": words("threshold.start", "online", "never")
+    | {
+        "at 0": {"threshold.start": "at_step"},
+        "at 1": {"threshold.start": "at_step", "threshold.start_step": 1},
+    },
+    "optimiser": words("optimizer.name", "sgd", "adam", "adamw", "rmsprop")
+    | {"momentum": {"optimizer.arguments": (("momentum", 0.9),)}},
+    "precision": words("train.precision", "float32", "float64"),
+    "batching": words("train.batching", "map", "vmap"),
+}
+"""Option values by factor; each value is the changes that it needs. The first of a factor is harmless."""
+
+REFUSED = {
+    ("dictionary=identity", "optimiser=adam"): "data.dictionary",
+    ("dictionary=identity", "optimiser=adamw"): "data.dictionary",
+    ("dictionary=identity", "optimiser=rmsprop"): "data.dictionary",
+    ("dictionary=identity", "pairs=complementary"): "dictionary",
+    ("tokens=3", "architecture=relu"): "data.n_tokens",
+    ("tokens=3", "trained bias=True"): "train_bias",  # a trained bias is for relu, and relu has one token
+    ("negatives=4", "loss=nt_xent"): "data.n_negatives",
+    ("negatives=4", "symmetry=True"): "data.n_negatives",
+    ("architecture=transformer", "trained bias=True"): "train_bias",
+    ("architecture=relu", "attention=softmax_unscaled"): "attention",
+    ("architecture=relu", "attention=softmax_scaled"): "attention",
+    ("architecture=relu", "attention=uniform"): "attention",
+    ("architecture=relu", "trained attention=True"): "train_attention",
+    ("attention=softmax_unscaled", "trained bias=True"): "train_bias",
+    ("attention=softmax_scaled", "trained bias=True"): "train_bias",
+    ("attention=uniform", "trained bias=True"): "train_bias",
+    ("trained attention=True", "trained bias=True"): "train_bias",
+    ("loss=nt_xent", "similarity=inner"): "similarity",
+}
+"""Pairs that no configuration holds, and the field that the refusal names. A new refusal must be entered here."""
+
+Choice = tuple[str, str]
+TRIES = 12
+
+
+def build(row: dict[str, str]) -> Config:
+    """Return the configuration of chosen values; factors that are not named stay as in BASE."""
+    changes = {}
+    for factor, value in row.items():
+        changes |= FACTORS[factor][value]
+    return replace(BASE, **changes)
+
+
+def message(row: dict[str, str]) -> str:
+    """Return why a configuration cannot be built, or ""."""
+    try:
+        build(row)
+    except ConfigError as error:
+        return str(error)
+    return ""
+
+
+def all_pairs() -> list[frozenset[Choice]]:
+    """Return every pair of values of two factors, in order."""
+    choices = [(factor, value) for factor, values in FACTORS.items() for value in values]
+    return [frozenset(pair) for pair in itertools.combinations(choices, 2) if pair[0][0] != pair[1][0]]
+
+
+def pairs_of(row: dict[str, str]) -> set[frozenset[Choice]]:
+    return {frozenset(pair) for pair in itertools.combinations(row.items(), 2)}
+
+
+@functools.cache
+def refusals() -> dict[frozenset[Choice], str]:
+    """Return the pairs that cannot be built, whichever architecture the rest needs, and why."""
+    out = {}
+    for pair in all_pairs():
+        reasons = [message({"architecture": kind} | dict(pair)) for kind in FACTORS["architecture"]]
+        if all(reasons):
+            out[pair] = reasons[0]
+    return out
+
+
+def random_row(start: frozenset[Choice], is_open: dict[frozenset[Choice], None], rng: random.Random) -> dict[str, str]:
+    """Return a row with the pair `start`; the other factors, in a random order, take what closes most open pairs."""
+    row = dict(sorted(start))
+    for factor in rng.sample(list(FACTORS), len(FACTORS)):
+        if factor not in row:
+            with_row = {value: [frozenset([(factor, value), other]) for other in row.items()] for value in FACTORS[factor]}
+            fits = {v: sum(pair in is_open for pair in pairs) for v, pairs in with_row.items() if not refused(pairs)}
+            best = [value for value, gain in fits.items() if gain == max(fits.values())]
+            row[factor] = rng.choice(best)
+    return row
+
+
+def refused(pairs: list[frozenset[Choice]]) -> bool:
+    return not refusals().keys().isdisjoint(pairs)
+
+
+@functools.cache
+def covering_array() -> list[dict[str, str]]:
+    """Return rows that hold every pair that can be built: greedily, each row the best of some random ones."""
+    rng = random.Random(0)
+    is_open = {pair: None for pair in all_pairs() if pair not in refusals()}  # a dictionary keeps the order
+    rows = []
+    while is_open:
+        start = next(iter(is_open))
+        tries = [random_row(start, is_open, rng) for _ in range(TRIES)]
+        best = max(tries, key=lambda row: sum(pair in is_open for pair in pairs_of(row)))
+        rows.append({factor: best[factor] for factor in FACTORS})
+        for pair in pairs_of(best):
+            is_open.pop(pair, None)
+    return rows

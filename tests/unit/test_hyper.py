@@ -1,0 +1,152 @@
+"""Numbers apart from structure: each field of a configuration changes exactly one of the two."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from dynsim.config import Config, replace
+from dynsim.hyper import Hyper, differing_numbers, hyper, structure
+
+D = 4
+BASE = replace(Config(), **{"data.n_features": D, "data.token_dim": 6})
+GIVEN = replace(BASE, **{"data.frequency_profile": "given", "data.relative_frequency": (1.0, 0.5, 0.25, 0.125)})
+CORRELATED = replace(BASE, **{"data.dictionary": "correlated"})
+NOISY = replace(BASE, **{"data.noise_level": "given", "data.noise_variance": 0.1})
+DROPPING = replace(BASE, **{"data.majority_keep": 0.9})
+TOGETHER = replace(BASE, **{"data.co_occurrence": 0.1})
+DECAYING = replace(BASE, **{"loss.l2_penalty": 0.0, "loss.weight_decay": 0.1})
+
+# start, change, and the fields of Hyper that the change reaches
+NUMBERS = [
+    (BASE, {"data.frequency_profile": "exponential"}, {"active_probability"}),
+    (BASE, {"data.frequency_profile": "power_law"}, {"active_probability"}),
+    (GIVEN, {"data.relative_frequency": (1.0, 0.5, 0.25, 0.2)}, {"active_probability"}),
+    (GIVEN, {"data.relative_frequency": (0.125, 0.25, 0.5, 1.0)}, {"active_probability", "minority"}),
+    (BASE, {"data.minority_ratio": 0.3}, {"active_probability"}),
+    (BASE, {"data.minority_fraction": 0.25}, {"active_probability", "minority"}),
+    (BASE, {"data.activation_rate": 0.2}, {"active_probability"}),
+    (BASE, {"data.noise_level": "sqrt_log_d"}, {"noise_std"}),
+    (NOISY, {"data.noise_variance": 0.2}, {"noise_std"}),
+    (DROPPING, {"data.majority_keep": 0.8}, {"keep_probability"}),
+    (DROPPING, {"data.minority_keep": 0.8}, {"keep_probability"}),
+    (DROPPING, {"data.keep_probability": (0.1, 0.2, 0.3, 0.4)}, {"keep_probability"}),
+    (TOGETHER, {"data.co_occurrence": 0.2}, {"co_occurrence"}),
+    (CORRELATED, {"data.dictionary_cosine": 0.2}, {"dictionary_cosine"}),
+    (BASE, {"encoder.init_std": 0.1}, {"init_std"}),
+    (BASE, {"loss.temperature": 0.1}, {"temperature"}),
+    (BASE, {"loss.l2_penalty": 0.1}, {"l2_penalty"}),
+    (DECAYING, {"loss.weight_decay": 0.2}, {"weight_decay"}),
+    (BASE, {"optimizer.learning_rate": 0.1}, {"learning_rate"}),
+    (BASE, {"optimizer.attention_learning_rate": 0.1}, {"attention_learning_rate"}),
+    (BASE, {"threshold.scale": 0.1}, {"threshold_scale"}),
+    (BASE, {"train.n_steps": 7}, set()),
+    (BASE, {"train.n_records": 7}, set()),
+]
+
+# changes that make another program
+STRUCTURAL = [
+    {"data.n_features": 5},
+    {"data.token_dim": 7},
+    {"data.n_tokens": 3},
+    {"data.batch_size": 5},
+    {"data.n_negatives": 5},
+    {"data.dictionary": "identity"},
+    {"data.dictionary": "correlated"},
+    {"data.sampling_rule": "independent_tokens"},
+    {"data.pair_rule": "identical"},
+    {"data.minority_keep": 0.5},
+    {"data.keep_probability": (1.0, 1.0, 1.0, 0.5)},
+    {"data.co_occurrence": 0.1},
+    {"data.empties": "keep"},
+    {"data.mask_equal_codes": False},
+    {"encoder.n_neurons": 3},
+    {"encoder.attention": "uniform"},
+    {"encoder.pooling": "mean"},
+    {"encoder.train_attention": True},
+    {"loss.similarity": "cosine"},
+    {"loss.symmetric": True},
+    {"loss.stop_gradient": False},
+    {"loss.temperature_prefactor": False},
+    {"threshold.rule": "zero"},
+    {"threshold.start": "never"},
+    {"optimizer.name": "adam"},
+    {"optimizer.arguments": (("momentum", 0.9),)},
+    {"train.n_probe": 3},
+    {"train.precision": "float64"},
+]
+
+
+def changed_fields(first: Config, second: Config) -> set[str]:
+    pairs = zip(Hyper._fields, hyper(first), hyper(second), strict=True)
+    return {name for name, a, b in pairs if not np.array_equal(a, b)}
+
+
+@pytest.mark.parametrize(
+    ("start", "change", "reached"), NUMBERS, ids=lambda part: next(iter(part)) if isinstance(part, dict) else ""
+)
+def test_a_number_reaches_hyper_and_not_the_structure(start, change, reached):
+    after = replace(start, **change)
+    assert changed_fields(start, after) == reached
+    assert structure(start) == structure(after)
+    assert hash(structure(start)) == hash(structure(after))
+    assert differing_numbers(start, after) == list(change)
+
+
+def test_every_field_of_hyper_is_reached():
+    assert set().union(*(reached for _, _, reached in NUMBERS)) == set(Hyper._fields)
+
+
+@pytest.mark.parametrize("change", STRUCTURAL, ids=lambda change: " ".join(map(str, change)))
+def test_structure_tells_programs_apart(change):
+    assert structure(BASE) != structure(replace(BASE, **change))
+
+
+def test_every_field_is_a_number_or_structural():
+    """A new field must be added to one of the two tables above."""
+    known = {name for _, change, _ in NUMBERS for name in change} | {name for change in STRUCTURAL for name in change}
+    # without a row above: words that exclude others, and settings of the compiled threshold rule and of the host
+    known |= {"encoder.architecture", "encoder.train_bias", "loss.kind", "train.batching"}
+    known |= {"threshold.start_step", "threshold.stop_growth"}
+    fields = {
+        f"{s.name}.{f.name}" for s in dataclasses.fields(Config) for f in dataclasses.fields(getattr(BASE, s.name))
+    }
+    assert fields == known
+
+
+def test_structure_keeps_itself():
+    for config in (BASE, GIVEN, CORRELATED, NOISY, DROPPING, TOGETHER, DECAYING):
+        assert structure(structure(config)) == structure(config)
+
+
+def test_structure_is_the_same_for_any_way_to_drop_features():
+    vector = replace(BASE, **{"data.keep_probability": (1.0, 1.0, 0.5, 1.0)})
+    assert structure(vector) == structure(DROPPING)
+    all_kept = replace(DROPPING, **{"data.keep_probability": (1.0,) * D})  # the vector replaces the two numbers
+    assert structure(all_kept) == structure(BASE)
+
+
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+def test_hyper_has_the_configured_precision_and_one_shape(precision):
+    for config in (BASE, GIVEN, DROPPING):
+        numbers = hyper(replace(config, **{"train.precision": precision}))
+        for name, value in zip(Hyper._fields, numbers, strict=True):
+            per_feature = name in {"active_probability", "minority", "keep_probability"}
+            assert value.dtype == precision and value.shape == ((D,) if per_feature else ()), name
+
+
+def test_values_by_hand():
+    config = replace(BASE, **{"train.precision": "float64", "data.minority_fraction": 0.25, "data.minority_keep": 0.5})
+    numbers = hyper(config)
+    np.testing.assert_allclose(numbers.active_probability, [0.1, 0.1, 0.1, 0.07], rtol=1e-15)
+    np.testing.assert_array_equal(numbers.minority, [0, 0, 0, 1])
+    np.testing.assert_array_equal(numbers.keep_probability, [1, 1, 1, 0.5])
+    assert numbers.noise_std == 0.5  # sqrt(1/4)
+    assert (numbers.temperature, numbers.l2_penalty, numbers.weight_decay) == (1, 2e-3, 0)
+    assert (numbers.learning_rate, numbers.init_std, numbers.threshold_scale) == (0.5, 0.01, 0.5)
+
+
+def test_differing_numbers_lists_every_field_in_order():
+    after = replace(BASE, **{"train.n_steps": 3, "data.minority_ratio": 0.2, "data.pair_rule": "identical"})
+    assert differing_numbers(BASE, after) == ["data.minority_ratio", "data.pair_rule", "train.n_steps"]
+    assert differing_numbers(BASE, BASE) == []

@@ -5,9 +5,10 @@ update all of theta. A mask is a pytree of Booleans, True = kept. Every function
 arrays; a None stands for an array that takes no part. Rate, key and step may be traced, and `vmap` is exact.
 
 Decided in words:
-- How many: of n entries, floor(n * rate) are masked, where a rate means the decimal that it was written as: what
-  rounding to float32 may have taken from it is given back first (at most 2^-25), so that 0.3 of 10 are 3 in float32
-  and in float64. Rate 0 masks nothing, and no rate below 1 masks everything.
+- How many: of n entries, floor(n * rate) are masked, where the rate is read as float32 and what that rounding may have
+  taken from it is given back (at most 2^-25): 0.3 of 10 are 3, and every precision gives the same number. It is the
+  next number above the floor only where n * rate is within n * 2^-24 of that number (0.66 for 11 million entries).
+  Rate 0 masks nothing, and no rate below 1 masks everything.
 - Which: the entries of smallest |score|. Among equal scores the one with the lower position goes first; positions run
   along an array in C order, and from array to array in the order of the tree. So masks nest as the rate grows.
 - Sizes are compared by their bits: 0 and -0 are equal, denormals are told apart, nothing overflows. All NaNs are equal
@@ -15,7 +16,7 @@ Decided in words:
 """
 
 from collections.abc import Callable
-from typing import Literal, get_args
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -24,20 +25,15 @@ from jax import lax
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Integer, Key, PyTree, UInt
 
-Scope = Literal["global", "per_array"]
-"""global: one threshold and one count over all arrays; per_array: a quota and a threshold for each array."""
-
+SCOPES = ("global", "per_array")
 LARGEST_RATE = 1 - 2.0**-24  # the largest float32 below one
-
-
-# Scores
 
 
 def neuron_norm(weight: Float[Array, "neuron *fan_in"]) -> Float[Array, " neuron"]:
     """Return ||w_i||, the score of a neuron (theory 8.1), in the unit of the weights.
 
     The score of a single weight is the weight itself, since masks go by |score|. Each row is divided by its largest
-    entry before it is squared: norms neither overflow nor vanish. A row with a NaN or an infinity gets NaN.
+    entry before it is squared: no square overflows or vanishes. A row with a NaN or an infinity gets NaN.
     """
     rows = weight.reshape(weight.shape[0], -1)
     largest = jnp.max(jnp.abs(rows), axis=1)
@@ -45,21 +41,18 @@ def neuron_norm(weight: Float[Array, "neuron *fan_in"]) -> Float[Array, " neuron
     return largest * jnp.sqrt(jnp.sum(unit * unit, axis=1))
 
 
-# How many
-
-
 def _fixed_point(rate: ArrayLike) -> UInt[Array, ""]:
-    """Return floor(rate * 2^32); refuse a concrete rate outside [0, 1), cut a traced one to it."""
+    """Return floor(rate * 2^32), the rate in float32; refuse a concrete one outside [0, 1), cut a traced one to it."""
     if not isinstance(rate, jax.core.Tracer) and not (np.ndim(rate) == 0 and 0 <= float(np.asarray(rate)) < 1):
         raise ValueError(f"rate: wanted one number in [0, 1), got {' '.join(str(rate).split())[:60]}")
-    return (jnp.clip(jnp.asarray(rate, float), 0.0, LARGEST_RATE) * 2.0**32).astype(jnp.uint32)
+    return (jnp.clip(jnp.asarray(rate, jnp.float32), 0.0, LARGEST_RATE) * 2.0**32).astype(jnp.uint32)
 
 
 def masked_number(n: int, rate: ArrayLike) -> Integer[Array, ""]:
     """Return how many of `n` entries a mask of this rate takes: floor(n * rate), see the top of the module.
 
-    Integers throughout, since a float32 product is off by one for some n in the millions. Exact for n below 2^24; for
-    more entries, 2^-25 of them may be masked beyond the floor.
+    The product is one of integers, since a float32 product is coarse for millions: the result is at least the floor,
+    at most floor(n * (rate + 2^-24)), and n * rate itself where that is whole and n below 2^24.
 
     Args:
         n: number of entries, below 2^31.
@@ -77,9 +70,6 @@ def masked_number(n: int, rate: ArrayLike) -> Integer[Array, ""]:
     crossed = n_low * high + (n_low * low >> 16)
     middle = n_high * low + (crossed & 0xFFFF)
     return (n_high * high + (crossed >> 16) + (middle >> 16)).astype(jnp.int32)
-
-
-# Which
 
 
 def _size_bits(scores: Array) -> UInt[Array, " entry"]:
@@ -114,25 +104,190 @@ def _lowest(bits: UInt[Array, " entry"], count: Integer[Array, ""]) -> Bool[Arra
     return (bits < threshold) | (is_tie & is_early)
 
 
-def _leaves(tree: PyTree) -> tuple[list[Array], jax.tree_util.PyTreeDef]:
-    leaves, structure = jax.tree.flatten(tree)
+def _leaves(tree: PyTree) -> list[Array]:
+    leaves = [jnp.asarray(leaf) for leaf in jax.tree.leaves(tree)]
     if not leaves:
         raise ValueError("wanted a tree with at least one array to mask, got none")
-    return [jnp.asarray(leaf) for leaf in leaves], structure
+    return leaves
 
 
-def _mask_lowest(like: PyTree, flat_bits: list[Array], rate: ArrayLike, scope: str) -> PyTree:
-    """Return the mask of the lowest bits; `flat_bits` has one flat array for each array of `like`."""
-    if scope not in get_args(Scope):
-        raise ValueError(f"scope: wanted one of {', '.join(get_args(Scope))}, got {scope!r}")
-    leaves, structure = _leaves(like)
-    if scope == "per_array":
-        masked = [_lowest(bits, masked_number(bits.size, rate)) for bits in flat_bits]
+def _split(flat: Array, leaves: list[Array]) -> list[Array]:
+    """Cut one flat array into flat pieces of the sizes of `leaves`."""
+    ends = np.cumsum([leaf.size for leaf in leaves])
+    return [flat[end - leaf.size : end] for end, leaf in zip(ends.tolist(), leaves, strict=True)]
+
+
+def _shape(flat: list[Array], like: PyTree) -> PyTree:
+    """Give flat arrays the structure and shapes of `like`."""
+    shaped = [part.reshape(leaf.shape) for part, leaf in zip(flat, _leaves(like), strict=True)]
+    return jax.tree.unflatten(jax.tree.structure(like), shaped)
+
+
+def _mask_lowest(bits: list[Array], like: PyTree, rate: ArrayLike, scope: str) -> PyTree:
+    """Return the mask without the lowest bits; `bits` holds one flat array for each array of `like`."""
+    if scope == "global":
+        joined = jnp.concatenate(bits)
+        masked = _split(_lowest(joined, masked_number(joined.size, rate)), _leaves(like))
+    elif scope == "per_array":
+        masked = [_lowest(part, masked_number(part.size, rate)) for part in bits]
     else:
-        dtypes = {str(bits.dtype): leaf.dtype for bits, leaf in zip(flat_bits, leaves, strict=True)}
-        if len(dtypes) > 1 or len({str(leaf.dtype) for leaf in leaves}) > 1 and _is_float(flat_bits, leaves):
-            raise ValueError("scores: one threshold wants arrays of one dtype")
-        joined = jnp.concatenate(flat_bits)
-        masked = _split(_lowest(joined, masked_number(joined.size, rate)), leaves)
-    kept = [~flat.reshape(leaf.shape) for flat, leaf in zip(masked, leaves, strict=True)]
-    return jax.tree.unflatten(structure, kept)
+        raise ValueError(f"scope: wanted one of {', '.join(SCOPES)}, got {scope!r}")
+    return _shape([~flat for flat in masked], like)
+
+
+def _score_bits(scores: PyTree, scope: str) -> list[Array]:
+    leaves = _leaves(scores)
+    dtypes = sorted({str(leaf.dtype) for leaf in leaves})
+    if scope == "global" and len(dtypes) > 1:
+        raise ValueError(f"scores: one threshold for all arrays wants one dtype, got {', '.join(dtypes)}")
+    return [_size_bits(leaf) for leaf in leaves]
+
+
+def lowest_mask(scores: PyTree, rate: ArrayLike, scope: str = "global") -> PyTree:
+    """Return the mask that hides the share `rate` of smallest |score| (theory 8.1); ties: see the top of the module.
+
+    Args:
+        scores: weights, of any shapes and units, for masks of single weights; `neuron_norm` of them for neurons.
+            None in place of an array leaves it out: it is neither counted nor masked.
+        rate: masked share in [0, 1).
+        scope: global, one threshold and one count over all arrays; per_array, a quota for each; for one array of many,
+            pass that array.
+
+    Returns:
+        Booleans of the structure and shapes of `scores`, True = kept.
+
+    Errors: `ValueError` for a concrete rate outside [0, 1), an unknown scope, no array at all, arrays that are not
+    floating-point, or a global scope over several dtypes.
+    """
+    return _mask_lowest(_score_bits(scores, scope), scores, rate, scope)
+
+
+def highest_mask(scores: PyTree, rate: ArrayLike, scope: str = "global") -> PyTree:
+    """Return the placebo that hides the share `rate` of largest |score|; as `lowest_mask` in everything else."""
+    return _mask_lowest([~bits for bits in _score_bits(scores, scope)], scores, rate, scope)
+
+
+def _draw(key: Key[Array, ""], like: PyTree, refresh: ArrayLike | None) -> list[Array]:
+    """Return 32 random bits for each entry, flat, in one draw for all arrays."""
+    leaves = _leaves(like)
+    key = key if refresh is None else jax.random.fold_in(key, jnp.asarray(refresh, jnp.uint32))
+    return _split(jax.random.bits(key, (sum(leaf.size for leaf in leaves),), jnp.uint32), leaves)
+
+
+def random_mask(
+    key: Key[Array, ""], like: PyTree, rate: ArrayLike, scope: str = "global", refresh: ArrayLike | None = None
+) -> PyTree:
+    """Return the placebo that hides a random subset of the size that `lowest_mask` hides, all subsets alike.
+
+    Each entry has 32 random bits for a score (a tie at the threshold, a chance of n / 2^32, goes by position).
+
+    Args:
+        key: key of the run's pruning stream. One key gives masks that nest as the rate grows.
+        like: arrays, None where none takes part; only their shapes matter.
+        rate, scope: as in `lowest_mask`.
+        refresh: None for a fixed subset, the same at every refresh; `refresh_number` for one redrawn each time.
+    """
+    return _mask_lowest(_draw(key, like, refresh), like, rate, scope)
+
+
+def dropout_mask(key: Key[Array, ""], like: PyTree, rate: ArrayLike, refresh: ArrayLike | None = None) -> PyTree:
+    """Return the placebo that hides each entry by itself with chance `rate` (to 2^-32), so that the number varies.
+
+    Kept entries are not scaled up, as under the other masks; inverted dropout is `apply_mask` with scale
+    1 / (1 - rate). Arguments: as in `random_mask`.
+    """
+    fixed = _fixed_point(rate)
+    return _shape([bits >= fixed for bits in _draw(key, like, refresh)], like)
+
+
+def all_kept(like: PyTree) -> PyTree:
+    """Return the mask that hides nothing, of the structure and shapes of `like`."""
+    return jax.tree.map(lambda leaf: jnp.ones(jnp.shape(leaf), bool), like)
+
+
+def _apply_one(kept: Any, part: Any, scale: ArrayLike | None) -> Any:
+    if kept is None:
+        return part
+    if part is None or np.shape(kept) != np.shape(part)[: np.ndim(kept)]:
+        wanted = "None" if part is None else f"the shape {np.shape(part)} of the array or its leading axes"
+        raise ValueError(f"mask: wanted {wanted}, got {np.shape(kept)}")
+    kept, values = jnp.asarray(kept), jnp.asarray(part)
+    scaled = values if scale is None else values * jnp.asarray(scale, values.dtype)
+    return jnp.where(kept.reshape(kept.shape + (1,) * (values.ndim - kept.ndim)), scaled, 0)
+
+
+def apply_mask(params: PyTree, mask: PyTree, scale: ArrayLike | None = None) -> PyTree:
+    """Return theta * mask (theory 8.1): masked entries are exactly 0, even broken ones, the others keep their bits.
+
+    The gradient in `params` is the one at the masked weights, and 0 on masked entries (literal semantics, 8.4 L).
+
+    Args:
+        params: pytree of arrays.
+        mask: the same structure; Booleans of an array's shape, or of its leading axes: (neuron,) hides whole rows.
+            None leaves the array as it is.
+        scale: number that multiplies the kept entries of arrays with a mask (inverted dropout); None does not.
+
+    Errors: `ValueError` for a mask whose structure or shape does not fit.
+    """
+    return jax.tree.map(lambda kept, p: _apply_one(kept, p, scale), mask, params, is_leaf=lambda m: m is None)
+
+
+def kept_fraction(mask: PyTree) -> Float[Array, ""]:
+    """Return the share of entries of the mask that are True, in [0, 1] (of neurons for a mask of neurons)."""
+    leaves = _leaves(mask)
+    kept = [jnp.sum(leaf, dtype=jnp.int32) for leaf in leaves]
+    return sum(kept[1:], kept[0]).astype(float) / sum(leaf.size for leaf in leaves)
+
+
+def is_active(step: ArrayLike, start: ArrayLike, stop: ArrayLike) -> Bool[Array, ""]:
+    """Return whether `step` lies in [start, stop).
+
+    A negative number means "not yet", as for a stage not yet detected: start = -1 has not begun, stop = -1 goes on.
+    """
+    step, start, stop = (jnp.asarray(number, jnp.int32) for number in (step, start, stop))
+    return (start >= 0) & (step >= start) & ((stop < 0) | (step < stop))
+
+
+def _since(step: ArrayLike, every: ArrayLike | None, start: ArrayLike) -> tuple[Array, Array]:
+    """Return (whole periods, steps left over) since start; the period of every = None never ends."""
+    since = jnp.asarray(step, jnp.int32) - jnp.asarray(start, jnp.int32)
+    if every is None:
+        return jnp.zeros_like(since), since
+    if not isinstance(every, jax.core.Tracer) and np.min(every) < 1:
+        raise ValueError(f"every: wanted at least 1 step between refreshes, or None for once, got {every}")
+    period = jnp.asarray(every, jnp.int32)
+    return since // period, since % period
+
+
+def refresh_number(step: ArrayLike, every: ArrayLike | None, start: ArrayLike) -> Integer[Array, ""]:
+    """Return the number, 0, 1, ..., of the refresh whose mask is in force at `step` >= start.
+
+    Args:
+        step, start: step numbers.
+        every: steps between refreshes: 1 for each step, the steps of an epoch for each epoch, None for once.
+
+    Errors: `ValueError` for a concrete `every` below 1.
+    """
+    return _since(step, every, start)[0]
+
+
+def is_refresh(step: ArrayLike, every: ArrayLike | None, start: ArrayLike, stop: ArrayLike) -> Bool[Array, ""]:
+    """Return whether the mask is computed anew at `step`: at start, and every `every` steps until stop.
+
+    A detected start must be set to the step at which it is found, not to one before: the first refresh is at start.
+    """
+    return is_active(step, start, stop) & (_since(step, every, start)[1] == 0)
+
+
+def update_mask(
+    mask: PyTree,
+    compute: Callable[[], PyTree],
+    step: ArrayLike,
+    every: ArrayLike | None,
+    start: ArrayLike,
+    stop: ArrayLike,
+) -> PyTree:
+    """Return the mask in force at `step`: `compute()` at a refresh, else `mask`; all True outside [start, stop)."""
+    mask = lax.cond(is_refresh(step, every, start, stop), compute, lambda: mask)
+    is_released = ~is_active(step, start, stop)
+    return jax.tree.map(lambda kept: kept | is_released, mask)

@@ -35,8 +35,9 @@ stages: $(CORE) ## Main experiment: the training stages of a simulated run
 figures: $(CORE) ## Renew the committed figures and their data
 	$(RUN) -m experiments.make_figures $(ARGS)
 
+# Two processes at most: each compiles for itself, and a test file stays in one of them.
 test: $(DEV) ## Fast tests (a few minutes)
-	$(RUN) -m pytest -q $(ARGS)
+	$(RUN) -m pytest -q -n auto --maxprocesses=2 --dist loadfile $(ARGS)
 
 # pytest's status 5 means that no test was selected.
 test-slow: $(DEV) ## Slow tests

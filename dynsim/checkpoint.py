@@ -4,6 +4,7 @@ A checkpoint is a folder `step_<number>` with the arrays and a `meta.json` that 
 another name and moved in one step, and the one before it is removed afterwards: whatever happens, a whole one is there.
 """
 
+import hashlib
 import json
 import os
 import shutil
@@ -14,6 +15,8 @@ import jax
 import numpy as np
 
 from dynsim.checks import ConfigError
+
+LEAVES, FILES = "leaves", "files"  # where meta.json keeps `leaf_forms` and `file_digests`
 
 
 class CheckpointError(ConfigError):
@@ -54,13 +57,35 @@ def save(folder: Path, n_done: int, tree: Any, meta: dict[str, Any]) -> None:
     building.mkdir(parents=True)
     older = [path for _, path in _steps(folder)]
     ocp.save(building / "arrays", tree)
-    (building / "meta.json").write_text(json.dumps(meta))
+    (building / "meta.json").write_text(
+        json.dumps(meta | {LEAVES: leaf_forms(tree), FILES: file_digests(building / "arrays")})
+    )
     if final.exists():  # the same moment again: keep the whole one that is there
         shutil.rmtree(building)
         return
     building.rename(final)
     for path in older:
         shutil.rmtree(path, ignore_errors=True)
+
+
+def file_digests(folder: Path) -> dict[str, str]:
+    """Return {path within a folder: SHA-256} of all files in it; orbax itself has no checksums."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def leaf_forms(tree: Any) -> dict[str, str]:
+    """Return {place in the tree: dtype and shape} of a pytree of arrays."""
+    leaves = jax.tree.leaves_with_path(tree)
+    return {jax.tree_util.keystr(place): f"{leaf.dtype}{list(np.shape(leaf))}" for place, leaf in leaves}
+
+
+def _check_form(path: Path, saved: dict[str, str], wanted: dict[str, str]) -> None:
+    """Refuse a checkpoint of other places, shapes or dtypes, which orbax would convert or drop without a word."""
+    for place in [*wanted, *saved]:
+        want, found = wanted.get(place, "nothing"), saved.get(place, "nothing")
+        if found != want:
+            raise CheckpointError(f"{path}: wanted {want} at {place}, got {found}; delete the folder and run again")
 
 
 def latest(folder: Path) -> Path | None:
@@ -72,9 +97,12 @@ def latest(folder: Path) -> Path | None:
 def load_meta(path: Path) -> dict[str, Any]:
     """Return the plain values saved beside a checkpoint."""
     try:
-        return json.loads((path / "meta.json").read_text())
-    except ValueError:
-        raise CheckpointError(f"{path}: damaged checkpoint (meta.json); delete the folder and run again") from None
+        meta = json.loads((path / "meta.json").read_text())
+        if isinstance(meta, dict) and {LEAVES, FILES} <= meta.keys():
+            return meta
+    except (ValueError, OSError):
+        pass
+    raise CheckpointError(f"{path}: damaged checkpoint (meta.json); delete the folder and run again")
 
 
 def check_fingerprint(path: Path, wanted: dict[str, Any]) -> None:
@@ -99,20 +127,17 @@ def load(path: Path, like: Any) -> Any:
     """
     from orbax.checkpoint import v1 as ocp
 
+    meta = load_meta(path)
+    if file_digests(path / "arrays") != meta[FILES]:
+        raise CheckpointError(f"{path}: damaged checkpoint (its files changed); delete the folder and run again")
+    _check_form(path, meta[LEAVES], leaf_forms(like))
     place = jax.sharding.SingleDeviceSharding(jax.devices()[0])
     target = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(np.shape(leaf), leaf.dtype, sharding=place), like)
     try:
-        tree = ocp.load(path / "arrays", target)
+        return ocp.load(path / "arrays", target)
     except Exception as error:  # orbax's handlers raise many kinds, with pages of text
         reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
         raise CheckpointError(f"{path}: damaged checkpoint ({reason}); delete the folder and run again") from None
-    # orbax would hand back another shape or dtype without a word
-    for wanted, got in zip(jax.tree.leaves(target), jax.tree.leaves(tree), strict=True):
-        if wanted.shape != got.shape or wanted.dtype != got.dtype:
-            raise CheckpointError(
-                f"{path}: wanted {wanted.dtype}{wanted.shape}, got {got.dtype}{got.shape}; delete it and run again"
-            )
-    return tree
 
 
 def clear(folder: Path) -> None:

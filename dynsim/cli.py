@@ -41,9 +41,13 @@ class RunOptions:
 
     def __post_init__(self) -> None:
         positive_int("seeds", self.seeds)
-        positive_int("seed", self.seed, 0)
+        is_int = isinstance(self.seed, int) and not isinstance(self.seed, bool)
+        require(is_int and self.seed >= 0, "seed", "an integer of at least 0", self.seed)
         last = self.seed + self.seeds - 1
         require(last < MAX_SEED, "seed", "seeds below 2^32", last)
+        nearest = next(path for path in (self.out, *self.out.absolute().parents) if path.exists())
+        require(nearest.is_dir(), "out", "a folder, which may be new", str(self.out), f"{nearest} is a file")
+        require(os.access(nearest, os.W_OK), "out", "a folder that can be written to", str(self.out))
 
 
 class Refused(SystemExit):
@@ -108,14 +112,17 @@ def _parse(kind: type[Plain], words: list[str], default: Plain, program: str, ab
 
 
 def _one_line(boxed: str) -> str:
-    """Return tyro's boxed message as one line without the frame."""
+    """Return tyro's boxed message as one line without frame, title and help texts."""
     plain = re.sub(r"\x1b\[[0-9;]*m", "", boxed)
-    lines = [re.sub(r"^[│╭╰─╮╯\s]+|[│╭╰─╮╯\s]+$", "", line) for line in plain.splitlines()]
-    text = " ".join(line for line in lines if line)
-    text = re.sub(r"^(Parsing error|Value error)?\s*[─╮\s]*", "", text)
+    # the frame is drawn with dashes alone where the terminal knows no others
+    lines = [re.sub(r"^([│╭╰─╮╯\s]|-{3,})+|([│╭╰─╮╯\s]|-{3,})+$", "", line) for line in plain.strip().splitlines()]
+    text = " ".join(line for line in lines[1:] if line)  # the first line is the title
+    text, _, meant = text.partition("Perhaps you meant:")
     text = re.sub(r"^Error parsing config\.(\w+): ", r"\1.", text)
     text = re.sub(r"^Error parsing \w+: ", "", text)
-    return re.sub(r"\s*(For full helptext, (see|run)|Argument helptext:) .*$", "", text)
+    text = re.sub(r"\s*(For full helptext, (see|run)|Argument helptext:) .*$", "", text).strip()
+    options = re.findall(r"--[\w.-]+", meant.partition("For full helptext")[0])[:3]
+    return f"{text}; did you mean {', '.join(options)}?" if options else text
 
 
 def set_up_jax(device: str, precision: str, program: str) -> None:
@@ -135,11 +142,10 @@ def set_up_jax(device: str, precision: str, program: str) -> None:
     jax.config.update("jax_compilation_cache_dir", cache)
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     try:
-        jax.devices()
-    except RuntimeError as error:
-        raise Refused(
-            program, f"--device: wanted {device}, but JAX found none ({str(error).splitlines()[0]})"
-        ) from None
+        jax.devices(None if device == "auto" else device)
+    except (RuntimeError, AssertionError) as error:  # the latter is what JAX 0.10 raises for an unknown platform
+        reason = f" ({str(error).splitlines()[0]})" if str(error) else ""
+        raise Refused(program, f"--device: wanted {device}, but JAX found none{reason}") from None
 
 
 def run_main(body: Callable[[], object], program: str) -> None:
@@ -148,7 +154,7 @@ def run_main(body: Callable[[], object], program: str) -> None:
 
     try:
         body()
-    except (ConfigError, ResultError) as error:
+    except (ConfigError, ResultError, OSError) as error:  # OSError: no space left, no permission
         raise Refused(program, str(error)) from None
     except KeyboardInterrupt:
         print(f"{program}: stopped by hand; run the same command again to go on", file=sys.stderr)

@@ -40,7 +40,8 @@ def soft_threshold(
 ) -> Float[Array, "*axes neuron"]:
     """Return BReLU_b(s) = ReLU(s-b) - ReLU(-s-b) (theory 2.1): zero where |s| <= b, s -/+ b outside, s for b = 0."""
     b = thresholds.reshape((1,) * (preactivation.ndim - 1) + (-1,))
-    return jnp.where(jnp.abs(preactivation) > b, preactivation - jnp.copysign(b, preactivation), 0)
+    # "<=" and not ">": a preactivation that is not a number must stay one, so that a diverged run is seen
+    return jnp.where(jnp.abs(preactivation) <= b, 0, preactivation - jnp.copysign(b, preactivation))
 
 
 def attention_weights(

@@ -11,6 +11,7 @@ from jaxtyping import Array, Float
 from dynsim import hyper, streams, theory, train
 from dynsim.config import Config
 from dynsim.data import batch_at
+from dynsim.encoder import Params
 from dynsim.threshold import init_thresholds
 
 N_BATCHES = 16
@@ -28,7 +29,9 @@ class Floor(NamedTuple):
 def chance_loss(config: Config) -> float:
     """Return log(|N|+1) (times tau with the prefactor): the loss when all similarities agree (theory 3.2)."""
     factor = config.loss.temperature if config.loss.temperature_prefactor else 1.0
-    return factor * float(np.log1p(theory.n_negatives(config.data)))
+    # nt_xent counts both views of the other samples
+    views = 2 if config.loss.kind == "nt_xent" else 1
+    return factor * float(np.log1p(views * theory.n_negatives(config.data)))
 
 
 def oracle_losses(
@@ -46,7 +49,7 @@ def oracle_losses(
     parts = train.built_in_parts(shape)
     numbers = jax.tree.map(jnp.asarray, hyper.hyper(config))
 
-    def loss_at(scale: Array, batch: train.Batch, dictionary: Array, params: train.Params) -> Array:
+    def loss_at(scale: Array, batch: train.Batch, dictionary: Array, params: Params) -> Array:
         ideal = params._replace(weight=scale * dictionary.T)
         b = init_thresholds(ideal.weight, rule, numbers.threshold_scale, numbers.learning_rate, config.data.n_features)
         return train.objective(ideal, b.value, batch, numbers._replace(l2_penalty=0 * scale), parts)[0]

@@ -160,6 +160,12 @@ def boxed_legend(ax: Axes, handles: list[Artist]) -> None:
         box.set_zorder(10)
 
 
+def side_legend(ax: Axes, handles: list[Artist]) -> None:
+    """Put a legend to the right of a panel, where it hides nothing; none where there is nothing to name."""
+    if handles:
+        ax.legend(handles=handles, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+
+
 def stage_triangles(ax: Axes, curves: xr.Dataset) -> None:
     """Mark the median stage ends of each group by labelled triangles in a strip above the panel, a row per group."""
     above = ax.get_xaxis_transform()

@@ -113,7 +113,7 @@ def projections(curves: xr.Dataset, closed_form: dict[str, float]) -> Figure:
         curves: of `curves.reduce`; projections in units of the weights.
         closed_form: log growth per step by group (`theory.log_growth`); a group left out gets no line.
     """
-    fig, axes = parts.panels(2, 3, (11.0, 6.4), sharex=True, sharey=True)
+    fig, axes = parts.panels(2, 3, (12.6, 6.4), sharex=True, sharey=True)
     for row, group in enumerate(("majority", "minority")):
         of_group = curves.sel(group=group)
         for ax, direction in zip(axes[row], DIRECTION_TITLE, strict=True):
@@ -126,7 +126,7 @@ def projections(curves: xr.Dataset, closed_form: dict[str, float]) -> Figure:
         parts.draw_closed_form(axes[row, 0], of_group, closed_form.get(group))
         parts.switch_line(axes[row, 0], curves)
         axes[row, 0].set_ylabel(f"{group} features\nprojection (unit of the weights)")
-        parts.boxed_legend(axes[row, 2], parts.class_handles(of_group, group in closed_form))
+        parts.side_legend(axes[row, 2], parts.class_handles(of_group, group in closed_form))
     for ax in axes[1]:
         ax.set_xlabel("training step")
     return fig

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from dynsim import train
+from dynsim.checks import ConfigError
 from dynsim.config import Config
 from dynsim.data import DataModel
 from dynsim.encoder import Encoder
@@ -24,6 +25,8 @@ from dynsim.measure import recorder
 from dynsim.train import Carry, Parts, RecordFn, StepInfo, World
 
 Run = tuple[Carry, World]
+PER_SEED = {"loss", "positive_weight", "switch_step", "diverged_step", "diverged_reason", "dictionary", "weight"}
+"""Names of a result that no record may have."""
 
 
 def runs_one_by_one(config: Config) -> bool:
@@ -57,11 +60,23 @@ class Program:
         wrap: Callable[..., Any] = (lambda fn, axes: fn) if one_by_one else jax.vmap
         self._init = jax.jit(wrap(init, (0, 0)))
         self._advance: Any = jax.jit(wrap(advance, (0, 0, None, None)))
+        self._advances: dict[Any, Any] = {}
         self._record = jax.jit(wrap(record, (0, 0)))
 
     def n_compiled(self) -> int:
         """Return how many versions of the training loop have been compiled."""
-        return self._advance._cache_size()
+        return len(self._advances)
+
+    def _compiled(self, *arguments: Any) -> Any:
+        """Return the training loop compiled for these arguments.
+
+        Threads do not inherit JAX's context managers (`with jax.enable_x64()`), and would trace it again in another
+        mode: so it is compiled before they start.
+        """
+        form = tuple((leaf.shape, leaf.dtype) for leaf in jax.tree.leaves(arguments))
+        if form not in self._advances:
+            self._advances[form] = self._advance.lower(*arguments).compile()
+        return self._advances[form]
 
     def lowered_step(self, platforms: Sequence[str], run: Run) -> Any:
         """Return the training loop of one run lowered for the given platforms (`jax.export`), not executed."""
@@ -82,11 +97,12 @@ class Program:
         bounds = np.int32(begin), np.int32(end)
         if not self.one_by_one:
             carry, world = runs
-            return jax.block_until_ready(self._advance(carry, world, *bounds)), world
+            return jax.block_until_ready(self._compiled(*runs, *bounds)(carry, world, *bounds)), world
+        go = self._compiled(*runs[0], *bounds)
 
         def one(run: Run) -> Run:
             carry, world = run
-            return jax.block_until_ready(self._advance(carry, world, *bounds)), world
+            return jax.block_until_ready(go(carry, world, *bounds)), world
 
         if len(runs) == 1:
             return [one(runs[0])]
@@ -131,3 +147,32 @@ def program(
     parts = train.built_in_parts(shape)
     parts = parts._replace(data=data_model or parts.data, encoder=encoder or parts.encoder, loss=loss or parts.loss)
     return Program(parts, record_fn or recorder(parts), one_by_one)
+
+
+def check_shapes(config: Config, runs: Any) -> None:
+    """Refuse a data model or an encoder of the user's own whose sizes are not those of the configuration."""
+    carry, world = runs[0] if isinstance(runs, list) else runs
+    d, d1, m = config.data.n_features, config.data.token_dim, config.encoder.n_neurons
+    wanted = {
+        "data_model": ("dictionary of shape (token_dim, n_features)", (d1, d), world.dictionary),
+        "encoder": ("weight of shape (n_neurons, token_dim)", (m, d1), carry.state.params.weight),
+    }
+    for name, (words, shape, array) in wanted.items():
+        if array.shape[-2:] != shape:
+            raise ConfigError(f"{name}: wanted a {words} = {shape}, got {array.shape[-2:]}; set these sizes in config")
+
+
+def check_record(record: Any) -> None:
+    """Refuse a record without names, or with names that every result has."""
+    names = getattr(record, "_fields", None) or (tuple(record) if isinstance(record, dict) else None)
+    if names is None:
+        raise ConfigError(f"record_fn: wanted a NamedTuple or a dictionary of arrays, got {type(record).__name__}")
+    taken = sorted(set(names) & PER_SEED)
+    if taken:
+        raise ConfigError(f"record_fn: wanted names of your own, got {', '.join(taken)}, which every result has")
+
+
+def origins(own: dict[str, Any]) -> list[str]:
+    """Return where the user's own functions are defined: a checkpoint of others must not be gone on with."""
+    found = [(name, fn) for name in sorted(own) for fn in jax.tree.leaves(own[name])]
+    return [f"{name}={getattr(fn, '__module__', '')}.{getattr(fn, '__qualname__', repr(fn))}" for name, fn in found]

@@ -8,6 +8,7 @@ import xarray as xr
 from scipy import stats
 
 from dynsim import theory
+from dynsim.checks import ConfigError
 from dynsim.config import Config, replace
 from dynsim.results import config_of
 
@@ -30,6 +31,16 @@ def linear_regime(config: Config) -> Config:
     calm = replace(config, **small)
     fastest = float(np.max(theory.growth_rate(calm)))
     return replace(calm, **{"train.n_steps": max(20, round(1 / fastest))})
+
+
+def no_closed_form(config: Config) -> str:
+    """Return why the closed-form rate does not hold for a configuration, or "" where it does."""
+    try:
+        theory.log_growth(config)
+        theory.log_growth(linear_regime(config))
+    except ConfigError as error:
+        return str(error)
+    return ""
 
 
 def log_growth_per_step(result: xr.Dataset, record: int) -> np.ndarray:
@@ -64,23 +75,30 @@ def interval(values: np.ndarray, confidence: float = CONFIDENCE) -> tuple[float,
 
 
 def group_rates(result: xr.Dataset, record: int) -> dict[str, dict[str, Any]]:
-    """Return per group: measured log growth per step with its interval over seeds, the closed form, relative error."""
+    """Return per group: measured log growth per step with its interval over seeds, the closed form, relative error.
+
+    Empty for a result without runs. Runs whose projections changed sign have no rate and are left out; null where none
+    is left.
+    """
     config = config_of(result)
     measured = log_growth_per_step(result, record)
     predicted = theory.log_growth(config)
-    out = {}
+    out: dict[str, dict[str, Any]] = {}
+    if not len(measured):
+        return out
     for name in ("majority", "minority"):
         mask = result["group"].values == name
         if not mask.any():
             continue
         per_seed = measured[:, mask].mean(axis=1)
         expected = float(predicted[mask].mean())
-        mean = float(per_seed.mean())
+        known = per_seed[np.isfinite(per_seed)]
+        mean = float(known.mean()) if known.size else None
         out[name] = {
             "measured": mean,
-            "interval": list(interval(per_seed)),
+            "interval": list(interval(known)) if known.size else None,
             "predicted": expected,
-            "relative_error": mean / expected - 1,
+            "relative_error": mean / expected - 1 if mean is not None and expected != 0 else None,
             "n_steps": int(result["step"].values[record]),
         }
     return out

@@ -10,7 +10,7 @@ import platform
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import h5py
 import jax
@@ -56,7 +56,8 @@ def to_dataset(
     """
     data = config.data
     fields = records._asdict() if hasattr(records, "_asdict") else dict(records)
-    variables = {name: (_dims(name, np.ndim(value)), np.asarray(value)) for name, value in fields.items()}
+    sizes = {"neuron": config.encoder.n_neurons, "feature": data.n_features}
+    variables = {name: (_dims(name, np.shape(value), sizes), np.asarray(value)) for name, value in fields.items()}
     own = {
         "loss": ("seed", "record"),
         "positive_weight": ("seed", "record"),
@@ -80,10 +81,10 @@ def to_dataset(
     return xr.Dataset(variables, coords, attrs)
 
 
-def _dims(name: str, n_axes: int) -> tuple[str, ...]:
+def _dims(name: str, shape: tuple[int, ...], sizes: dict[str, int]) -> tuple[str, ...]:
     known = SNAPSHOT_DIMS.get(name, ())
-    if len(known) != n_axes - 2:
-        known = tuple(f"{name}_{axis}" for axis in range(n_axes - 2))
+    if tuple(sizes[dim] for dim in known) != shape[2:]:  # a record of the user's own
+        known = tuple(f"{name}_{axis}" for axis in range(len(shape) - 2))
     return ("seed", "record", *known)
 
 
@@ -225,10 +226,10 @@ def save_many(named: dict[str, xr.Dataset], path: Path) -> None:
     """Save several Datasets in one file, one netCDF group each, atomically."""
 
     def write(temporary: Path) -> None:
+        h5py.File(temporary, "w").close()  # also where there is nothing to save
         for position, (name, result) in enumerate(named.items()):
-            mode: Literal["w", "a"] = "a" if position else "w"
             # "/" would nest groups; names are kept as an attribute
-            result.assign_attrs(name=name).to_netcdf(temporary, mode, group=f"part{position}", engine="h5netcdf")
+            result.assign_attrs(name=name).to_netcdf(temporary, "a", group=f"part{position}", engine="h5netcdf")
 
     atomic_write(path, write)
 

@@ -1,5 +1,6 @@
 """Configuration in, labelled result out."""
 
+import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,7 +18,7 @@ from dynsim.config_json import config_hash
 from dynsim.data import DataModel
 from dynsim.encoder import Encoder
 from dynsim.hyper import hyper, structure
-from dynsim.program import Program, program, runs_one_by_one
+from dynsim.program import Program, check_record, check_shapes, origins, program, runs_one_by_one
 from dynsim.train import RecordFn, StepInfo
 
 LOOK_EVERY_S = 1.0  # a stretch of steps is cut so that the progress bar moves about this often
@@ -35,9 +36,9 @@ def record_grid(n_steps: int, n_records: int) -> np.ndarray:
 
 def check_seeds(seeds: Sequence[int]) -> np.ndarray:
     """Return seeds as uint32. Errors: `ConfigError` for none, for repeats, or for one outside [0, 2^32)."""
-    whole = [isinstance(seed, int | np.integer) and not isinstance(seed, bool) for seed in seeds]
-    if not all(whole):
-        raise ConfigError(f"seeds: wanted integers, got {next(seed for seed, ok in zip(seeds, whole) if not ok)!r}")
+    others = [seed for seed in seeds if not isinstance(seed, int | np.integer) or isinstance(seed, bool)]
+    if others:
+        raise ConfigError(f"seeds: wanted integers, got {others[0]!r}")
     values = [int(seed) for seed in seeds]
     if not values:
         raise ConfigError("seeds: wanted at least one seed, got none")
@@ -90,7 +91,7 @@ def simulate(
     Returns:
         A Dataset with dimensions seed, record, neuron, feature (see `results.to_dataset`).
     Errors:
-        `ConfigError` before anything is compiled.
+        `ConfigError` before anything is compiled; for own functions that do not fit, before the first step.
     """
     given = {"data_model": data_model, "encoder": encoder, "loss": loss, "record_fn": record_fn}
     own = {name: value for name, value in given.items() if value is not None}  # the cache tells None from left out
@@ -129,8 +130,10 @@ def simulate_many(
     began = time.perf_counter()
     compiled = program(shape, runs_one_by_one(configs[0]), **(own or {}))
     runs = compiled.init(np.tile(seed_array, len(configs)), [hyper(c) for c in configs for _ in seed_array])
+    check_shapes(configs[0], runs)
     stops = record_grid(first.n_steps, first.n_records)
-    keeper = _Keeper(checkpoint_folder, " ".join(config_hash(config, seed_array.tolist()) for config in configs))
+    hashes = [config_hash(config, seed_array.tolist()) for config in configs]
+    keeper = _Keeper(checkpoint_folder, " ".join([*hashes, *origins(own or {})]))
     runs, kept = _train(compiled, runs, stops, keeper, progress, label)
     wall = time.perf_counter() - began
     stacked = compiled.stacked(runs)
@@ -140,6 +143,14 @@ def simulate_many(
         carry, dictionary, record = jax.tree.map(lambda leaf, mine=mine: np.asarray(leaf[mine]), (*stacked, kept))
         out.append(_label(config, seed_array, stops, record, carry.state, dictionary, wall / len(configs)))
     return out
+
+
+class _Moment(NamedTuple):
+    """A point at which a run set can be left and gone on from."""
+
+    runs: Any
+    n_done: int
+    kept: Record
 
 
 class _Keeper:
@@ -152,19 +163,19 @@ class _Keeper:
     def due(self) -> bool:
         return self.folder is not None and time.perf_counter() - self.saved_at > CHECKPOINT_EVERY_S
 
-    def save(self, runs: Any, n_done: int, kept: Record) -> None:
+    def save(self, moment: _Moment) -> None:
         if self.folder is None:
             return
-        checkpoint.save(
-            self.folder, n_done, _tree(runs, kept), self.print | {"n_done": n_done, "n_records": len(kept[0])}
-        )
+        runs, n_done, kept = moment
+        meta = self.print | {"n_done": n_done, "n_records": len(kept.records)}
+        checkpoint.save(self.folder, n_done, _tree(runs, kept), meta)
         self.saved_at = time.perf_counter()
 
-    def restore(self, runs: Any, kept: Record) -> tuple[Any, int, Record]:
-        """Return runs, number of updates and record of the newest checkpoint; what was given where there is none."""
+    def restore(self, runs: Any, kept: Record) -> _Moment:
+        """Return the moment of the newest checkpoint; the start, which is given, where there is none."""
         path = checkpoint.latest(self.folder) if self.folder is not None else None
         if path is None:
-            return runs, 0, kept
+            return _Moment(runs, 0, kept)
         checkpoint.check_fingerprint(path, self.print)
         meta = checkpoint.load_meta(path)
         like = Record(*(part * meta["n_records"] for part in kept))  # every record has the shapes of the first
@@ -182,7 +193,7 @@ def _tree(runs: Any, kept: Record) -> dict[str, Any]:
     return {"carry": _carries(runs), "records": jax.tree.leaves(stacked[0]), "totals": jax.tree.leaves(stacked[1])}
 
 
-def _untree(runs: Any, tree: dict[str, Any], like: Record, meta: dict[str, Any]) -> tuple[Any, int, Record]:
+def _untree(runs: Any, tree: dict[str, Any], like: Record, meta: dict[str, Any]) -> _Moment:
     parts = []
     for name, part in zip(("records", "totals"), like, strict=True):
         leaves = [np.asarray(leaf) for leaf in tree[name]]
@@ -192,7 +203,13 @@ def _untree(runs: Any, tree: dict[str, Any], like: Record, meta: dict[str, Any])
     runs = (
         [(c, world) for c, (_, world) in zip(carry, runs, strict=True)] if isinstance(runs, list) else (carry, runs[1])
     )
-    return runs, meta["n_done"], Record(*parts)
+    return _Moment(runs, meta["n_done"], Record(*parts))
+
+
+def _bar(total: int, done: int, label: str, progress: bool) -> tqdm:
+    """Return a progress bar; where nobody watches (a log file) it writes a line about every half minute."""
+    every = 0.1 if sys.stderr.isatty() else 30.0
+    return tqdm(total=total, initial=done, desc=label, unit="step", mininterval=every, disable=not progress)
 
 
 def _train(
@@ -200,29 +217,31 @@ def _train(
 ) -> tuple[Any, Record]:
     """Go through all stops, recording at each; on Ctrl-C save and pass the interrupt on."""
     record, total, runs = compiled.record(runs)  # stop 0 is the start
-    runs, done, kept = keeper.restore(runs, Record([record], [total]))
-    with tqdm(total=int(stops[-1]), initial=done, desc=label, unit="step", disable=None if progress else True) as bar:
-        length = 8
-        while done < stops[-1]:
-            stop = int(stops[len(kept.records)])
-            end = min(stop, done + length)
-            clock = time.perf_counter()
-            try:
-                runs = compiled.advance(runs, done, end)
-            except KeyboardInterrupt:
-                keeper.save(runs, done, kept)
-                raise
-            took = time.perf_counter() - clock
-            bar.update(end - done)
-            length = max(1, min(4 * length, int((end - done) * LOOK_EVERY_S / max(took, 1e-3))))
-            done = end
-            if done == stop:
-                record, total, runs = compiled.record(runs)
-                kept.records.append(record)
-                kept.totals.append(total)
-            if keeper.due():
-                keeper.save(runs, done, kept)
-    return runs, kept
+    check_record(record)
+    moment = keeper.restore(runs, Record([record], [total]))
+    bar = _bar(int(stops[-1]), moment.n_done, label, progress)
+    length = 8
+    try:
+        with bar:
+            while moment.n_done < stops[-1]:
+                stop = int(stops[len(moment.kept.records)])
+                end = min(stop, moment.n_done + length)
+                clock = time.perf_counter()
+                runs = compiled.advance(moment.runs, moment.n_done, end)
+                took = time.perf_counter() - clock
+                length = max(1, min(4 * length, int((end - moment.n_done) * LOOK_EVERY_S / max(took, 1e-3))))
+                bar.update(end - moment.n_done)
+                kept = moment.kept
+                if end == stop:
+                    record, total, runs = compiled.record(runs)
+                    kept = Record([*kept.records, record], [*kept.totals, total])
+                moment = _Moment(runs, end, kept)  # whole at any time: Ctrl-C may come between any two lines
+                if keeper.due():
+                    keeper.save(moment)
+    except KeyboardInterrupt:
+        keeper.save(moment)
+        raise
+    return moment.runs, moment.kept
 
 
 def _reasons(state: train.TrainState) -> np.ndarray:

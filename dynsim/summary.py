@@ -28,10 +28,18 @@ def minority_mask(result: xr.Dataset) -> np.ndarray:
 def all_stage_ends(result: xr.Dataset, **options: float) -> Ends:
     """Return `stages.find_stages` of every seed, in the order of the seed axis."""
     minority = minority_mask(result)
+    lost = dict.fromkeys(STAGES, StageEnd(None, "the run diverged", {}))
     return [
         stages.find_stages(seed_trajectory(result, position), minority, **options)
+        if result["diverged_step"].values[position] < 0
+        else dict.fromkeys(stages.group_masks(minority), lost)
         for position in range(result.sizes["seed"])
     ]
+
+
+def finite_runs(result: xr.Dataset) -> xr.Dataset:
+    """Return the runs of a result that did not diverge; its seed axis may then be empty."""
+    return result.isel(seed=np.flatnonzero(result["diverged_step"].values < 0))
 
 
 def _per_group(learned: np.ndarray, minority: np.ndarray) -> dict[str, dict[str, Any]]:
@@ -81,8 +89,20 @@ def stage_table(result: xr.Dataset, ends: Ends) -> dict[str, Any]:
     return table
 
 
+def control_numbers(result: xr.Dataset) -> dict[str, Any]:
+    """Return n_seeds, found (see `found_counts`) and specialists_at_end of a control; diverged runs do not count."""
+    good = finite_runs(result)
+    n_good = good.sizes["seed"]
+    out: dict[str, Any] = {"n_seeds": n_good, "n_diverged": result.sizes["seed"] - n_good}
+    if n_good:
+        ends = all_stage_ends(good)
+        out["found"] = found_counts(ends)
+        out["specialists_at_end"] = pick(counts_at(good, ends), "specialists")["end"]
+    return out
+
+
 def found_counts(ends: Ends) -> dict[str, dict[str, int]]:
-    """Return {group: {stage: number of seeds in which it was found}}."""
+    """Return {group: {stage: number of seeds in which it was found}}; at least one seed."""
     groups = [group for group in GROUPS if group in ends[0]]
     return {
         group: {stage: sum(found[group][stage].step is not None for found in ends) for stage in STAGES}
@@ -120,7 +140,7 @@ def summarise(result: xr.Dataset, ends: Ends) -> dict[str, Any]:
     }
     if not good.any():
         return out
-    kept = result.isel(seed=np.flatnonzero(good))
+    kept = finite_runs(result)
     ends = [found for found, ok in zip(ends, good, strict=True) if ok]
     last = kept.isel(record=-1)
     loss = kept["loss"].values[:, -1]
@@ -165,6 +185,9 @@ def _spread(values: list[Any], digits: int = 0) -> str:
 
 def table_text(summary: dict[str, Any]) -> str:
     """Return the printed table: stage ends and specialists per group, median [min, max] over seeds."""
+    gone = [f"diverged: seed {s} at step {end['step']}, {end['reason']}" for s, end in summary["diverged"].items()]
+    if "stages" not in summary:
+        return "\n".join(["no run to summarise", *gone])
     seeds = list(summary["stages"].values())
     lines = [f"{'group':<10}{'stage':<7}{'found':<8}{'step':<20}{'specialists':<18}{'coverage':<18}"]
     for group in seeds[0]:
@@ -179,7 +202,7 @@ def table_text(summary: dict[str, Any]) -> str:
             lines.append(f"{group:<10}{stage:<7}{found:<8}{step:<20}{_spread(counts):<18}{_spread(cover, 2):<18}")
     reasons = sorted({row[group][key] for row in seeds for group in row for key in row[group] if "_reason" in key})
     lines += [f"not found: {reason}" for reason in reasons]
-    return "\n".join(lines)
+    return "\n".join(lines + gone)
 
 
 def as_text(values: dict[str, Any]) -> str:

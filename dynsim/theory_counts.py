@@ -22,6 +22,11 @@ def _unit(n_features: int) -> float:
     return math.sqrt(2 * math.log(n_features) / n_features)
 
 
+def unit_cut(config: Config) -> float:
+    """Return sqrt(2 log d / d) of a configuration: the cut of a lucky neuron at r = 1 (theory 5.3)."""
+    return _unit(config.data.n_features)
+
+
 def threshold_value(config: Config, weight_norm: float | Array) -> Array:
     """Return b at the switch for given ||w_i||, of the same shape: kappa sqrt(2 log d / d) ||w|| (theory 4.3).
 

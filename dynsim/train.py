@@ -4,8 +4,9 @@ Update (theory 4.2): w' = (1 - eta lambda) w - eta grad, on fresh batches drawn 
 step but the mean of the loss between two records.
 """
 
+import contextlib
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -17,7 +18,7 @@ from jaxtyping import Array, Bool, Float, Integer
 from dynsim.checks import ConfigError
 from dynsim.config import Config, LossConfig, OptimizerConfig
 from dynsim.data import Batch, DataModel, batch_at, sparse_coding
-from dynsim.encoder import Encoder, Params, make_encoder
+from dynsim.encoder import Encoder, make_encoder
 from dynsim.hyper import Hyper
 from dynsim.loss import LossValue, contrastive_loss, l2_penalty, nt_xent
 from dynsim.streams import RunKeys, run_keys
@@ -27,7 +28,8 @@ from dynsim.threshold import ThresholdState, init_thresholds, update_thresholds
 class TrainState(NamedTuple):
     """What one step hands to the next."""
 
-    params: Params
+    params: Any
+    """`encoder.Params`, or a NamedTuple of your own with a field `weight` (neuron, token_dim)."""
     thresholds: ThresholdState
     opt_state: Any
     diverged_step: Integer[Array, ""]
@@ -109,10 +111,17 @@ def make_optimizer(config: OptimizerConfig, learning_rate: float | Array) -> opt
     return factory(learning_rate=learning_rate, **dict(config.arguments), **no_decay)
 
 
+@contextlib.contextmanager
+def optax_arithmetic() -> Iterator[None]:
+    """Let optax mix dtypes and ranks, as its Adam does, where the caller has made JAX refuse that."""
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        yield
+
+
 def check_optimizer(config: OptimizerConfig) -> None:
     """Refuse what cannot train here, by making one update of a single number; `ConfigError` in one line."""
     try:
-        with jax.ensure_compile_time_eval():
+        with jax.ensure_compile_time_eval(), optax_arithmetic():
             optimizer = make_optimizer(config, config.learning_rate)
             one = jnp.ones((1,))
             optimizer.update(one, optimizer.init(one), one)
@@ -139,7 +148,7 @@ def init(seed: Integer[Array, ""], numbers: Hyper, parts: Parts) -> tuple[TrainS
 
 
 def objective(
-    params: Params, thresholds: Array, batch: Batch, numbers: Hyper, parts: Parts
+    params: Any, thresholds: Array, batch: Batch, numbers: Hyper, parts: Parts
 ) -> tuple[Float[Array, ""], LossValue]:
     """Return (loss + penalty, LossValue) of one batch; the gradient is taken in `params` (theory 3.2)."""
     embed = jax.vmap(parts.encoder.apply, in_axes=(None, None, 0))
@@ -162,8 +171,9 @@ def step(state: TrainState, n_done: Integer[Array, ""], world: World, parts: Par
     batch = batch_at(parts.data, world.keys, n_done, world.dictionary, numbers)
     grad_fn = jax.grad(objective, has_aux=True)
     grads, value = grad_fn(state.params, state.thresholds.value, batch, numbers, parts)
-    optimizer = make_optimizer(shape.optimizer, numbers.learning_rate)
-    updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
+    with optax_arithmetic():
+        optimizer = make_optimizer(shape.optimizer, numbers.learning_rate)
+        updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
     params = _apply(state.params, updates, numbers)
     square = jnp.sum(params.weight * params.weight, axis=1)
     n_updates = n_done + 1
@@ -184,7 +194,7 @@ def step(state: TrainState, n_done: Integer[Array, ""], world: World, parts: Par
     return new, StepInfo(value.loss, value.positive_weight)
 
 
-def _apply(params: Params, updates: Any, numbers: Hyper) -> Params:
+def _apply(params: Any, updates: Any, numbers: Hyper) -> Any:
     if getattr(params, "attention", None) is not None:
         # every optax optimiser scales its update by the learning rate last, so this ratio sets another one
         ratio = numbers.attention_learning_rate / numbers.learning_rate

@@ -4,7 +4,7 @@ Claim (Liao et al. 2026, Lemmas 3.1 and 3.2, Theorem 3.1, as read in the notes t
 first grow along all feature directions, then a lucky few specialise in single features, then all converge; minority
 features are learned later and by fewer neurons.
 
-Command:  python experiments/stage_tracking.py [--preset quick|default|harder] [--controls]
+Command:  python experiments/stage_tracking.py [--preset quick|default|harder|large] [--controls]
 
 Time:     default about 2 minutes and quick about 15 seconds on 2 CPU cores; --controls adds about 4 minutes.
 
@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+from dynsim.checks import require
 from dynsim.cli import RunOptions, parse, run_main, set_up_jax
 from dynsim.config import Config, replace
 
@@ -56,6 +57,21 @@ PRESETS = {
         seeds=3,
     ),
     "harder": StageTracking(config=replace(Config(), **{"data.minority_ratio": 0.5})),
+    "large": StageTracking(
+        config=replace(
+            Config(),
+            **{
+                "data.n_features": 256,
+                "data.token_dim": 512,
+                "data.batch_size": 1024,
+                "data.activation_rate": 0.03,
+                "encoder.n_neurons": 1024,
+                "train.n_steps": 12000,
+                "train.n_records": 100,
+            },
+        ),
+        seeds=4,
+    ),
 }
 
 
@@ -72,7 +88,7 @@ def control_configs(config: Config) -> dict[str, Config]:
 
 def simulate_all(options: StageTracking, folder: Path) -> dict[str, Any]:
     """Run the main configuration, the rate runs and the controls; save each as soon as it is there."""
-    from dynsim.rates import linear_regime
+    from dynsim.rates import linear_regime, no_closed_form
     from dynsim.study import simulate_part
 
     config = options.config
@@ -81,7 +97,8 @@ def simulate_all(options: StageTracking, folder: Path) -> dict[str, Any]:
     spread = replace(
         config, **{"data.frequency_profile": "exponential", "data.minority_ratio": 0.1, "data.relative_frequency": ()}
     )
-    for name, profile in {"as trained": config, "spread from 1 to 0.1": spread}.items():
+    profiles = {} if no_closed_form(config) else {"as trained": config, "spread from 1 to 0.1": spread}
+    for name, profile in profiles.items():
         rate_seeds = range(options.seed, options.seed + min(RATE_SEEDS, 2 + options.seeds))
         runs[f"rates {name}"] = simulate_part(folder, f"growth rates {name}", linear_regime(profile), rate_seeds)
     if options.controls:
@@ -93,64 +110,80 @@ def simulate_all(options: StageTracking, folder: Path) -> dict[str, Any]:
 
 
 def analyse(runs: dict[str, Any], options: StageTracking) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return (summary, reduced Datasets for the figures) of the runs."""
-    from dynsim import curves, floor, rates, summary
+    """Return (summary, reduced Datasets for the figures) of the runs; what diverged enters neither."""
+    from dynsim import curves, floor, predictions, summary
 
-    main = runs["main"]
+    main, config = runs["main"], options.config
     ends = summary.all_stage_ends(main)
     numbers = summary.summarise(main, ends)
-    reduced: dict[str, Any] = {"main": curves.reduce(main, ends)}
-    switch = rates.last_record_before(main, main["switch_step"].values)
-    small = {name.removeprefix("rates "): run for name, run in runs.items() if name.startswith("rates ")}
-    reduced["rates"] = rates.rate_table(small)
-    numbers["rates"] = {
-        "small_learning_rate": rates.group_rates(small["as trained"], -1),
-        "default_learning_rate": rates.group_rates(main, switch),
-    }
-    config = options.config
-    numbers["final_loss"]["floors"] = {
-        "chance": floor.chance_loss(config),
-        "oracle_b_zero": floor.oracle_floor(config, options.seed, thresholded=False)._asdict(),
-        "oracle_thresholded": floor.oracle_floor(config, options.seed, thresholded=True)._asdict(),
-    }
+    reduced: dict[str, Any] = {}
+    if "stages" in numbers:
+        reduced["main"] = curves.reduce(main, ends)
+        numbers["final_loss"]["floors"] = {
+            "chance": floor.chance_loss(config),
+            "oracle_b_zero": floor.oracle_floor(config, options.seed, thresholded=False)._asdict(),
+            "oracle_thresholded": floor.oracle_floor(config, options.seed, thresholded=True)._asdict(),
+        }
+        numbers["predictions"] = predictions.compare(summary.finite_runs(main))
+    numbers["rates"], table = growth(runs, config)
+    if table is not None:
+        reduced["rates"] = table
     numbers["controls"] = {}
     for name, run in runs.items():
         if name.startswith("control "):
-            label = name.removeprefix("control ")
-            found = summary.all_stage_ends(run)
-            numbers["controls"][label] = {
-                "n_seeds": len(found),
-                "found": summary.found_counts(found),
-                "specialists_at_end": summary.pick(summary.counts_at(run, found), "specialists")["end"],
-            }
-            reduced[name] = curves.reduce(run, found)
+            control = numbers["controls"][name.removeprefix("control ")] = summary.control_numbers(run)
+            if control["n_seeds"]:
+                reduced[name] = curves.reduce(run, summary.all_stage_ends(run))
     return numbers, reduced
 
 
+def growth(runs: dict[str, Any], config: Config) -> tuple[dict[str, Any], Any]:
+    """Return the rates of the summary, and the table of the growth-rate figure or None."""
+    from dynsim import rates, summary
+
+    if reason := rates.no_closed_form(config):
+        return {"not_measured": reason}, None
+    main = summary.finite_runs(runs["main"])
+    # a seed that diverged in one profile is left out of all, so that they stay comparable
+    small = {name.removeprefix("rates "): run for name, run in runs.items() if name.startswith("rates ")}
+    good = np.all([run["diverged_step"].values < 0 for run in small.values()], axis=0)
+    small = {name: run.isel(seed=np.flatnonzero(good)) for name, run in small.items()}
+    switch = rates.last_record_before(main, main["switch_step"].values)
+    numbers = {
+        "small_learning_rate": rates.group_rates(small["as trained"], -1),
+        "default_learning_rate": rates.group_rates(main, switch),
+    }
+    return numbers, rates.rate_table(small) if good.any() else None
+
+
 def draw(numbers: dict[str, Any], reduced: dict[str, Any], folder: Path) -> list[Path]:
-    """Draw every figure into a folder and return their paths."""
+    """Draw every figure that there are numbers for into a folder and return their paths."""
     from dynsim import config_json, plots, theory
 
     config = config_json.from_dict(numbers["config"])
-    closed_form = {
-        group: float(np.mean(theory.log_growth(config)[theory.is_minority(config.data) == (group == "minority")]))
-        for group in numbers["rates"]["small_learning_rate"]
-    }
-    floors = numbers["final_loss"]["floors"]
-    levels = {
-        "log(|N|+1)": floors["chance"],
-        "best W = a M^T, b = 0": floors["oracle_b_zero"]["loss"],
-        "best W = a M^T, thresholded": floors["oracle_thresholded"]["loss"],
-    }
-    figures = {
-        "projections": plots.projections(reduced["main"], closed_form),
-        "specialists": plots.specialist_counts(reduced["main"]),
-        "loss": plots.loss_curve(reduced["main"], levels),
-        "cosines": plots.cosine_matrix(reduced["main"]),
-        "growth_rates": plots.growth_rates(reduced["rates"]),
-    }
+    figures = {}
+    if "main" in reduced:
+        minority = theory.is_minority(config.data)
+        closed_form = {
+            group: float(np.mean(theory.log_growth(config)[minority == (group == "minority")]))
+            for group in numbers["rates"].get("small_learning_rate", {})
+        }
+        floors = numbers["final_loss"]["floors"]
+        levels = {
+            "log(|N|+1)": floors["chance"],
+            "best W = a M^T, b = 0": floors["oracle_b_zero"]["loss"],
+            "best W = a M^T, thresholded": floors["oracle_thresholded"]["loss"],
+        }
+        figures = {
+            "projections": plots.projections(reduced["main"], closed_form),
+            "specialists": plots.specialist_counts(reduced["main"]),
+            "loss": plots.loss_curve(reduced["main"], levels),
+            "cosines": plots.cosine_matrix(reduced["main"]),
+        }
+    if "rates" in reduced:
+        figures["growth_rates"] = plots.growth_rates(reduced["rates"])
     controls = {name.removeprefix("control "): run for name, run in reduced.items() if name.startswith("control ")}
-    if controls:
+    if "main" in reduced and controls:
         figures["controls"] = plots.controls({"main run": reduced["main"], **controls}, numbers["controls"])
     paths = []
     metadata = {"experiment": PROGRAM, "commit": numbers["provenance"]["commit"], "config": numbers["config_hash"]}
@@ -167,11 +200,20 @@ def load_reduced(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     return results.load_json(folder / "summary.json"), results.load_many(folder / "curves.nc")
 
 
+def check_enough_records(config: Config) -> None:
+    """Refuse a record that is too short to find stages in. Errors: `ConfigError`."""
+    from dynsim.simulate import record_grid
+
+    n_records = len(record_grid(config.train.n_steps, config.train.n_records))
+    require(n_records >= 3, "train.n_records", "at least 3 records, at different steps", n_records)
+
+
 def study(options: StageTracking) -> Path:
     """Simulate, analyse, save, draw and print; return the folder."""
     from dynsim import config_json, results, summary
     from dynsim.study import finish
 
+    check_enough_records(options.config)
     began = time.perf_counter()
     seeds = range(options.seed, options.seed + options.seeds)
     name = config_json.config_hash(options.config, seeds)

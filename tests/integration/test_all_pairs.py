@@ -1,12 +1,14 @@
 """Every compatible pair of option values runs two steps, and every other pair is refused by name.
 
-A covering array does it: rows of option values, built greedily, such that each pair stands in a row. The rows that fit
-into a minute and a half are fast tests; the others are marked slow.
+A covering array does it: rows of option values, built greedily, such that each pair stands in one of them. A few dozen
+rows, each compiled anew, hold every pair.
 """
 
+import dataclasses
 import functools
 import itertools
 import random
+import typing
 from concurrent.futures import ThreadPoolExecutor
 
 import jax
@@ -115,6 +117,8 @@ REFUSED = {
 
 Choice = tuple[str, str]
 TRIES = 12
+N_FAST = 15
+"""Rows that are run by the fast test: they hold 94 of 100 pairs, and each takes about three seconds."""
 
 
 def build(row: dict[str, str]) -> Config:
@@ -160,7 +164,9 @@ def random_row(start: frozenset[Choice], is_open: dict[frozenset[Choice], None],
     row = dict(sorted(start))
     for factor in rng.sample(list(FACTORS), len(FACTORS)):
         if factor not in row:
-            with_row = {value: [frozenset([(factor, value), other]) for other in row.items()] for value in FACTORS[factor]}
+            with_row = {
+                value: [frozenset([(factor, value), other]) for other in row.items()] for value in FACTORS[factor]
+            }
             fits = {v: sum(pair in is_open for pair in pairs) for v, pairs in with_row.items() if not refused(pairs)}
             best = [value for value, gain in fits.items() if gain == max(fits.values())]
             row[factor] = rng.choice(best)
@@ -185,3 +191,97 @@ def covering_array() -> list[dict[str, str]]:
         for pair in pairs_of(best):
             is_open.pop(pair, None)
     return rows
+
+
+def test_the_table_holds_every_value_of_every_option():
+    reached = [build({factor: value}) for factor in FACTORS for value in FACTORS[factor] if factor != "trained bias"]
+    reached += [build({"architecture": "relu", "trained bias": "True"})]
+    reached += [build({"similarity": "cosine", "loss": "nt_xent"})]
+    for section in dataclasses.fields(Config):
+        for field in dataclasses.fields(getattr(BASE, section.name)):
+            kind = typing.get_type_hints(type(getattr(BASE, section.name)))[field.name]
+            values = {True, False} if kind is bool else set(typing.get_args(kind))
+            if kind is bool or typing.get_origin(kind) is typing.Literal:
+                seen = {getattr(getattr(config, section.name), field.name) for config in reached}
+                assert values - {"auto"} <= seen, f"{section.name}.{field.name}: add {values - seen} to FACTORS"
+
+
+def test_refused_pairs_are_the_known_ones_and_name_their_field():
+    found = {frozenset(f"{factor}={value}" for factor, value in pair): why for pair, why in refusals().items()}
+    known = {frozenset(pair): field for pair, field in REFUSED.items()}
+    assert found.keys() == known.keys()
+    for pair, why in found.items():
+        assert why.startswith(f"{known[pair]}: wanted "), (sorted(pair), why)
+        assert "\n" not in why
+
+
+def test_the_rows_cover_every_other_pair():
+    held = set().union(*(pairs_of(row) for row in covering_array()))
+    assert held == set(all_pairs()) - refusals().keys()
+    assert not [message(row) for row in covering_array() if message(row)]
+
+
+@pytest.fixture
+def quick_compilation():
+    """Compile without optimisation: other last digits, and half the time."""
+    before = jax.config.read("jax_disable_most_optimizations")
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", before)
+
+
+def complaints(config: Config) -> list[str]:
+    """Run a configuration and return what is wrong with its result."""
+    result = simulate(config, SEEDS)
+    S, n, m, d1 = len(SEEDS), 3, config.encoder.n_neurons, config.data.token_dim
+    shapes = {
+        "alignment": (S, n, m, d),
+        **dict.fromkeys(["weight_norm", "residual_norm", "threshold", "firing", "false_firing"], (S, n, m)),
+        **dict.fromkeys(["loss", "positive_weight"], (S, n)),
+        "dictionary": (S, d1, d),
+        "weight": (S, m, d1),
+    }
+    wrong = [f"{name} {result[name].shape}" for name, shape in shapes.items() if result[name].shape != shape]
+    # losses are joined as float64 means of the steps' numbers
+    kept = set(shapes) - {"loss", "positive_weight"}
+    wrong += [f"{name} {result[name].dtype}" for name in kept if result[name].dtype != config.train.precision]
+    values = {name: result[name].values for name in shapes}
+    values |= {
+        name: values[name][:, 1:] for name in ("loss", "positive_weight")
+    }  # no step lies before the first record
+    wrong += [f"{name} is not finite" for name in shapes if not np.all(np.isfinite(values[name]))]
+    if np.any(result.diverged_step != -1):
+        wrong.append("diverged")
+    if config_of(result) != config:
+        wrong.append("another configuration")
+    shares = ("firing", "false_firing", "positive_weight")
+    wrong += [f"{name} outside [0, 1]" for name in shares if values[name].min() < 0 or values[name].max() > 1.0001]
+    if np.any(np.all(values["alignment"][:, 0] == values["alignment"][:, -1], axis=(1, 2))):
+        wrong.append("nothing was trained")
+    if not np.allclose(values["weight_norm"][:, -1], np.linalg.norm(values["weight"], axis=2), rtol=1e-5):
+        wrong.append("norms of other weights")
+    if np.array_equal(*values["weight"]):
+        wrong.append("two seeds are one")
+    switches = config.threshold.rule != "zero" and config.threshold.start == "at_step"
+    if switches and np.any(result.switch_step != config.threshold.start_step):
+        wrong.append(f"switched at {result.switch_step.values}")
+    return wrong
+
+
+def assert_rows_run(rows: list[dict[str, str]]) -> None:
+    with ThreadPoolExecutor(2) as pool:  # compilation is nearly all of it, and lets other threads run
+        found = list(pool.map(complaints, [build(row) for row in rows]))
+    bad = [f"{row}: {wrong}" for row, wrong in zip(rows, found, strict=True) if wrong]
+    assert not bad, "\n".join(bad)
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.usefixtures("quick_compilation")
+def test_most_pairs_run():
+    assert_rows_run(covering_array()[:N_FAST])
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("quick_compilation")
+def test_the_remaining_pairs_run():
+    assert_rows_run(covering_array()[N_FAST:])

@@ -7,7 +7,16 @@ import pytest
 from scipy import stats
 
 from dynsim import measure, simulate, train
-from dynsim.config import Config, DataConfig, EncoderConfig, LossConfig, OptimizerConfig, ThresholdConfig, TrainConfig, replace
+from dynsim.config import (
+    Config,
+    DataConfig,
+    EncoderConfig,
+    LossConfig,
+    OptimizerConfig,
+    ThresholdConfig,
+    TrainConfig,
+    replace,
+)
 from dynsim.encoder import make_encoder
 from dynsim.hyper import hyper, structure
 from tests.reference import TOY, toy
@@ -26,7 +35,7 @@ QUIET = Config(
         noise_variance=0.01,
         mask_equal_codes=False,
     ),
-    encoder=EncoderConfig(n_neurons=4, init_std=1e-4),
+    encoder=EncoderConfig(n_neurons=64, init_std=1e-4),
     loss=LossConfig(l2_penalty=PENALTY),
     threshold=ThresholdConfig(rule="zero"),
     optimizer=OptimizerConfig(learning_rate=ETA),
@@ -46,7 +55,7 @@ CASES = {
 
 
 def predicted(config):
-    """g_j = eta E[zhat_Xj zhat_Yj] s^2 N/(N+1), over tau without the prefactor; written out for two frequency levels."""
+    """g_j = eta E[zhat_Xj zhat_Yj] s^2 N/(N+1), over tau without the prefactor; for two frequency levels."""
     data, L = config.data, config.data.n_tokens
     q = data.activation_rate * np.array([1.0] * 4 + [data.minority_ratio] * 4)
     n_draws = 1 if data.sampling_rule == "aggregate" else L  # each with chance q / n_draws; their variances add up to q
@@ -59,21 +68,21 @@ def predicted(config):
 
 
 def measured(result):
-    """The factor by which alignments grow per step, by regression on the start: unbiased by the noise of the batches."""
+    """g_j per seed: growth of alignments per step by regression on the start, which batch noise does not bias."""
     start, end = result.alignment[:, 0].values, result.alignment[:, -1].values
     factor = np.sum(start * end, axis=1) / np.sum(start**2, axis=1)  # (seed, feature)
-    return np.mean(factor, axis=0) ** (1 / T) - 1 + ETA * PENALTY
+    return factor ** (1 / T) - 1 + ETA * PENALTY
 
 
 def check_rates(options, ratios):
-    # Standard error of a group's rate: a sample's zhat_X zhat_Y has relative deviation sqrt((1-P)/P), at most 2.9 at
-    # P = 0.1, plus as much again for a single negative; 128 * 200 * 8 samples and four features leave below 0.5 %.
     configs = [replace(QUIET, **options, **{"data.minority_ratio": r}) for r in ratios]
     for config, result in zip(configs, simulate.simulate_many(configs, SEEDS), strict=True):
         ratio = measured(result) / predicted(config)
-        print(config.data.minority_ratio, ratio.round(4))
-        assert abs(np.mean(ratio[:4]) - 1) < 0.02, (config.data.minority_ratio, "majority", ratio)
-        assert abs(np.mean(ratio[4:]) - 1) < 0.02, (config.data.minority_ratio, "minority", ratio)
+        for group in (ratio[:, :4], ratio[:, 4:]):
+            # 8 seeds x 200 steps x 128 samples x 4 features: the sampling error stays far below the tolerance
+            per_seed = np.mean(group, axis=1)
+            assert np.std(per_seed, ddof=1) / np.sqrt(len(SEEDS)) < 0.007
+            assert abs(np.mean(per_seed) - 1) < 0.02, (config.data.minority_ratio, per_seed)
 
 
 def test_stage_1_rate_is_the_closed_form():
@@ -118,6 +127,7 @@ def test_lucky_neurons_follow_the_beta_law():
 # ----- precision, and structures
 
 
+@pytest.mark.slow
 def test_single_precision_stays_single():
     result = simulate.simulate(toy(train__precision="float32"), [0, 1])
     double = simulate.simulate(TOY, [0, 1])
@@ -145,7 +155,7 @@ OPTIONS = {
     "loss__temperature_prefactor": [False],
     "threshold__rule": ["zero", "schedule_b", "schedule_c"],
     "threshold__start": ["at_step", "never"],
-    "optimizer__name": ["rmsprop", "lion"],
+    "optimizer__name": ["adam", "adamw", "rmsprop", "lion"],
 }
 SINGLE = [{name: value} for name, values in OPTIONS.items() for value in values]
 JOINT = [

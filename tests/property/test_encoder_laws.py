@@ -1,7 +1,6 @@
 """Laws of the encoder, for any weights, thresholds and tokens of one shape."""
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import given, settings

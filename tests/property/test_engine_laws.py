@@ -64,7 +64,7 @@ def stepper(config):
 
 
 def run(config, world, batches, weight):
-    """Return weights (T+1, neuron, token_dim), thresholds (T+1, neuron) and the switch step of a run on given batches."""
+    """Return weights (T+1, neuron, token_dim), thresholds (T+1, neuron) and switch step of a run on given batches."""
     numbers = jax.tree.map(jnp.asarray, hyper(config))
     thresholds = init_thresholds(
         jnp.asarray(weight), config.threshold, numbers.threshold_scale, numbers.learning_rate, d
@@ -89,6 +89,7 @@ def plain(world, batches, weight):
     return weights, values, switch
 
 
+@pytest.mark.slow
 def test_the_steps_here_are_those_of_a_run(plain, world):
     carry, world, parts = begin(BASE)
     after = advancer(parts)(carry, world, 0, T)

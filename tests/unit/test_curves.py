@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dynsim import curves, results
-from dynsim.config import Config, DataConfig
+from dynsim.config import Config, DataConfig, EncoderConfig
 from dynsim.stages import STAGES, StageEnd
 
 STEPS = np.array([0, 10, 20])
@@ -24,7 +24,8 @@ RESIDUAL = np.array([[0.2, 0.4, 0.2, 0.4], [0.2, 0.4, 0.2, 0.4], [0.02, 0.04, 0.
 
 
 def config_with(**data):
-    return Config(data=dataclasses.replace(DataConfig(n_features=4, token_dim=8, minority_ratio=0.5), **data))
+    data = dataclasses.replace(DataConfig(n_features=4, token_dim=8, minority_ratio=0.5), **data)
+    return Config(data=data, encoder=EncoderConfig(n_neurons=4))
 
 
 def record(scales=(1.0, 2.0), diverged=(-1, -1), switch=12, config=None):
@@ -41,6 +42,7 @@ def record(scales=(1.0, 2.0), diverged=(-1, -1), switch=12, config=None):
         "threshold": np.zeros_like(norm),
         "firing": firing,
         "false_firing": firing / 2,
+        "self_weight": np.ones(norm.shape[:2]),
     }
     n = len(scales)
     per_seed = {

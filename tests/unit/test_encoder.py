@@ -86,8 +86,8 @@ def test_softmax_kinds_lie_between_token_wise_and_uniform(kind):
 
     def distance(scale, limit):
         x = jnp.asarray(scale * tokens)
-        got = encoder(attention=kind).apply(params(), scale * b, x)
-        return np.max(np.abs(np.asarray(got) - np.asarray(encoder(attention=limit).apply(params(), scale * b, x)))) / scale
+        got, wanted = (encoder(attention=name).apply(params(), scale * b, x) for name in (kind, limit))
+        return np.max(np.abs(np.asarray(got) - np.asarray(wanted))) / scale
 
     assert distance(100.0, "token_wise") < 1e-12 < distance(100.0, "uniform")
     assert distance(1e-8, "uniform") < 1e-12 < distance(1e-8, "token_wise")
@@ -137,10 +137,17 @@ def test_initial_parameters():
 
 
 def test_initial_weights_have_the_wanted_spread():
-    weight = make_encoder(EncoderConfig(n_neurons=4096), DataConfig(n_features=32, token_dim=64)).init(
-        jax.random.key(0), hyper(TOY)
-    ).weight
+    weight = (
+        make_encoder(EncoderConfig(n_neurons=4096), DataConfig(n_features=32, token_dim=64))
+        .init(jax.random.key(0), hyper(TOY))
+        .weight
+    )
     scaled = np.asarray(weight) / TOY.encoder.init_std
     n = scaled.size
     assert abs(scaled.mean()) < 6 / np.sqrt(n)  # six standard errors
     assert abs(np.mean(scaled**2) - 1) < 6 * np.sqrt(2 / n)
+
+
+def test_soft_threshold_keeps_what_is_not_a_number():
+    got = np.asarray(soft_threshold(jnp.asarray([np.nan, np.inf, -np.inf]), jnp.asarray([0.5, 0.5, 0.5])))
+    assert np.isnan(got[0]) and got[1] == np.inf and got[2] == -np.inf

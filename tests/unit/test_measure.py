@@ -8,7 +8,7 @@ import pytest
 from dynsim import measure
 from dynsim.data import Batch
 from dynsim.encoder import Params
-from tests.reference import begin, encode, repeating, toy
+from tests.reference import attention_weights, begin, encode, repeating, toy
 
 d, d1, m = 5, 8, 6
 rng = np.random.default_rng(21)
@@ -86,6 +86,13 @@ def test_firing_matches_numpy():
         close(shot.false_firing[i], fired[~active, i].mean() if (~active).any() else 0)
 
 
+@pytest.mark.parametrize("kind", ["token_wise", "softmax_unscaled", "softmax_scaled", "uniform"])
+def test_self_weight_is_the_mean_over_the_probe(kind):
+    probe = rng.normal(size=(7, 2, d1))
+    shot = taken(ORTHONORMAL, rng.normal(size=(m, d1)), probe=probe, encoder__attention=kind)
+    close(shot.self_weight, np.mean([np.diagonal(attention_weights(x, x, kind)) for x in probe]))
+
+
 def test_purity_and_cosine():
     alignment, norm = np.array([[3.0, -4.0], [0.0, 1.0], [0.0, 0.0]]), np.array([5.0, 2.0, 0.0])
     close(measure.cosine_alignment(alignment, norm), [[0.6, -0.8], [0, 0.5], [0, 0]])
@@ -141,6 +148,6 @@ def test_the_snapshot_of_a_fresh_run():
     config = toy()
     carry, world, parts = begin(config)
     shot = jax.device_get(jax.jit(measure.recorder(parts))(carry.state, world))
-    assert [value.shape for value in shot] == [(m, d), (m,), (m,), (m,), (m,), (m,)]
+    assert [value.shape for value in shot] == [(m, d), (m,), (m,), (m,), (m,), (m,), ()]
     assert not shot.threshold.any()
     assert np.all(shot.firing == 1) and np.all(shot.false_firing == 1)  # without thresholds noise fires every neuron

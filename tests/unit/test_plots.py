@@ -7,7 +7,7 @@ import xarray as xr
 from PIL import Image
 
 from dynsim import curves, plot_parts, plots, results
-from dynsim.config import Config, DataConfig
+from dynsim.config import Config, DataConfig, EncoderConfig
 from dynsim.stages import STAGES, StageEnd
 
 STEPS = np.array([0, 1, 3, 10, 30, 100])
@@ -15,7 +15,8 @@ STEPS = np.array([0, 1, 3, 10, 30, 100])
 
 def tiny_curves(found=True, fraction=0.5, token_dim=6, diverged=-1):
     """Return the curves of three seeds, five neurons and four features that grow at random."""
-    config = Config(data=DataConfig(n_features=4, token_dim=token_dim, minority_fraction=fraction))
+    data = DataConfig(n_features=4, token_dim=token_dim, minority_fraction=fraction)
+    config = Config(data=data, encoder=EncoderConfig(n_neurons=5))
     rng = np.random.default_rng(0)
     # neuron i grows along feature i (the last neuron along none), so that specialists appear
     growth = np.concatenate([np.eye(4), np.zeros((1, 4))]) * np.log1p(STEPS)[:, None, None]
@@ -25,6 +26,7 @@ def tiny_curves(found=True, fraction=0.5, token_dim=6, diverged=-1):
     one = np.ones_like(norm)
     names = ("weight_norm", "residual_norm", "threshold", "firing", "false_firing")
     fields = {"alignment": alignment} | dict(zip(names, (norm, residual, 0 * one, one, 0 * one), strict=True))
+    fields["self_weight"] = one[..., 0]
     loss = np.tile(3.0 / np.log(np.e + STEPS), (3, 1))
     loss[:, 0] = np.nan
     per_seed = {"loss": loss, "switch_step": np.full(3, 3), "diverged_step": np.full(3, diverged)}

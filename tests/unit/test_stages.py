@@ -88,7 +88,9 @@ def test_random_walk_has_no_stages():
     walk = np.cumsum(rng.normal(scale=1e-3, size=(len(STEPS), M, D)), axis=0) + rng.normal(size=(M, D))
     norm = np.sqrt(np.sum(walk**2, axis=2) + 8.0)
     ones = np.ones_like(norm)
-    ends = find_stages(Trajectory(STEPS, Snapshot(walk, norm, np.sqrt(8.0) * ones, 0 * ones, ones, ones, ones[:, 0])), MINORITY)
+    ends = find_stages(
+        Trajectory(STEPS, Snapshot(walk, norm, np.sqrt(8.0) * ones, 0 * ones, ones, ones, ones[:, 0])), MINORITY
+    )
     assert all(ends[group][stage].step is None for group in ends for stage in ("T1", "T2", "T3"))
     assert "grew by" in ends["all"]["T1"].reason
 

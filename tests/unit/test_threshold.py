@@ -77,14 +77,15 @@ def test_rule_follows_the_loop(rule, start, start_step):
     np.testing.assert_allclose([state.value for state in states], values, rtol=1e-13)
     assert states[-1].switch_step == switch
     # the switch step is the number of updates after which the thresholds came on, and never changes again
-    assert [int(state.switch_step) for state in states] == [switch if 0 <= switch <= n else NOT_YET for n in range(T + 1)]
+    wanted = [switch if 0 <= switch <= n else NOT_YET for n in range(T + 1)]
+    assert [int(state.switch_step) for state in states] == wanted
     assert [bool(state.frozen) for state in states] == frozen
 
 
 def test_the_cases_above_are_not_empty():
     online = ThresholdConfig(rule="schedule_c", start="online", stop_growth=0.4)
     _, switch, frozen = by_loop(online, NORMS)
-    assert 1 < switch and not frozen[switch + 1] and frozen[-3]
+    assert switch > 1 and not frozen[switch + 1] and frozen[-3]
 
 
 def test_switch_norms_are_those_of_the_switch():
@@ -167,3 +168,10 @@ def test_scale_multiplies_the_thresholds():
         one, two = run(config, NORMS, scale=0.5), run(config, NORMS, scale=1.0)
         for small, large in zip(one, two, strict=True):
             assert np.array_equal(2 * small.value, large.value)
+
+
+def test_growth_before_the_switch_does_not_freeze():
+    norms = np.array([1.0, 10.0, 20.0, 21.0])[:, None] * np.ones(m)
+    states = run(ThresholdConfig(rule="schedule_c", start="at_step", start_step=2), norms)
+    assert [bool(state.frozen) for state in states] == [False] * 4
+    assert np.all(states[3].value > states[2].value)

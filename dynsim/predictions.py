@@ -1,0 +1,234 @@
+"""Theory beside measurement: every prediction with the measured quantity of the same shape, in one table.
+
+`PREDICTIONS[name]` holds two functions: `predicted(config)` of shape (...) and `measured(result)` of shape (seed, ...),
+in the same unit, so that a plot or a check lays one over the other. Statement numbers are those of theory 5-6.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import xarray as xr
+
+from dynsim import hyper, measure, rates, stages, streams, summary, theory, theory_counts, train
+from dynsim.checks import ConfigError
+from dynsim.config import Config
+from dynsim.data import batch_at
+from dynsim.floor import FIRST_HELD_OUT_STEP
+from dynsim.results import config_of
+from dynsim.stages import GROUPS
+
+N_BATCHES = 32
+
+
+class Prediction(NamedTuple):
+    """A statement as two functions of equal meaning."""
+
+    statement: str
+    """Number in the notes, and what is predicted."""
+    predicted: Callable[[Config], np.ndarray]
+    """(config) -> (...)."""
+    measured: Callable[[xr.Dataset], np.ndarray]
+    """(result) -> (seed, ...); nan where the run does not show it."""
+
+
+def measured_growth(result: xr.Dataset) -> np.ndarray:
+    """Return log growth per step up to the first switch of the thresholds, shape (seed, feature) (S1a)."""
+    return rates.log_growth_per_step(result, rates.last_record_before(result, result["switch_step"].values))
+
+
+def predicted_stage1_end(config: Config) -> np.ndarray:
+    """Return T1 in steps without thresholds, for majority, minority and all (theory 6.1)."""
+    return np.array([theory.stage1_end(config, group) for group in GROUPS])
+
+
+def measured_stage1_end(result: xr.Dataset) -> np.ndarray:
+    """Return T1 in steps from the record, shape (seed, group); thresholds that come on earlier delay it."""
+    return _stage(result, "T1")
+
+
+def _stage(result: xr.Dataset, stage: str) -> np.ndarray:
+    ends = summary.all_stage_ends(result)
+    absent = stages.StageEnd(None, "no such group", {})
+    steps = [[found.get(group, {stage: absent})[stage].step for group in GROUPS] for found in ends]
+    return np.array([[np.nan if step is None else step for step in row] for row in steps])
+
+
+def measured_stage2_length(result: xr.Dataset) -> np.ndarray:
+    """Return T2 - T1 of the majority in steps, shape (seed,); the prediction is a clock without its constant (S2e)."""
+    return (_stage(result, "T2") - _stage(result, "T1"))[:, 0]
+
+
+def measured_noise_activation(result: xr.Dataset) -> np.ndarray:
+    """Return the chance that noise alone fires a neuron at the end, per token, averaged over neurons: (seed,) (4.4)."""
+    last = result.isel(record=-1)
+    sigma = np.sqrt(theory.noise_variance(config_of(result).data))
+    rng = np.random.default_rng(0)
+    noise = sigma * rng.standard_normal((2048, result.sizes["token_dim"]))
+    fired = np.abs(last["weight"].values @ noise.T) > last["threshold"].values[:, :, None]
+    return fired.mean(axis=(1, 2))
+
+
+def predicted_share_shrinking(config: Config) -> np.ndarray:
+    """Return which features lie below the learnability floor, as 0 or 1, shape (feature,) (S1d)."""
+    return (theory.relative_frequency(config.data) < theory.learnability_floor(config)).astype(float)
+
+
+def measured_share_shrinking(result: xr.Dataset) -> np.ndarray:
+    """Return which features shrink before the switch, as 0 or 1, shape (seed, feature) (S1d)."""
+    return (measured_growth(result) < 0).astype(float)
+
+
+def measured_lucky_count(result: xr.Dataset) -> np.ndarray:
+    """Return neurons lucky for each feature at t = 0, shape (seed, feature) (theory 5.3)."""
+    config = config_of(result)
+    cut = theory_counts.unit_cut(config) / theory_counts.frequency_ratio(config)
+    return measure.is_lucky(result["alignment"].values[:, 0], cut).sum(axis=1)
+
+
+def measured_candidate_count(result: xr.Dataset) -> np.ndarray:
+    """Return the mean |N_i| at t = 0, shape (seed,) (theory 5.3)."""
+    config = config_of(result)
+    cut = theory_counts.unit_cut(config) * theory_counts.frequency_ratio(config).min()
+    candidates = measure.is_lucky(result["alignment"].values[:, 0], np.full(config.data.n_features, cut))
+    return candidates.sum(axis=2).mean(axis=1)
+
+
+def final_specialists(result: xr.Dataset) -> np.ndarray:
+    """Return Boolean specialists (seed, neuron, feature) at the last record."""
+    last = result.isel(record=-1)
+    return measure.is_learned(last["alignment"].values, last["weight_norm"].values, last["firing"].values)
+
+
+def measured_specialist_count(result: xr.Dataset) -> np.ndarray:
+    """Return specialists per feature at the end, shape (seed, feature) (S2b, S2c)."""
+    return final_specialists(result).sum(axis=1)
+
+
+def measured_magnitude(result: xr.Dataset) -> np.ndarray:
+    """Return S_j = sum over specialists of (|alpha_ij| - b_i)^2 at the end, shape (seed, feature) (S3f)."""
+    last = result.isel(record=-1)
+    above = np.maximum(np.abs(last["alignment"].values) - last["threshold"].values[:, :, None], 0)
+    return np.sum(np.square(above) * final_specialists(result), axis=1)
+
+
+def held_out_drift(result: xr.Dataset, n_batches: int = N_BATCHES) -> np.ndarray:
+    """Return <-gradient of the data loss, M_j> at the final weights, shape (seed, neuron, feature) (S3f).
+
+    Averaged over batches that the run has not seen. Built-in data, encoder and loss only.
+    """
+    config = config_of(result)
+    parts = train.built_in_parts(hyper.structure(config))
+    numbers = jax.tree.map(jnp.asarray, hyper.hyper(config)._replace(l2_penalty=np.zeros((), config.train.precision)))
+
+    @jax.jit
+    def drift(seed: Any, weight: Any, threshold: Any) -> Any:
+        state, world = train.init(seed, numbers, parts)
+        params = state.params._replace(weight=weight)
+
+        def of_batch(step: Any) -> Any:
+            batch = batch_at(parts.data, streams.run_keys(seed), step, world.dictionary, numbers)
+            grads, _ = jax.grad(train.objective, has_aux=True)(params, threshold, batch, numbers, parts)
+            return -grads.weight @ world.dictionary
+
+        steps = FIRST_HELD_OUT_STEP + jnp.arange(n_batches, dtype=jnp.int32)
+        return jnp.mean(jax.lax.map(of_batch, steps), axis=0)
+
+    last = result.isel(record=-1)
+    rows = zip(result["seed"].values, last["weight"].values, last["threshold"].values, strict=True)
+    return np.stack([np.asarray(drift(jnp.uint32(seed), weight, b)) for seed, weight, b in rows])
+
+
+def measured_fixed_point_residual(result: xr.Dataset) -> np.ndarray:
+    """Return ||drift - lambda a|| / ||lambda a|| over the specialists of each feature, shape (seed, feature) (S3f).
+
+    The fixed-point equation says zero; nan for a feature without specialists.
+    """
+    config = config_of(result)
+    penalty = config.loss.l2_penalty + config.loss.weight_decay
+    learned = final_specialists(result)
+    drift = held_out_drift(result) * learned
+    target = result.isel(record=-1)["alignment"].values * learned
+    residual = np.stack([theory.fixed_point_residual(*pair, penalty) for pair in zip(drift, target, strict=True)])
+    return np.where(learned.any(axis=1), residual, np.nan)
+
+
+PREDICTIONS = {
+    "growth_rate": Prediction("S1a: log growth per step and feature", theory.log_growth, measured_growth),
+    "stage1_end": Prediction("6.1: T1 per group, without thresholds", predicted_stage1_end, measured_stage1_end),
+    "stage2_clock": Prediction(
+        "S2e: length of stage 2 up to a constant",
+        lambda config: np.array(theory.stage2_clock(config)),
+        measured_stage2_length,
+    ),
+    "noise_activation": Prediction(
+        "4.4: chance that noise alone fires a neuron, per token",
+        lambda config: np.array(theory_counts.noise_false_activation_rate(config)),
+        measured_noise_activation,
+    ),
+    "shrinking": Prediction(
+        "S1d: features below the learnability floor shrink", predicted_share_shrinking, measured_share_shrinking
+    ),
+    "lucky_count": Prediction(
+        "5.3: lucky neurons per feature at t = 0", theory_counts.lucky_count, measured_lucky_count
+    ),
+    "candidate_count": Prediction("5.3: mean |N_i| at t = 0", theory_counts.candidate_count, measured_candidate_count),
+    "specialist_count": Prediction(
+        "S2c: neurons that pass the threshold at T1, per feature",
+        theory_counts.s2c_own_norm_count,
+        measured_specialist_count,
+    ),
+    "stationary_magnitude": Prediction(
+        "S3f: S_j at a fixed point, approximately", theory.stationary_magnitude, measured_magnitude
+    ),
+    "fixed_point_residual": Prediction(
+        "S3f: relative residual of the fixed-point equation",
+        lambda config: np.zeros(config.data.n_features),
+        measured_fixed_point_residual,
+    ),
+}
+
+
+def compare(result: xr.Dataset) -> dict[str, dict[str, Any]]:
+    """Return per prediction and group: predicted, measured mean over seeds, and its 95 % interval.
+
+    Predictions per feature are averaged over the features of a group; nan entries are left out, and a prediction whose
+    assumptions the configuration breaks is given with the reason instead of numbers.
+    """
+    config = config_of(result)
+    out: dict[str, dict[str, Any]] = {}
+    for name, prediction in PREDICTIONS.items():
+        try:
+            predicted, measured = prediction.predicted(config), prediction.measured(result)
+        except ConfigError as error:
+            out[name] = {"statement": prediction.statement, "not_applicable": str(error)}
+            continue
+        out[name] = {"statement": prediction.statement} | _grouped(predicted, measured, result)
+    return out
+
+
+def _grouped(predicted: np.ndarray, measured: np.ndarray, result: xr.Dataset) -> dict[str, Any]:
+    if predicted.ndim == 0:
+        return {"all": _row(predicted, measured)}
+    if len(predicted) == len(GROUPS) != result.sizes["feature"]:
+        return {group: _row(predicted[k], measured[:, k]) for k, group in enumerate(GROUPS)}
+    minority = summary.minority_mask(result)
+    masks = {group: mask for group, mask in stages.group_masks(minority).items() if group != "all"}
+    with np.errstate(invalid="ignore"):
+        return {g: _row(predicted[mask].mean(), _nanmean(measured[:, mask])) for g, mask in masks.items()}
+
+
+def _nanmean(values: np.ndarray) -> np.ndarray:
+    known = np.isfinite(values)
+    total = np.where(known, values, 0).sum(axis=1)
+    return np.where(known.any(axis=1), total / np.maximum(known.sum(axis=1), 1), np.nan)
+
+
+def _row(predicted: Any, per_seed: np.ndarray) -> dict[str, Any]:
+    known = np.asarray(per_seed, float)[np.isfinite(per_seed)]
+    value = float(predicted) if np.isfinite(predicted) else None
+    if known.size == 0:
+        return {"predicted": value, "measured": None, "interval": None}
+    return {"predicted": value, "measured": float(known.mean()), "interval": list(rates.interval(known))}

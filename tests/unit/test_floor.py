@@ -1,0 +1,77 @@
+"""Reference losses against a NumPy computation on the very same batches."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from dynsim import floor, train
+from dynsim.data import batch_at
+from dynsim.hyper import hyper
+from tests.reference import begin, toy
+
+SCALES = np.array([0.0, 0.5, 2.0])
+
+
+def numpy_losses(config, seed, threshold, n_batches):
+    """Mean over batches of InfoNCE of h(X) = sum_l BReLU_b(a M^T x_l), term by term."""
+    tau = config.loss.temperature
+    _, world, parts = begin(config, seed)
+    draw = jax.jit(lambda step: batch_at(parts.data, world.keys, step, world.dictionary, world.numbers))
+    M = np.asarray(world.dictionary)
+    losses = np.zeros(len(SCALES))
+    for n in range(n_batches):
+        batch = jax.device_get(draw(np.int32(floor.FIRST_HELD_OUT_STEP + n)))
+        for k, a in enumerate(SCALES):
+            b = threshold * a  # every ||w_i|| is a
+            h = [
+                np.sum([np.maximum(s - b, 0) - np.maximum(-s - b, 0) for s in tokens @ (a * M)], axis=0)
+                for tokens in (*batch.query, *batch.key)
+            ]
+            K = len(batch.query)
+            query, key = h[:K], h[K:]
+            for i in range(K):
+                terms = [np.exp(query[i] @ key[c] / tau) for c in range(len(key)) if batch.is_candidate[i, c]]
+                losses[k] -= tau * np.log(np.exp(query[i] @ key[i] / tau) / np.sum(terms)) / K / n_batches
+    return losses
+
+
+@pytest.mark.parametrize("thresholded", [False, True])
+def test_oracle_losses_against_numpy(thresholded):
+    config = toy(loss__temperature=1.5, loss__l2_penalty=0.5)
+    got = floor.oracle_losses(config, 4, SCALES, thresholded=thresholded, n_batches=2)
+    d = config.data.n_features
+    threshold = config.threshold.scale * np.sqrt(2 * np.log(d) / d) if thresholded else 0.0
+    np.testing.assert_allclose(got, numpy_losses(config, 4, threshold, 2), rtol=1e-10)
+
+
+def test_the_floor_is_the_smallest_of_the_losses():
+    losses = floor.oracle_losses(toy(), 0, thresholded=False)
+    best = floor.oracle_floor(toy(), 0, thresholded=False)
+    assert best.loss == losses.min() and best.scale == floor.SCALES[np.argmin(losses)]
+    assert best.loss < losses[0]  # telling features apart is worth something
+
+
+def test_without_any_weight_the_loss_is_that_of_chance():
+    config = toy(data__mask_equal_codes=False, loss__temperature=1.5)
+    none = floor.oracle_losses(config, 0, np.zeros(1), thresholded=False, n_batches=1)
+    np.testing.assert_allclose(none, floor.chance_loss(config), rtol=1e-12)
+
+
+def test_chance_loss_by_hand():
+    K = toy().data.batch_size
+    assert floor.chance_loss(toy()) == pytest.approx(np.log(K))
+    assert floor.chance_loss(toy(loss__temperature=0.2)) == pytest.approx(0.2 * np.log(K))
+    bare = toy(loss__temperature=0.2, loss__temperature_prefactor=False)
+    assert floor.chance_loss(bare) == pytest.approx(np.log(K))
+    assert floor.chance_loss(toy(data__n_negatives=9)) == pytest.approx(np.log(10))
+
+
+def test_chance_loss_of_nt_xent_is_that_of_its_candidates():
+    config = toy(loss__kind="nt_xent", loss__similarity="cosine", loss__temperature=0.7, data__mask_equal_codes=False)
+    loss = train.built_in_loss(config.loss)
+    K = config.data.batch_size
+    same = jnp.ones((K, 3))  # all embeddings agree
+    batch = train.Batch(same[:, None], same[:, None], same, jnp.ones((K, K), bool))
+    value = loss(same, same, batch, jax.tree.map(jnp.asarray, hyper(config)))
+    assert floor.chance_loss(config) == pytest.approx(float(value.loss))

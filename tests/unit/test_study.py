@@ -1,0 +1,86 @@
+"""A study fills up part by part: finished parts are reused, unfinished ones go on, nothing stays behind."""
+
+import pytest
+
+from dynsim import results, study
+from dynsim.program import Program
+from dynsim.study import finish, part_path, simulate_part
+from tests.reference import toy
+
+SEEDS = [3, 8]
+
+
+@pytest.fixture(autouse=True)
+def a_clean_commit(monkeypatch):
+    """Parts are trusted where the code that made them is known: as in a clean clone."""
+    now = results.provenance()
+    monkeypatch.setattr(results, "provenance", lambda: now | {"dirty": False})
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    made, original = [], study.simulate
+
+    def counted(*arguments, **options):
+        made.append(arguments)
+        return original(*arguments, **options)
+
+    monkeypatch.setattr(study, "simulate", counted)
+    return made
+
+
+def test_part_path_by_hand(tmp_path):
+    assert part_path(tmp_path, "control r = 1") == tmp_path / "unfinished" / "control_r_1.nc"
+    assert part_path(tmp_path, "growth rates as trained").name == "growth_rates_as_trained.nc"
+
+
+def test_a_finished_part_is_reused(tmp_path, calls, capsys):
+    first = simulate_part(tmp_path, "training", toy(), SEEDS)
+    assert [path.name for path in (tmp_path / "unfinished").iterdir()] == ["training.nc"]  # no checkpoints left
+    again = simulate_part(tmp_path, "training", toy(), SEEDS)
+    assert len(calls) == 1 and "finished earlier" in capsys.readouterr().out
+    assert again.drop_attrs().equals(first.drop_attrs())
+    finish(tmp_path)
+    assert not list(tmp_path.iterdir())
+    finish(tmp_path)  # again is no error
+
+
+def test_another_part_is_simulated_anew(tmp_path, calls, monkeypatch):
+    simulate_part(tmp_path, "training", toy(), SEEDS)
+    simulate_part(tmp_path, "training", toy(data__minority_ratio=0.9), SEEDS)
+    simulate_part(tmp_path, "training", toy(data__minority_ratio=0.9), [3, 9])
+    assert len(calls) == 3
+    now = results.provenance()
+    for change in (
+        {"commit": "other"},
+        {"dirty": True},
+        {"versions": {}},
+        {"device": "other"},
+        {"x64": not now["x64"]},
+    ):
+        monkeypatch.setattr(results, "provenance", lambda change=change: now | change)
+        before = len(calls)
+        simulate_part(tmp_path, "training", toy(data__minority_ratio=0.9), [3, 9])
+        assert len(calls) == before + 1, change
+        monkeypatch.setattr(results, "provenance", lambda: now)
+        simulate_part(tmp_path, "training", toy(data__minority_ratio=0.9), [3, 9])
+
+
+def test_an_interrupted_part_goes_on(tmp_path, calls, monkeypatch):
+    wanted = simulate_part(tmp_path / "other", "training", toy(), SEEDS)
+    advance, n = Program.advance, []
+
+    def stopping(self, runs, begin, end):
+        n.append(begin)
+        if len(n) == 3:
+            raise KeyboardInterrupt
+        return advance(self, runs, begin, end)
+
+    monkeypatch.setattr(Program, "advance", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        simulate_part(tmp_path, "training", toy(), SEEDS)
+    assert not part_path(tmp_path, "training").exists()  # no half-written result
+    got = simulate_part(tmp_path, "training", toy(), SEEDS)
+    assert n[3] == n[2] > 0  # the stretch that was stopped came first
+    assert got.drop_attrs().equals(wanted.drop_attrs())
+    assert [path.name for path in (tmp_path / "unfinished").iterdir()] == ["training.nc"]

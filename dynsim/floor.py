@@ -73,7 +73,17 @@ def oracle_losses(
 
 
 def oracle_floor(config: Config, seed: int, *, thresholded: bool) -> Floor:
-    """Return the smallest of `oracle_losses` and the scale a that reaches it."""
-    losses = oracle_losses(config, seed, thresholded=thresholded)
-    best = int(np.argmin(losses))
-    return Floor(float(losses[best]), float(SCALES[best]))
+    """Return the smallest of `oracle_losses` and the scale a that reaches it.
+
+    The grid moves while its best scale is at its edge, up to a factor of about 10^4 either way; a loss that keeps
+    falling there is taken at the last edge.
+    """
+    factor = 1.0
+    for _ in range(4):
+        scales = SCALES * factor
+        losses = oracle_losses(config, seed, scales, thresholded=thresholded)
+        best = int(np.argmin(losses))
+        if 0 < best < len(scales) - 1:
+            break
+        factor *= SCALES[-2] / SCALES[1] if best else SCALES[1] / SCALES[-2]  # neighbouring grids overlap
+    return Floor(float(losses[best]), float(scales[best]))

@@ -157,7 +157,9 @@ class _Keeper:
     """Saves and restores an unfinished run set, where a folder is given."""
 
     def __init__(self, folder: Path | None, name: str) -> None:
-        self.folder, self.print = folder, checkpoint.fingerprint(name)
+        # another commit may compute other bits, so a checkpoint belongs to the commit that wrote it
+        commit = {"commit": results.provenance()["commit"]} if folder is not None else {}
+        self.folder, self.print = folder, checkpoint.fingerprint(name) | commit
         self.saved_at = time.perf_counter()
 
     def due(self) -> bool:

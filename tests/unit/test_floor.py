@@ -75,3 +75,16 @@ def test_chance_loss_of_nt_xent_is_that_of_its_candidates():
     batch = train.Batch(same[:, None], same[:, None], same, jnp.ones((K, K), bool))
     value = loss(same, same, batch, jax.tree.map(jnp.asarray, hyper(config)))
     assert floor.chance_loss(config) == pytest.approx(float(value.loss))
+
+
+def test_the_grid_of_scales_moves_with_the_best_scale(monkeypatch):
+    calls = []
+
+    def losses(config, seed, scales, *, thresholded):
+        calls.append(scales)
+        return (np.log(scales) - np.log(100.0)) ** 2
+
+    monkeypatch.setattr(floor, "oracle_losses", losses)
+    found = floor.oracle_floor(toy(), 0, thresholded=False)
+    assert len(calls) == 3 and calls[1][0] < calls[0][-1]
+    np.testing.assert_allclose(found.scale, 100.0, rtol=0.05)

@@ -23,7 +23,7 @@ else
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help stages figures test test-slow lint types wheels clean check-python
+.PHONY: help stages figures test test-slow bench lint types wheels clean check-python
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-18s %s\n", $$1, $$2}'
@@ -42,6 +42,11 @@ test: $(DEV) ## Fast tests (a few minutes)
 # pytest's status 5 means that no test was selected.
 test-slow: $(DEV) ## Slow tests
 	$(RUN) -m pytest -q -m slow --timeout=900 $(ARGS) || test $$? -eq 5
+
+# PyTorch, the peer, is asked for by exact version here and nowhere else: a bare "torch" brings gigabytes.
+bench: $(DEV) ## Time the engine against PyTorch and the machine
+	$(if $(strip $(VENV)),@$(VENV)/bin/python -m pip install -q --disable-pip-version-check torch==2.13.0)
+	$(RUN) -m tests.benchmarks.bench $(ARGS)
 
 lint: $(DEV) ## Style and format, nothing is changed
 	$(RUN) -m ruff check .

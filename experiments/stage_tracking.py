@@ -6,9 +6,9 @@ features are learned later and by fewer neurons.
 
 Command:  python experiments/stage_tracking.py [--preset quick|default|harder|large] [--controls]
 
-Time:     default about 2 minutes and quick about 15 seconds on 2 CPU cores; --controls adds about 4 minutes.
+Time:     default about 2 minutes and quick about 20 seconds on 2 CPU cores; --controls adds about 6 minutes.
 
-Expected: all three stages in every seed; about 177 majority and 78 minority specialists of 256 neurons at the end; no
+Expected: all three stages in every seed; about 178 majority and 75 minority specialists of 256 neurons at the end; no
           stage 2 with the threshold held at zero.
 
 Writes result.nc, curves.nc, summary.json and the figures into <out>/stage_tracking-<config hash>/; the last line

@@ -61,7 +61,7 @@ wheels: $(CORE) ## Fetch into .wheels/ what an offline GPU machine tends to lack
 clean: ## Remove the environment and the caches, keep results/
 	@if [ -n "$(strip $(VENV))" ] && [ -f "$(VENV)/pyvenv.cfg" ]; then rm -rf "$(VENV)"; fi
 	rm -rf .wheels .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks .coverage htmlcov build dist
-	@find dynsim experiments paper_checks tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	@find $(wildcard dynsim experiments paper_checks tests) -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # One line and no traceback where the interpreter is missing, too old, or not the one of the environment.
 check-python:

@@ -1,7 +1,6 @@
 """What a run is: frozen dataclasses that hold every default once and validate themselves.
 
-Symbols are those of the notation table in README.md. Every field is also a command-line option whose
-help text is the docstring below it. Errors are `ValueError`s of one line: what was wanted, what came, what to do.
+Symbols: README.md. Each field is a command-line option, the docstring below it its help. Errors are of one line.
 """
 
 import dataclasses
@@ -177,10 +176,10 @@ class ThresholdConfig:
     """The dead-zone half-widths b_i, set by a rule and never by a gradient (theory section 4.3)."""
 
     rule: Literal["zero", "norm_tracking", "schedule_b", "schedule_c"] = "norm_tracking"
-    """zero: b = 0; norm_tracking: kappa sqrt(2 log d / d) ||w||; schedule_b and schedule_c: the literal ones of
-    Wen & Li 2021 and Sun et al. 2025, set at the switch, grown while the norms grow, then frozen."""
-    scale: float = 0.5
-    """kappa: factor on the rule's value (the literal schedules have 1)."""
+    """zero: b = 0; norm_tracking: kappa sqrt(2 log d / d) ||w||; schedule_b, schedule_c: those of Wen & Li 2021 and Sun
+    et al. 2025, set at the switch, grown while the norms grow, then frozen."""
+    scale: float | None = None
+    """kappa: factor on the rule's value; None takes 0.5 for norm_tracking and 1 for the literal schedules."""
     start: Literal["online", "at_step", "never"] = "online"
     """online: when the median of ||w||^2 has doubled; at_step: at start_step; never."""
     start_step: int = 0
@@ -190,11 +189,16 @@ class ThresholdConfig:
 
     def __post_init__(self) -> None:
         words_and_flags(self)
-        number("scale", self.scale, 0.0)
+        number("scale", self.kappa, 0.0)
         number("stop_growth", self.stop_growth, 0.0, open_low=True)
         positive_int("start_step", self.start_step, 0)
-        at_step = self.start == "at_step"
-        require(at_step or self.start_step == 0, "start_step", "0 unless start is at_step", self.start_step)
+        late = self.start != "at_step" and self.start_step > 0
+        require(not late, "start_step", "0 unless start is at_step", self.start_step)
+
+    @property
+    def kappa(self) -> float:
+        """The factor in use."""
+        return (0.5 if self.rule == "norm_tracking" else 1.0) if self.scale is None else self.scale
 
 
 @dataclass(frozen=True)

@@ -66,7 +66,8 @@ def _convert(value: Any, hint: Any, path: str) -> Any:
         fits = _is(value, hint)
     if not fits:
         raise ConfigError(f"{path}: wanted {_words(hint)}, got {_short(value)}")
-    return _float(value, path) if hint is float else value
+    wants_float = hint is float or float in arguments
+    return _float(value, path) if wants_float and value is not None else value
 
 
 def _float(value: float, path: str) -> float:

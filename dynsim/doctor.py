@@ -1,12 +1,18 @@
 """What this machine gives dynsim: versions, devices, precision, threads, memory, and a verdict in one line."""
 
+import contextlib
 import importlib.util
 import os
 import platform
 import shutil
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
-PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "scipy", "xarray", "h5netcdf", "tyro")
+PACKAGES = (
+    *("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "jaxtyping", "numpy", "scipy"),
+    *("xarray", "h5netcdf", "h5py", "matplotlib", "tyro", "tqdm"),
+)
+MEMORY_LIMIT = Path("/sys/fs/cgroup/memory.max")  # of a container on Linux
 
 
 def package_versions() -> dict[str, str]:
@@ -25,12 +31,22 @@ def has_gpu_hardware() -> bool:
     return bool(shutil.which("nvidia-smi")) or os.path.exists("/dev/nvidia0") or os.path.exists("/dev/kfd")
 
 
+def cpu_count() -> int:
+    """Return how many CPUs this process may use, which can be fewer than the machine has."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def memory_gib() -> float:
-    """Return the machine's memory in GiB; nan where the system does not tell."""
+    """Return the memory that this process may use in GiB; nan where the system does not tell."""
     try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+        size = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (ValueError, OSError, AttributeError):
         return float("nan")
+    with contextlib.suppress(ValueError, OSError):  # no container, or one without a limit
+        size = min(size, int(MEMORY_LIMIT.read_text()))
+    return size / 2**30
 
 
 def verdict(versions: dict[str, str], platform_name: str, gpu_hardware: bool) -> str:
@@ -61,7 +77,7 @@ def report() -> tuple[str, bool]:
         x64 = jax.dtypes.canonicalize_dtype(np.float64) == np.float64
         lines.append(f"{'devices':<18}{len(devices)} ({', '.join(kinds)})")
         lines.append(f"{'precision':<18}{'float64 available' if x64 else 'float32 (set JAX_ENABLE_X64=1 for float64)'}")
-    lines.append(f"{'threads':<18}{os.cpu_count()}")
+    lines.append(f"{'threads':<18}{cpu_count()}")
     lines.append(f"{'memory':<18}{memory_gib():.1f} GiB")
     line = verdict(versions, platform_name, has_gpu_hardware())
     return "\n".join([*lines, f"{'verdict':<18}{line}"]), line.startswith("ready")

@@ -50,7 +50,7 @@ def hyper(config: Config) -> Hyper:
         weight_decay=loss.weight_decay,
         learning_rate=opt.learning_rate,
         attention_learning_rate=opt.attention_learning_rate,
-        threshold_scale=config.threshold.scale,
+        threshold_scale=config.threshold.kappa,
     )
     return Hyper(*(np.asarray(value, config.train.precision) for value in values))
 

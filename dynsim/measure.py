@@ -30,7 +30,11 @@ class Snapshot(NamedTuple):
     threshold: Float[Any, " neuron"]
     """b_i."""
     firing: Float[Any, " neuron"]
-    """Share of the probe samples with neuron i's best-aligned feature active on which it fires."""
+    """Share of the probe samples with neuron i's best-aligned feature active on which it fires.
+
+    A one-sided neuron (architecture relu) can fire on one sign of a code only: there, of the samples whose code has
+    the sign of the alignment.
+    """
     false_firing: Float[Any, " neuron"]
     """The same over the probe samples in which that feature is silent."""
     self_weight: Float[Any, ""]
@@ -46,7 +50,7 @@ def snapshot(state: TrainState, world: World, parts: Parts) -> Snapshot:
     alignment = w @ M
     coefficients = alignment if parts.structure.data.dictionary != "correlated" else _project(alignment, M)
     residual = w - coefficients @ M.T
-    fires, false = _firing(state, world, parts, jnp.argmax(jnp.abs(alignment), axis=1))
+    fires, false = _firing(state, world, parts, alignment)
     self_weight = _self_weight(state, world, parts)
     return Snapshot(alignment, _norm(w), _norm(residual), state.thresholds.value, fires, false, self_weight)
 
@@ -68,7 +72,8 @@ def _project(alignment: Array, dictionary: Array) -> Array:
     return jnp.linalg.solve(dictionary.T @ dictionary, alignment.T).T
 
 
-def _firing(state: TrainState, world: World, parts: Parts, best: Array) -> tuple[Array, Array]:
+def _firing(state: TrainState, world: World, parts: Parts, alignment: Array) -> tuple[Array, Array]:
+    best = jnp.argmax(jnp.abs(alignment), axis=1)
     embed = jax.vmap(parts.encoder.apply, in_axes=(None, None, 0))
     hidden = embed(state.params, state.thresholds.value, world.probe)
     fired = (hidden != 0).astype(hidden.dtype)  # (sample, neuron)
@@ -77,6 +82,10 @@ def _firing(state: TrainState, world: World, parts: Parts, best: Array) -> tuple
     n_active = jnp.sum(active, axis=0)[best]
     n_silent = active.shape[0] - n_active
     alone = jnp.sum(fired, axis=0) - both
+    if parts.structure.encoder.architecture == "relu":
+        along = jnp.take_along_axis(alignment, best[:, None], axis=1)[:, 0]
+        agrees = (world.probe_codes[:, best] * jnp.sign(along)[None, :] > 0).astype(hidden.dtype)  # (sample, neuron)
+        both, n_active = jnp.sum(fired * agrees, axis=0), jnp.sum(agrees, axis=0)
     return both / jnp.maximum(n_active, 1), alone / jnp.maximum(n_silent, 1)
 
 

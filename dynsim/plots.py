@@ -49,13 +49,14 @@ CAPTIONS = {
     "specialists": (
         "Number of specialists (left) and share of a group's features that have at least one (right) against training "
         "steps. Lines are medians and bands the range over seeds; triangles above the panels mark the median stage "
-        "ends of each group. Specialists appear from T1 on; after T3 their number "
-        "changes little."
+        "ends of each group. Specialists appear only after T1; after T3 their number "
+        "changes by a tenth at most."
     ),
     "loss": (
         "Contrastive loss of the training batches, without the penalty, averaged between records (median; band: range "
         "over seeds). Dotted lines are reference levels, such as a network that tells nothing apart and encoders that "
-        "are given the dictionary. Vertical lines mark the stage ends of all features together."
+        "are given the dictionary; training may end below a level that is not the best possible. Vertical lines mark "
+        "the stage ends of all features together."
     ),
     "cosines": (
         "Absolute cosine between every neuron (row) and every feature (column) of one seed, at the start and at the "

@@ -5,7 +5,7 @@ in the same unit, so that a plot or a check lays one over the other. Statement n
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -13,11 +13,11 @@ import numpy as np
 import xarray as xr
 
 from dynsim import hyper, measure, rates, stages, streams, summary, theory, theory_counts, train
-from dynsim.checks import ConfigError
+from dynsim.checks import ConfigError, require
 from dynsim.config import Config
 from dynsim.data import batch_at
 from dynsim.floor import FIRST_HELD_OUT_STEP
-from dynsim.results import config_of
+from dynsim.results import config_of, provenance_of
 from dynsim.stages import GROUPS
 
 N_BATCHES = 32
@@ -28,6 +28,8 @@ class Prediction(NamedTuple):
 
     statement: str
     """Number in the notes, and what is predicted."""
+    per: Literal["run", "group", "feature"]
+    """What (...) stands for: nothing, majority, minority and all, or the features."""
     predicted: Callable[[Config], np.ndarray]
     """(config) -> (...)."""
     measured: Callable[[xr.Dataset], np.ndarray]
@@ -35,8 +37,11 @@ class Prediction(NamedTuple):
 
 
 def measured_growth(result: xr.Dataset) -> np.ndarray:
-    """Return log growth per step up to the first switch of the thresholds, shape (seed, feature) (S1a)."""
-    return rates.log_growth_per_step(result, rates.last_record_before(result, result["switch_step"].values))
+    """Return log growth per step up to the first switch of the thresholds or T1, shape (seed, feature) (S1a)."""
+    record = rates.linear_record(result)
+    if record is None:
+        raise ConfigError("start: the thresholds are on from step 0, so that there is no linear phase")
+    return rates.log_growth_per_step(result, record)
 
 
 def predicted_stage1_end(config: Config) -> np.ndarray:
@@ -62,13 +67,18 @@ def measured_stage2_length(result: xr.Dataset) -> np.ndarray:
 
 
 def measured_noise_activation(result: xr.Dataset) -> np.ndarray:
-    """Return the chance that noise alone fires a neuron at the end, per token, averaged over neurons: (seed,) (4.4)."""
-    last = result.isel(record=-1)
-    sigma = np.sqrt(theory.noise_variance(config_of(result).data))
-    rng = np.random.default_rng(0)
-    noise = sigma * rng.standard_normal((2048, result.sizes["token_dim"]))
-    fired = np.abs(last["weight"].values @ noise.T) > last["threshold"].values[:, :, None]
-    return fired.mean(axis=(1, 2))
+    """Return the chance that noise alone fires a neuron, per token, averaged over neurons: (seed,) (4.4).
+
+    From thresholds and norms at the first record after the switch; nan before it, unless there is none to come.
+    """
+    config, step = config_of(result), result["step"].values
+    fired = theory_counts.noise_activation(config, result["threshold"].values, result["weight_norm"].values)
+    fired = fired.mean(axis=2)
+    if config.threshold.rule == "zero" or config.threshold.start == "never":
+        return fired[:, 0]
+    switched = (result["switch_step"].values[:, None] >= 0) & (step >= result["switch_step"].values[:, None])
+    first = np.argmax(switched, axis=1)
+    return np.where(switched.any(axis=1), fired[np.arange(len(first)), first], np.nan)
 
 
 def predicted_share_shrinking(config: Config) -> np.ndarray:
@@ -114,12 +124,25 @@ def measured_magnitude(result: xr.Dataset) -> np.ndarray:
     return np.sum(np.square(above) * final_specialists(result), axis=1)
 
 
+def measured_largest_magnitude(result: xr.Dataset) -> np.ndarray:
+    """Return max_i |<w_i, M_j>| over the specialists of j at the end, shape (seed, feature); nan without (S3a)."""
+    learned = final_specialists(result)
+    size = np.abs(result["alignment"].values[:, -1]) * learned
+    return np.where(learned.any(axis=1), size.max(axis=1), np.nan)
+
+
 def held_out_drift(result: xr.Dataset, n_batches: int = N_BATCHES) -> np.ndarray:
     """Return <-gradient of the data loss, M_j> at the final weights, shape (seed, neuron, feature) (S3f).
 
-    Averaged over batches that the run has not seen. Built-in data, encoder and loss only.
+    Averaged over batches that the run has not seen.
+
+    Errors: `ConfigError` for functions of the user's own, and for trained attention or bias, which no result holds.
     """
     config = config_of(result)
+    require(not config.encoder.train_attention, "train_attention", "false", True)
+    require(not config.encoder.train_bias, "train_bias", "false", True)
+    own = provenance_of(result).get("own")
+    require(not own, "own functions", "the built-in data, encoder and loss", own)
     parts = train.built_in_parts(hyper.structure(config))
     numbers = jax.tree.map(jnp.asarray, hyper.hyper(config)._replace(l2_penalty=np.zeros((), config.train.precision)))
 
@@ -156,35 +179,58 @@ def measured_fixed_point_residual(result: xr.Dataset) -> np.ndarray:
 
 
 PREDICTIONS = {
-    "growth_rate": Prediction("S1a: log growth per step and feature", theory.log_growth, measured_growth),
-    "stage1_end": Prediction("6.1: T1 per group, without thresholds", predicted_stage1_end, measured_stage1_end),
+    "growth_rate": Prediction("S1a: log growth per step and feature", "feature", theory.log_growth, measured_growth),
+    "stage1_end": Prediction(
+        "6.1: T1 per group, without thresholds", "group", predicted_stage1_end, measured_stage1_end
+    ),
     "stage2_clock": Prediction(
         "S2e: length of stage 2 up to a constant",
+        "run",
         lambda config: np.array(theory.stage2_clock(config)),
         measured_stage2_length,
     ),
     "noise_activation": Prediction(
-        "4.4: chance that noise alone fires a neuron, per token",
+        "4.4: chance that noise alone fires a neuron at the switch, per token",
+        "run",
         lambda config: np.array(theory_counts.noise_false_activation_rate(config)),
         measured_noise_activation,
     ),
     "shrinking": Prediction(
-        "S1d: features below the learnability floor shrink", predicted_share_shrinking, measured_share_shrinking
+        "S1d: features below the learnability floor shrink",
+        "feature",
+        predicted_share_shrinking,
+        measured_share_shrinking,
     ),
     "lucky_count": Prediction(
-        "5.3: lucky neurons per feature at t = 0", theory_counts.lucky_count, measured_lucky_count
+        "5.3: lucky neurons per feature at t = 0", "feature", theory_counts.lucky_count, measured_lucky_count
     ),
-    "candidate_count": Prediction("5.3: mean |N_i| at t = 0", theory_counts.candidate_count, measured_candidate_count),
+    "candidate_count": Prediction(
+        "5.3: mean |N_i| at t = 0", "run", theory_counts.candidate_count, measured_candidate_count
+    ),
     "specialist_count": Prediction(
         "S2c: neurons that pass the threshold at T1, per feature",
+        "feature",
         theory_counts.s2c_own_norm_count,
         measured_specialist_count,
     ),
+    "paper_specialist_count": Prediction(
+        "5.1, S2b: specialists at the end, per feature, beside the paper's lower bound m d^(-1/r_j^2)",
+        "feature",
+        theory_counts.paper_specialist_count,
+        measured_specialist_count,
+    ),
+    "largest_magnitude": Prediction(
+        "6.3, S3a: largest |alpha_ij| of a specialist at the end, beside the paper's upper bound r_j tau",
+        "feature",
+        lambda config: theory_counts.frequency_ratio(config) * config.loss.temperature,
+        measured_largest_magnitude,
+    ),
     "stationary_magnitude": Prediction(
-        "S3f: S_j at a fixed point, approximately", theory.stationary_magnitude, measured_magnitude
+        "S3f: S_j at a fixed point, approximately", "feature", theory.stationary_magnitude, measured_magnitude
     ),
     "fixed_point_residual": Prediction(
         "S3f: relative residual of the fixed-point equation",
+        "feature",
         lambda config: np.zeros(config.data.n_features),
         measured_fixed_point_residual,
     ),
@@ -205,14 +251,14 @@ def compare(result: xr.Dataset) -> dict[str, dict[str, Any]]:
         except ConfigError as error:
             out[name] = {"statement": prediction.statement, "not_applicable": str(error)}
             continue
-        out[name] = {"statement": prediction.statement} | _grouped(predicted, measured, result)
+        out[name] = {"statement": prediction.statement} | _grouped(prediction.per, predicted, measured, result)
     return out
 
 
-def _grouped(predicted: np.ndarray, measured: np.ndarray, result: xr.Dataset) -> dict[str, Any]:
-    if predicted.ndim == 0:
+def _grouped(per: str, predicted: np.ndarray, measured: np.ndarray, result: xr.Dataset) -> dict[str, Any]:
+    if per == "run":
         return {"all": _row(predicted, measured)}
-    if len(predicted) == len(GROUPS) != result.sizes["feature"]:
+    if per == "group":
         return {group: _row(predicted[k], measured[:, k]) for k, group in enumerate(GROUPS)}
     minority = summary.minority_mask(result)
     masks = {group: mask for group, mask in stages.group_masks(minority).items() if group != "all"}

@@ -5,10 +5,14 @@ are cores: each has the bits of the run alone, and it is faster there than one p
 they are stacked and go side by side (vmap).
 """
 
+import hashlib
+import inspect
 import os
+import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
+from types import CodeType
 from typing import Any
 
 import jax
@@ -19,13 +23,13 @@ from dynsim import train
 from dynsim.checks import ConfigError
 from dynsim.config import Config
 from dynsim.data import DataModel
-from dynsim.encoder import Encoder
+from dynsim.encoder import Encoder, Params
 from dynsim.hyper import Hyper
 from dynsim.measure import recorder
 from dynsim.train import Carry, Parts, RecordFn, StepInfo, World
 
 Run = tuple[Carry, World]
-PER_SEED = {"loss", "positive_weight", "switch_step", "diverged_step", "diverged_reason", "dictionary", "weight"}
+PER_SEED = {"loss", "positive_weight", "switch_step", "diverged_step", "diverged_reason", "dictionary", *Params._fields}
 """Names of a result that no record may have."""
 
 
@@ -169,10 +173,51 @@ def check_record(record: Any) -> None:
         raise ConfigError(f"record_fn: wanted a NamedTuple or a dictionary of arrays, got {type(record).__name__}")
     taken = sorted(set(names) & PER_SEED)
     if taken:
-        raise ConfigError(f"record_fn: wanted names of your own, got {', '.join(taken)}, which every result has")
+        raise ConfigError(f"record_fn: wanted names of your own, got {', '.join(taken)}, which results have")
 
 
 def origins(own: dict[str, Any]) -> list[str]:
-    """Return where the user's own functions are defined: a checkpoint of others must not be gone on with."""
+    """Return name and code digest of the user's own functions: a checkpoint of others must not be gone on with."""
     found = [(name, fn) for name in sorted(own) for fn in jax.tree.leaves(own[name])]
-    return [f"{name}={getattr(fn, '__module__', '')}.{getattr(fn, '__qualname__', repr(fn))}" for name, fn in found]
+    return [
+        f"{name}={getattr(fn, '__module__', '')}.{getattr(fn, '__qualname__', repr(fn))}{_digest(fn)}"
+        for name, fn in found
+    ]
+
+
+def _digest(fn: Any) -> str:
+    """Return "#" and a digest of a function's code, defaults and enclosed plain values; empty where it has no code.
+
+    Functions that it calls by name are not followed.
+    """
+    fn = inspect.unwrap(fn)  # jax.jit and the like
+    code = getattr(fn, "__code__", None)
+    if code is None:
+        return ""
+    cells = [cell.cell_contents for cell in fn.__closure__ or ()]
+    plain = [value for value in (*cells, *(fn.__defaults__ or ())) if isinstance(value, bool | int | float | str)]
+    return "#" + hashlib.sha256(repr((_code(code), plain)).encode()).hexdigest()[:12]
+
+
+def _code(value: Any) -> Any:
+    """Return a code object, or a constant in one, as plain values without addresses or an order that changes."""
+    if isinstance(value, CodeType):
+        return value.co_code, value.co_names, [_code(constant) for constant in value.co_consts]
+    return sorted(map(repr, value)) if isinstance(value, frozenset) else repr(value)
+
+
+def peak_memory() -> dict[str, float]:
+    """Return {"peak_memory_mb": most memory of this process so far, in 10^6 bytes}; empty where none tells."""
+    try:
+        import resource
+    except ImportError:  # not on Windows
+        return {}
+    unit = 1 if sys.platform == "darwin" else 1024
+    return {"peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6, 1)}
+
+
+def trained(params: Any) -> dict[str, Any]:
+    """Return the arrays of a run's parameters that a result keeps: all of the built-in ones, else the weights."""
+    if not isinstance(params, Params):
+        return {"weight": params.weight}
+    return {name: value for name, value in params._asdict().items() if value is not None}

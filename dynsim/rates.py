@@ -8,11 +8,12 @@ import xarray as xr
 from scipy import stats
 
 from dynsim import theory
-from dynsim.checks import ConfigError
+from dynsim.checks import ConfigError, require
 from dynsim.config import Config, replace
 from dynsim.results import config_of
 
-SMALL_ETA = 0.05
+GROWTH_PER_STEP = 0.005
+LINEAR_STEPS = 200
 SMALL_INIT = 1e-3
 CONFIDENCE = 0.95
 
@@ -20,17 +21,24 @@ CONFIDENCE = 0.95
 def linear_regime(config: Config) -> Config:
     """Return `config` with a small learning rate, small weights and no threshold, for one e-fold of growth.
 
-    The structure is that of `config`, so nothing is compiled anew: the threshold is switched off by its scale.
+    The fastest feature grows by `GROWTH_PER_STEP`, decay not counted, over `LINEAR_STEPS` steps. The structure is that
+    of `config`, so nothing is compiled anew: the threshold is switched off by its scale.
+
+    Errors: `ConfigError` where there is no closed form, or no feature grows.
     """
     small = {
-        "optimizer.learning_rate": SMALL_ETA,
+        "optimizer.learning_rate": 1.0,
         "encoder.init_std": SMALL_INIT,
         "threshold.scale": 0.0,
         "train.n_records": 2,
+        "train.n_steps": LINEAR_STEPS,
     }
     calm = replace(config, **small)
-    fastest = float(np.max(theory.growth_rate(calm)))
-    return replace(calm, **{"train.n_steps": max(20, round(1 / fastest))})
+    fastest = float(np.max(theory.growth_rate(calm)))  # at eta = 1, like the decay beside it
+    decay = theory.decay_rate(calm)
+    advice = "lower the penalty or raise a keep probability"
+    require(fastest > decay, "growth per learning rate", "a run in which some feature grows", fastest - decay, advice)
+    return replace(calm, **{"optimizer.learning_rate": GROWTH_PER_STEP / fastest})
 
 
 def no_closed_form(config: Config) -> str:
@@ -57,12 +65,22 @@ def log_growth_per_step(result: xr.Dataset, record: int) -> np.ndarray:
         return np.log(factor) / n_steps
 
 
-def last_record_before(result: xr.Dataset, steps: np.ndarray) -> int:
-    """Return the last record at or before the smallest of the given steps; the last record where none is positive."""
-    known = steps[steps > 0]
-    if known.size == 0:
-        return result.sizes["record"] - 1
-    return int(np.flatnonzero(result["step"].values <= known.min())[-1])
+def linear_record(result: xr.Dataset) -> int | None:
+    """Return the last record of the linear phase of all runs, at least record 1; None where there is no such phase.
+
+    It ends when the first run switches its thresholds on, and at the predicted T1 at the latest; None where they are on
+    from step 0. A threshold rule that never acts ends nothing, and without growth the phase lasts.
+
+    Errors: those of `theory.log_growth`.
+    """
+    config = config_of(result)
+    rule = config.threshold
+    acts = rule.rule != "zero" and rule.start != "never" and rule.kappa > 0
+    switches = result["switch_step"].values if acts else np.zeros(0, int)
+    if np.any(switches == 0):
+        return None
+    end = min([theory.stage1_end(config, "all"), *switches[switches > 0].tolist()])
+    return max(1, int(np.sum(result["step"].values <= end)) - 1)
 
 
 def interval(values: np.ndarray, confidence: float = CONFIDENCE) -> tuple[float, float]:
@@ -74,18 +92,18 @@ def interval(values: np.ndarray, confidence: float = CONFIDENCE) -> tuple[float,
     return mean - half, mean + half
 
 
-def group_rates(result: xr.Dataset, record: int) -> dict[str, dict[str, Any]]:
+def group_rates(result: xr.Dataset, record: int | None) -> dict[str, dict[str, Any]]:
     """Return per group: measured log growth per step with its interval over seeds, the closed form, relative error.
 
-    Empty for a result without runs. Runs whose projections changed sign have no rate and are left out; null where none
-    is left.
+    Empty for a result without runs, and for record None (`linear_record`). Runs whose projections changed sign have no
+    rate and are left out; null where none is left.
     """
     config = config_of(result)
+    out: dict[str, dict[str, Any]] = {}
+    if record is None or not result.sizes["seed"]:
+        return out
     measured = log_growth_per_step(result, record)
     predicted = theory.log_growth(config)
-    out: dict[str, dict[str, Any]] = {}
-    if not len(measured):
-        return out
     for name in ("majority", "minority"):
         mask = result["group"].values == name
         if not mask.any():
@@ -109,22 +127,26 @@ def rate_table(results: dict[str, xr.Dataset]) -> xr.Dataset:
 
     Returns:
         Dataset with `measured` (profile, seed, feature), `predicted` and `activation_probability` (profile, feature);
-        rates have the decay eta * lambda added back, so that the prediction is a line through the origin.
+        rates have the decay eta * lambda added back, so that the prediction is a line through the origin, and are
+        scaled to the learning rate of the first profile (attribute `learning_rate`), in which they are linear.
     """
+    first = next(iter(results.values()))
+    learning_rate = config_of(first).optimizer.learning_rate
     rows: dict[str, list[np.ndarray]] = {"measured": [], "predicted": [], "activation_probability": []}
     for result in results.values():
         config = config_of(result)
         decay = theory.decay_rate(config)
         # g_j = exp(log growth) - 1 + eta lambda: exact for the discrete steps
-        rows["measured"].append(np.expm1(log_growth_per_step(result, -1)) + decay)
-        rows["predicted"].append(theory.growth_rate(config))
+        scale = learning_rate / config.optimizer.learning_rate
+        rows["measured"].append(scale * (np.expm1(log_growth_per_step(result, -1)) + decay))
+        rows["predicted"].append(scale * theory.growth_rate(config))
         rows["activation_probability"].append(result["activation_probability"].values)
     dims: dict[str, Sequence[str]] = {
         "measured": ("profile", "seed", "feature"),
         "predicted": ("profile", "feature"),
         "activation_probability": ("profile", "feature"),
     }
-    first = next(iter(results.values()))
     coords = {"profile": list(results), "seed": first["seed"].values}
-    attrs = {"learning_rate": config_of(first).optimizer.learning_rate}
-    return xr.Dataset({name: (dims[name], np.stack(rows[name])) for name in rows}, coords, attrs)
+    return xr.Dataset(
+        {name: (dims[name], np.stack(rows[name])) for name in rows}, coords, {"learning_rate": learning_rate}
+    )

@@ -4,6 +4,7 @@ Dimensions are seed, record, neuron and feature. Coordinates: `step` (record), `
 (feature). Files are netCDF-4 through h5netcdf; nothing in them is executed on loading.
 """
 
+import hashlib
 import json
 import os
 import platform
@@ -19,7 +20,6 @@ import xarray as xr
 
 from dynsim import config_json, theory
 from dynsim.config import Config
-from dynsim.measure import Snapshot
 
 FORMAT = 1
 
@@ -52,7 +52,8 @@ def to_dataset(
         seeds: shape (seed,); steps: shape (record,), numbers of updates.
         records: a NamedTuple or dictionary of arrays with axes (seed, record, ...).
         per_seed: further arrays whose first axis is the seed; two more axes are (record,) for losses, and
-            (token_dim, feature) and (neuron, token_dim) for `dictionary` and `weight`.
+            (token_dim, feature) and (neuron, token_dim) for `dictionary` and `weight`; `bias` is (neuron,) and
+            `attention` (three, token_dim, token_dim_in), of W_Q, W_K, W_V.
     """
     data = config.data
     fields = records._asdict() if hasattr(records, "_asdict") else dict(records)
@@ -63,6 +64,8 @@ def to_dataset(
         "positive_weight": ("seed", "record"),
         "dictionary": ("seed", "token_dim", "feature"),
         "weight": ("seed", "neuron", "token_dim"),
+        "bias": ("seed", "neuron"),
+        "attention": ("seed", "three", "token_dim", "token_dim_in"),
     }
     variables |= {name: (own.get(name, ("seed",)), np.asarray(value)) for name, value in per_seed.items()}
     group = np.where(theory.is_minority(data), "minority", "majority").astype(object)
@@ -89,22 +92,32 @@ def _dims(name: str, shape: tuple[int, ...], sizes: dict[str, int]) -> tuple[str
 
 
 def config_of(result: xr.Dataset) -> Config:
-    """Return the configuration that made a result."""
-    return config_json.from_json(result.attrs["config"])
+    """Return the configuration that made a result. Errors: `ResultError` for several joined ones."""
+    return config_json.from_json(_text_of(result, "config"))
 
 
 def provenance_of(result: xr.Dataset) -> dict[str, Any]:
-    """Return command, commit, versions, device and times of a result."""
-    return json.loads(result.attrs["provenance"])
+    """Return command, commit, versions, device and times of a result. Errors: as for `config_of`."""
+    return json.loads(_text_of(result, "provenance"))
 
 
-def snapshot_of(result: xr.Dataset) -> Snapshot:
-    """Return the recorded arrays of a result as a `Snapshot` with leading axes (seed, record)."""
-    return Snapshot(*(result[name].values for name in Snapshot._fields))
+def _text_of(result: xr.Dataset, name: str) -> Any:
+    """Return the JSON of one attribute; of what `concat` joined, that of the part which has been selected."""
+    if f"{name}s" not in result.attrs:
+        return result.attrs[name]
+    dim, names = json.loads(result.attrs["joined"])
+    if dim not in result.coords or result[dim].ndim:
+        raise ResultError(
+            f"{name}: wanted one result, got several joined; select one, as with .sel({dim}={names[0]!r})"
+        )
+    return json.dumps(json.loads(result.attrs[f"{name}s"])[names.index(str(result[dim].item()))])
 
 
 def provenance() -> dict[str, Any]:
-    """Return what one needs to make a result again: command, commit, dirty flag, versions, device."""
+    """Return what one needs to make a result again: command, commit, dirty flag, code, versions, device.
+
+    `dirty` says whether committed files of dynsim/ or experiments/ have been changed, `code` is `CODE`.
+    """
     device = jax.devices()[0]
     from importlib.metadata import version
 
@@ -112,13 +125,27 @@ def provenance() -> dict[str, Any]:
     return {
         "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         "commit": _git("rev-parse", "HEAD"),
-        "dirty": bool(_git("status", "--porcelain")),
+        "dirty": bool(_git("status", "--porcelain", "--untracked-files=no", "--", "dynsim", "experiments")),
+        "code": CODE,
         "python": platform.python_version(),
         "versions": {name: version(name) for name in packages},
         "device": f"{device.platform} {device.device_kind}",
         "n_devices": len(jax.devices()),
+        "cpu_count": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "x64": has_x64(),
     }
+
+
+def code_digest(folder: Path) -> str:
+    """Return a short SHA-256 of the Python sources of a folder, names included."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.glob("*.py")):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()[:16]
+
+
+CODE = code_digest(Path(__file__).parent)
+"""Digest of the sources of dynsim, taken when they were imported: a later edit is not what ran."""
 
 
 def has_x64() -> bool:
@@ -127,7 +154,7 @@ def has_x64() -> bool:
 
 
 def _git(*arguments: str) -> str:
-    here = Path(__file__).parent
+    here = Path(__file__).parent.parent  # the root of the repository
     try:
         done = subprocess.run(["git", *arguments], cwd=here, capture_output=True, text=True, timeout=10, check=True)
     except (OSError, subprocess.SubprocessError):
@@ -162,9 +189,10 @@ def concat(named: dict[str, xr.Dataset], dim: str) -> xr.Dataset:
         dim: name of the new dimension.
 
     Returns:
-        One Dataset; the configurations are kept as a JSON list in the attribute `configs`, in the order of `dim`.
+        One Dataset; configurations and provenances are kept as JSON lists in the attributes `configs` and
+        `provenances`, in the order of `dim`. `config_of` works again once one entry of `dim` is selected.
     Errors:
-        `ResultError` in one line for results whose axes differ.
+        `ResultError` in one line for results whose axes differ, or that are joined ones themselves.
     """
     parts = list(named.values())
     # what depends on the configuration, such as the activation probability, gets the new dimension too
@@ -186,8 +214,8 @@ def concat(named: dict[str, xr.Dataset], dim: str) -> xr.Dataset:
         )
     except ValueError as error:  # xarray's alignment errors are of this kind
         raise ResultError(f"{dim}: wanted results with equal axes, got others ({str(error).splitlines()[0]})") from None
-    configs = json.dumps([json.loads(part.attrs["config"]) for part in parts])
-    return joined.assign_attrs(dynsim_format=FORMAT, finished=1, configs=configs)
+    lists = {f"{n}s": json.dumps([json.loads(_text_of(part, n)) for part in parts]) for n in ("config", "provenance")}
+    return joined.assign_attrs(dynsim_format=FORMAT, finished=1, joined=json.dumps([dim, list(named)]), **lists)
 
 
 def save_json(values: dict[str, Any], path: Path) -> None:
@@ -216,8 +244,13 @@ def load(path: Path) -> xr.Dataset:
     if str(result.attrs.get("finished")) != "1":
         raise ResultError(f"{path}: the run that wrote this did not finish; run the same command again to go on")
     try:
-        config_of(result), provenance_of(result)
-    except (KeyError, TypeError, ValueError) as error:
+        parts = [result]
+        if "configs" in result.attrs:
+            dim, names = json.loads(result.attrs["joined"])
+            parts = [xr.Dataset(coords={dim: name}, attrs=result.attrs) for name in names]
+        for part in parts:
+            config_of(part), provenance_of(part)
+    except (LookupError, TypeError, ValueError) as error:
         raise ResultError(f"{path}: no valid configuration or provenance in it ({error}); run again") from None
     return result
 

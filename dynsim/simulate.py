@@ -18,7 +18,7 @@ from dynsim.config_json import config_hash
 from dynsim.data import DataModel
 from dynsim.encoder import Encoder
 from dynsim.hyper import hyper, structure
-from dynsim.program import Program, check_record, check_shapes, origins, program, runs_one_by_one
+from dynsim.program import Program, check_record, check_shapes, origins, peak_memory, program, runs_one_by_one, trained
 from dynsim.train import RecordFn, StepInfo
 
 LOOK_EVERY_S = 1.0  # a stretch of steps is cut so that the progress bar moves about this often
@@ -28,10 +28,13 @@ CHECKPOINT_EVERY_S = 60.0
 def record_grid(n_steps: int, n_records: int) -> np.ndarray:
     """Return the numbers of updates at which to record: 0, then a geometric grid from 1 to n_steps, equal ones joined.
 
-    Stage 1 is short at the default learning rate, so the early steps are recorded one by one.
+    Stage 1 is short at the default learning rate (13 or 14 steps), so the early steps are recorded one by one; where
+    there are enough records, ten are spread evenly over the last fifth, so that convergence does not rest on a few.
     """
     grid = np.rint(np.geomspace(n_steps, 1, n_records - 1)).astype(np.int64)  # backwards: two records are 0 and the end
-    return np.unique(np.concatenate([[0], grid]))
+    n_tail = 11 if n_records >= 50 else 1
+    tail = np.rint(np.linspace(n_steps, 0.8 * n_steps, n_tail)).astype(np.int64)
+    return np.unique(np.concatenate([[0], grid, tail]))
 
 
 def check_seeds(seeds: Sequence[int]) -> np.ndarray:
@@ -133,7 +136,8 @@ def simulate_many(
     check_shapes(configs[0], runs)
     stops = record_grid(first.n_steps, first.n_records)
     hashes = [config_hash(config, seed_array.tolist()) for config in configs]
-    keeper = _Keeper(checkpoint_folder, " ".join([*hashes, *origins(own or {})]))
+    names = origins(own or {})
+    keeper = _Keeper(checkpoint_folder, " ".join([*hashes, *names]))
     runs, kept = _train(compiled, runs, stops, keeper, progress, label)
     wall = time.perf_counter() - began
     stacked = compiled.stacked(runs)
@@ -141,7 +145,7 @@ def simulate_many(
     for position, config in enumerate(configs):
         mine = slice(position * len(seed_array), (position + 1) * len(seed_array))
         carry, dictionary, record = jax.tree.map(lambda leaf, mine=mine: np.asarray(leaf[mine]), (*stacked, kept))
-        out.append(_label(config, seed_array, stops, record, carry.state, dictionary, wall / len(configs)))
+        out.append(_label(config, seed_array, stops, record, carry.state, dictionary, wall / len(configs), names))
     return out
 
 
@@ -157,9 +161,8 @@ class _Keeper:
     """Saves and restores an unfinished run set, where a folder is given."""
 
     def __init__(self, folder: Path | None, name: str) -> None:
-        # another commit may compute other bits, so a checkpoint belongs to the commit that wrote it
-        commit = {"commit": results.provenance()["commit"]} if folder is not None else {}
-        self.folder, self.print = folder, checkpoint.fingerprint(name) | commit
+        # other code may compute other bits, so a checkpoint belongs to the sources that wrote it
+        self.folder, self.print = folder, checkpoint.fingerprint(name) | {"code": results.CODE}
         self.saved_at = time.perf_counter()
 
     def due(self) -> bool:
@@ -260,6 +263,7 @@ def _label(
     state: train.TrainState,
     dictionary: Any,
     wall: float,
+    own: list[str],
 ) -> xr.Dataset:
     joined = jax.tree.map(lambda *parts: np.stack(parts, axis=1), *kept.records)
     counts = np.diff(stops, prepend=0).astype(float)
@@ -272,12 +276,13 @@ def _label(
         "diverged_step": state.diverged_step,
         "diverged_reason": _reasons(state),
         "dictionary": dictionary,
-        "weight": state.params.weight,
-    }
+    } | trained(state.params)
     info = results.provenance() | {
+        "own": own,
         "wall_s": round(wall, 3),
         "steps_per_s": round(len(seeds) * int(stops[-1]) / wall, 2),
         "precision": config.train.precision,
         "batching": "one by one" if runs_one_by_one(config) else "vmap",
+        **peak_memory(),
     }
     return results.to_dataset(config, seeds, stops, joined, per_seed, info)

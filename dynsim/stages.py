@@ -5,10 +5,15 @@ For a group of features (majority, minority, all), and nothing but recorded alig
 - T1, end of collective growth: the squared projections on the group's features, summed over the neurons that are not
   specialists, have grown by the initial squared norm of those neurons. Without thresholds this happens at
   log(1 + d1/d_group) / (2 rate) (theory 6.1), so that the closed form can be laid beside it.
-- T2, end of specialisation: from here on at least `COVERED` of the group's features that have a specialist at the end
-  of the record have one (specialist: theory 5.5).
+- T2, specialists on nearly every feature: from here on at least `COVERED` of the group's features that have a
+  specialist at the end of the record have one (specialist: theory 5.5). More neurons specialise afterwards. Theory 6.2
+  states stage 2 for a set of lucky neurons fixed at t = 0, of which there are hardly any at laptop widths (theory 5.4),
+  so the neurons that do specialise are counted instead.
 - T3, convergence: from here on the number of the group's specialists and its squared projections stay within
   `TOLERANCE` of their final values, and the record goes on for at least `SETTLED` of its length.
+
+For the group "all", T1 says that ||w||^2 has doubled, which is also when the online rule switches the thresholds on: it
+is evidence of the same event, and the T1 of the two groups are the ones to quote.
 
 A stage is not found, with the reason, where the evidence is missing: without specialists there is no stage 2, and
 without stage 2 no stage 3. Thresholds are arguments; their defaults are the module's constants.
@@ -136,11 +141,12 @@ def convergence(steps: np.ndarray, group: GroupRecord, t2: StageEnd, tolerance: 
         return _not_found("no stage 2 before it")
     tail = steps >= (1 - SETTLED) * steps[-1]
     settled = steps > t2.step  # convergence is a stage of its own: it ends after specialisation did
-    evidence = {}
+    evidence: dict[str, float] = {"records_in_tail": float(tail.sum())}
     for name, values in (("energy", group.energy), ("count", group.specialists.astype(float))):
         final = float(np.median(values[tail]))
         settled &= np.abs(values - final) <= tolerance * abs(final)
         evidence[f"final_{name}"] = final
+        evidence[f"tail_drift_{name}"] = float(values[-1] - values[tail][0]) / max(abs(final), 1e-300)
     index = _first_lasting(settled)
     if index is None or steps[index] > (1 - SETTLED) * steps[-1]:
         return _not_found(

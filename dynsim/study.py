@@ -25,13 +25,16 @@ def part_path(folder: Path, name: str) -> Path:
     return folder / UNFINISHED / (re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_") + ".nc")
 
 
-def simulate_part(folder: Path, name: str, config: Config, seeds: Sequence[int], **options: Any) -> xr.Dataset:
+def simulate_part(
+    folder: Path, name: str, config: Config, seeds: Sequence[int], *, finished: Sequence[Path] = (), **options: Any
+) -> xr.Dataset:
     """Simulate one part of a study, or load it where an earlier call finished it.
 
     Args:
         folder: the study's folder.
         name: the part's name within the study; the progress bar shows it.
         config, seeds: what to run.
+        finished: results of earlier, finished studies that may hold the same part.
         options: further arguments of `simulate`.
 
     Returns:
@@ -41,11 +44,12 @@ def simulate_part(folder: Path, name: str, config: Config, seeds: Sequence[int],
     """
     path = part_path(folder, name)
     wanted = config_hash(config, seeds)
-    if path.is_file():
-        part = results.load(path)
-        if config_hash(results.config_of(part), part["seed"].values.tolist()) == wanted and _same_program(part):
-            print(f"{name}: finished earlier, taken from {path}")
-            return part
+    for earlier in (path, *finished):
+        if earlier.is_file():
+            part = results.load(earlier)
+            if config_hash(results.config_of(part), part["seed"].values.tolist()) == wanted and _same_program(part):
+                print(f"{name}: finished earlier, taken from {earlier}")
+                return part
     keep = path.with_suffix("")
     part = simulate(config, seeds, progress=True, checkpoint_folder=keep / wanted, label=name, **options)
     results.save(part, path)
@@ -54,9 +58,9 @@ def simulate_part(folder: Path, name: str, config: Config, seeds: Sequence[int],
 
 
 def _same_program(part: xr.Dataset) -> bool:
-    """Return whether a saved part was made by this commit and these versions, so that its bits can be trusted."""
+    """Return whether a saved part was made by this code and these versions, so that its bits can be trusted."""
     saved, now = results.provenance_of(part), results.provenance()
-    return all(saved[name] == now[name] for name in ("commit", "versions", "device", "x64")) and not now["dirty"]
+    return all(saved[name] == now[name] for name in ("code", "versions", "device", "x64"))
 
 
 def finish(folder: Path) -> None:

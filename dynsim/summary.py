@@ -75,7 +75,10 @@ def counts_at(result: xr.Dataset, ends: Ends, norm_floor: float = measure.NORM_F
 
 
 def stage_table(result: xr.Dataset, ends: Ends) -> dict[str, Any]:
-    """Return {seed: {group: {stage: step or null, stage_reason: why not, stage_after: record before}}}."""
+    """Return {seed: {group: {T1: step or null, T1_reason: why not, T1_evidence: {...}, ...}}}.
+
+    The evidence is that of `stages.StageEnd`: among it `after`, the record before the end.
+    """
     table: dict[str, Any] = {}
     for seed, found in zip(result["seed"].values, ends, strict=True):
         rows: dict[str, Any] = {}
@@ -83,6 +86,7 @@ def stage_table(result: xr.Dataset, ends: Ends) -> dict[str, Any]:
             rows[group] = {}
             for stage, end in by_stage.items():
                 rows[group][stage] = end.step
+                rows[group][f"{stage}_evidence"] = {name: _number(value) for name, value in end.evidence.items()}
                 if end.step is None:
                     rows[group][f"{stage}_reason"] = end.reason
         table[str(int(seed))] = rows
@@ -99,6 +103,10 @@ def control_numbers(result: xr.Dataset) -> dict[str, Any]:
         out["found"] = found_counts(ends)
         out["specialists_at_end"] = pick(counts_at(good, ends), "specialists")["end"]
     return out
+
+
+def _number(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
 
 
 def found_counts(ends: Ends) -> dict[str, dict[str, int]]:
@@ -147,6 +155,7 @@ def summarise(result: xr.Dataset, ends: Ends) -> dict[str, Any]:
     share = measure.residual_share(last["residual_norm"].values, last["weight_norm"].values)
     counts = counts_at(kept, ends)
     out |= {
+        "seeds_used": [int(seed) for seed in kept["seed"].values],
         "switch_step": [int(step) for step in kept["switch_step"].values],
         "records_before_switch": [int(np.sum(kept["step"].values < s)) for s in kept["switch_step"].values],
         "stages": stage_table(kept, ends),

@@ -33,20 +33,29 @@ def threshold_value(config: Config, weight_norm: float | Array) -> Array:
     schedule_c has log d in place of 2 log d; rule "zero" and start "never" give 0.
     """
     share = {"zero": 0.0, "norm_tracking": 1.0, "schedule_b": 1.0, "schedule_c": math.sqrt(0.5)}[config.threshold.rule]
-    scale = 0.0 if config.threshold.start == "never" else config.threshold.scale
+    scale = 0.0 if config.threshold.start == "never" else config.threshold.kappa
     return np.asarray(scale * share * _unit(config.data.n_features) * np.asarray(weight_norm, np.float64))
 
 
-def noise_false_activation_rate(config: Config) -> float:
-    """Return Pr(|<w, xi>| > b) per token at the switch: 2 Phi(-b / (sigma_xi ||w||)) (theory 4.4 i).
+def noise_activation(config: Config, threshold: float | Array, weight_norm: float | Array) -> Array:
+    """Return Pr(|<w, xi>| > b) per token for given b and ||w||, of their shape: 2 Phi(-b/(sigma ||w||)) (theory 4.4 i).
 
     Uniform attention averages the noise over L tokens; complementary views double a random half of the coordinates,
     which scales it by sqrt 2 for a spread-out w. For the softmax kinds the token-wise value stands as an upper bound.
+
+    Errors: `ConfigError` for architecture relu, which fires on one side only.
     """
+    require(config.encoder.architecture == "transformer", "architecture", "transformer", config.encoder.architecture)
     sigma = math.sqrt(theory.noise_variance(config.data))
     sigma *= math.sqrt(2) if config.data.pair_rule == "complementary" else 1.0
     sigma /= math.sqrt(config.data.n_tokens) if config.encoder.attention == "uniform" else 1.0
-    return float(2 * norm.sf(threshold_value(config, 1.0) / sigma)) if sigma > 0 else 0.0
+    b, spread = np.asarray(threshold, np.float64), sigma * np.asarray(weight_norm, np.float64)
+    return np.where(spread > 0, 2 * norm.sf(b / np.where(spread > 0, spread, 1.0)), 0.0)
+
+
+def noise_false_activation_rate(config: Config) -> float:
+    """Return `noise_activation` at the switch, with b of `threshold_value`: the same for every ||w|| (theory 4.4 i)."""
+    return float(noise_activation(config, threshold_value(config, 1.0), 1.0))
 
 
 def lucky_tail(n_features: int, cut: float | Array) -> Array:
@@ -83,6 +92,11 @@ def lucky_count(config: Config, ratio: float | Array | None = None) -> Array:
     r = frequency_ratio(config) if ratio is None else np.asarray(ratio, np.float64)
     d = config.data.n_features
     return np.asarray(config.encoder.n_neurons * lucky_tail(d, _unit(d) / r))
+
+
+def paper_specialist_count(config: Config) -> Array:
+    """Return m d^(-1/r_j^2), shape (feature,): the paper's lower bound on neurons that learn j (theory 5.1, 5.3)."""
+    return config.encoder.n_neurons * power_law_tail(config.data.n_features, 1 / frequency_ratio(config))
 
 
 def candidate_count(config: Config, ratio: float | Array | None = None) -> Array:

@@ -65,7 +65,7 @@ def update_thresholds(
         learning_rate: eta, for the literal growth factors.
         n_features: d.
 
-    Rules, once switched: norm_tracking b = kappa sqrt(2 log d / d) ||w||; schedule_b starts at that value with kappa=1
+    Rules, once switched: norm_tracking b = kappa sqrt(2 log d / d) ||w||; schedule_b starts at that value
     and is multiplied by max(1 + eta/d, ||w'|| / ||w||) each step; schedule_c starts at sqrt(log d / d) ||w|| and is
     multiplied by 1 + eta/d; both freeze once every ||w|| >= stop_growth d ||w(switch)|| (theory 4.3).
     """

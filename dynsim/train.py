@@ -18,7 +18,7 @@ from jaxtyping import Array, Bool, Float, Integer
 from dynsim.checks import ConfigError
 from dynsim.config import Config, LossConfig, OptimizerConfig
 from dynsim.data import Batch, DataModel, batch_at, sparse_coding
-from dynsim.encoder import Encoder, make_encoder
+from dynsim.encoder import Encoder, Params, make_encoder
 from dynsim.hyper import Hyper
 from dynsim.loss import LossValue, contrastive_loss, l2_penalty, nt_xent
 from dynsim.streams import RunKeys, run_keys
@@ -195,7 +195,7 @@ def step(state: TrainState, n_done: Integer[Array, ""], world: World, parts: Par
 
 
 def _apply(params: Any, updates: Any, numbers: Hyper) -> Any:
-    if getattr(params, "attention", None) is not None:
+    if isinstance(params, Params) and params.attention is not None:
         # every optax optimiser scales its update by the learning rate last, so this ratio sets another one
         ratio = numbers.attention_learning_rate / numbers.learning_rate
         updates = updates._replace(attention=updates.attention * ratio)

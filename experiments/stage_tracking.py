@@ -6,13 +6,15 @@ features are learned later and by fewer neurons.
 
 Command:  python experiments/stage_tracking.py [--preset quick|default|harder|large] [--controls]
 
+Example:  python experiments/stage_tracking.py --preset quick --data.minority-ratio 0.5 --seeds 4   (half a minute)
+
 Time:     default about 2 minutes and quick about 20 seconds on 2 CPU cores; --controls adds about 6 minutes.
 
 Expected: all three stages in every seed; about 178 majority and 75 minority specialists of 256 neurons at the end; no
           stage 2 with the threshold held at zero.
 
-Writes result.nc, curves.nc, summary.json and the figures into <out>/stage_tracking-<config hash>/; the last line
-printed is the path of summary.json.
+Writes result.nc, curves.nc, summary.json and the figures into <out>/stage_tracking-<config hash>/, with -controls
+behind it where they were asked for; the last line printed is the path of summary.json.
 """
 
 import time
@@ -81,9 +83,25 @@ def control_configs(config: Config) -> dict[str, Config]:
         "b = 0": replace(config, **{"threshold.scale": 0.0}),
         "threshold from step 0": replace(config, **{"threshold.start": "at_step", "threshold.start_step": 0}),
         "r = 1": replace(
-            config, **{"data.frequency_profile": "two_level", "data.relative_frequency": (), "data.minority_ratio": 1.0}
+            config,
+            **{
+                "data.frequency_profile": "two_level",
+                "data.relative_frequency": (),
+                "data.minority_ratio": 1.0,
+                "data.majority_keep": 1.0,
+                "data.minority_keep": 1.0,
+                "data.keep_probability": (),
+            },
         ),
     }
+
+
+def study_folder(options: StageTracking, *, controls: bool) -> Path:
+    """Return where a study with or without controls is kept; its name holds the hash of configuration and seeds."""
+    from dynsim.config_json import config_hash
+
+    name = config_hash(options.config, range(options.seed, options.seed + options.seeds))
+    return options.out / f"stage_tracking-{name}{'-controls' if controls else ''}"
 
 
 def simulate_all(options: StageTracking, folder: Path) -> dict[str, Any]:
@@ -93,11 +111,13 @@ def simulate_all(options: StageTracking, folder: Path) -> dict[str, Any]:
 
     config = options.config
     seeds = range(options.seed, options.seed + options.seeds)
-    runs = {"main": simulate_part(folder, "training", config, seeds)}
+    both = [study_folder(options, controls=with_them) / "result.nc" for with_them in (False, True)]
+    runs = {"main": simulate_part(folder, "training", config, seeds, finished=both)}
     spread = replace(
         config, **{"data.frequency_profile": "exponential", "data.minority_ratio": 0.1, "data.relative_frequency": ()}
     )
-    profiles = {} if no_closed_form(config) else {"as trained": config, "spread from 1 to 0.1": spread}
+    both_profiles = {"as trained": config, "spread from 1 to 0.1": spread}
+    profiles = {} if no_closed_form(config) else {n: one for n, one in both_profiles.items() if not no_closed_form(one)}
     for name, profile in profiles.items():
         rate_seeds = range(options.seed, options.seed + min(RATE_SEEDS, 2 + options.seeds))
         runs[f"rates {name}"] = simulate_part(folder, f"growth rates {name}", linear_regime(profile), rate_seeds)
@@ -122,8 +142,10 @@ def analyse(runs: dict[str, Any], options: StageTracking) -> tuple[dict[str, Any
         numbers["final_loss"]["floors"] = {
             "chance": floor.chance_loss(config),
             "oracle_b_zero": floor.oracle_floor(config, options.seed, thresholded=False)._asdict(),
-            "oracle_thresholded": floor.oracle_floor(config, options.seed, thresholded=True)._asdict(),
         }
+        if config.threshold.rule != "zero" and config.threshold.start != "never" and config.threshold.kappa > 0:
+            thresholded = floor.oracle_floor(config, options.seed, thresholded=True)._asdict()
+            numbers["final_loss"]["floors"]["oracle_thresholded"] = thresholded
         numbers["predictions"] = predictions.compare(summary.finite_runs(main))
     numbers["rates"], table = growth(runs, config)
     if table is not None:
@@ -148,11 +170,11 @@ def growth(runs: dict[str, Any], config: Config) -> tuple[dict[str, Any], Any]:
     small = {name.removeprefix("rates "): run for name, run in runs.items() if name.startswith("rates ")}
     good = np.all([run["diverged_step"].values < 0 for run in small.values()], axis=0)
     small = {name: run.isel(seed=np.flatnonzero(good)) for name, run in small.items()}
-    switch = rates.last_record_before(main, main["switch_step"].values)
-    numbers = {
-        "small_learning_rate": rates.group_rates(small["as trained"], -1),
-        "default_learning_rate": rates.group_rates(main, switch),
-    }
+    record = rates.linear_record(main)
+    as_trained = (
+        {"not_measured": "thresholds are on from step 0"} if record is None else rates.group_rates(main, record)
+    )
+    numbers = {"small_learning_rate": rates.group_rates(small["as trained"], -1), "as_trained": as_trained}
     return numbers, rates.rate_table(small) if good.any() else None
 
 
@@ -172,8 +194,9 @@ def draw(numbers: dict[str, Any], reduced: dict[str, Any], folder: Path) -> list
         levels = {
             "log(|N|+1)": floors["chance"],
             "best W = a M^T, b = 0": floors["oracle_b_zero"]["loss"],
-            "best W = a M^T, thresholded": floors["oracle_thresholded"]["loss"],
         }
+        if "oracle_thresholded" in floors:
+            levels["best W = a M^T, thresholded"] = floors["oracle_thresholded"]["loss"]
         figures = {
             "projections": plots.projections(reduced["main"], closed_form),
             "specialists": plots.specialist_counts(reduced["main"]),
@@ -216,14 +239,13 @@ def study(options: StageTracking) -> Path:
     check_enough_records(options.config)
     began = time.perf_counter()
     seeds = range(options.seed, options.seed + options.seeds)
-    name = config_json.config_hash(options.config, seeds)
-    folder = options.out / f"stage_tracking-{name}"
+    folder = study_folder(options, controls=options.controls)
     if options.redraw:
         numbers, reduced = load_reduced(folder)
     else:
         runs = simulate_all(options, folder)
         numbers, reduced = analyse(runs, options)
-        numbers["config_hash"] = name
+        numbers["config_hash"] = config_json.config_hash(options.config, seeds)
         numbers["total_wall_s"] = round(time.perf_counter() - began, 1)
         results.save(runs["main"], folder / "result.nc")
         results.save_many(reduced, folder / "curves.nc")

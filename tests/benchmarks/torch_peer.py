@@ -30,7 +30,7 @@ class TorchPeer:
         none_up_to = torch.cumprod(1 - prob, 0)
         self.prob, self.first_cdf = prob, (1 - none_up_to) / (1 - none_up_to[-1])
         self.sigma = math.sqrt(theory.noise_variance(data))
-        self.unit = config.threshold.scale * math.sqrt(2 * math.log(d) / d)
+        self.unit = config.threshold.kappa * math.sqrt(2 * math.log(d) / d)
         self.level = 2 * self.weight.square().sum(1).median()
         self.switched = False
 

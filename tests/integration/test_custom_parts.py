@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from dynsim import results
 from dynsim.checks import ConfigError
 from dynsim.config import Config, replace
 from dynsim.data import Batch, DataModel
@@ -122,3 +123,33 @@ def test_what_is_not_replaced_is_what_was_built_in():
     alone = simulate(toy(), [5])
     given = simulate(toy(), [5], data_model=built_in.data, encoder=built_in.encoder, loss=built_in.loss)
     np.testing.assert_array_equal(alone.weight, given.weight)
+
+
+def test_the_result_says_which_parts_were_your_own():
+    def spread(state, world):
+        return {"spread": jnp.std(state.params.weight)}
+
+    run = simulate(toy(train__n_steps=1), [0], record_fn=spread)
+    (line,) = results.provenance_of(run)["own"]
+    assert line.startswith("record_fn=") and ".spread#" in line
+    assert results.provenance_of(simulate(toy(train__n_steps=1), [0]))["own"] == []
+
+
+def test_a_field_of_your_own_named_attention_is_trained_like_any_other():
+    class Own(NamedTuple):
+        weight: Any
+        attention: Any
+
+    class Twin(NamedTuple):
+        weight: Any
+        other: Any
+
+    def make(kind):
+        start = jnp.arange(48.0, dtype=jnp.float64).reshape(6, 8) / 48
+        gains = {"one": jnp.ones((6,), jnp.float64), "two": jnp.zeros((6,), jnp.float64)}
+        return Encoder(lambda key, numbers: kind(start, gains), lambda p, b, x: p[0] @ x[0] * p[1]["one"] + p[1]["two"])
+
+    config = toy(optimizer__attention_learning_rate=0.0)
+    own, twin = simulate(config, [0], encoder=make(Own)), simulate(config, [0], encoder=make(Twin))
+    np.testing.assert_array_equal(own.weight, twin.weight)
+    assert np.any(own.weight_norm[0, -1] != own.weight_norm[0, 0])

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import shutil
 import tomllib
 
 import jax
@@ -111,7 +112,7 @@ def test_the_summary_has_the_numbers_that_a_reader_quotes(summary_of):
                 assert (ends[stage] is None) == (f"{stage}_reason" in ends)
     assert {"commit", "dirty", "command", "versions", "device"} <= set(summary_of["provenance"])
     assert set(summary_of["final_loss"]["floors"]) == {"chance", "oracle_b_zero", "oracle_thresholded"}
-    for kind in ("small_learning_rate", "default_learning_rate"):
+    for kind in ("small_learning_rate", "as_trained"):
         for group in ("majority", "minority"):
             assert set(summary_of["rates"][kind][group]) == {
                 "measured",
@@ -172,13 +173,26 @@ def quick_figures(monkeypatch):
 @pytest.mark.usefixtures("quick_figures")
 def test_a_second_run_gives_the_same_numbers(done, summary_of, tmp_path):
     run(stage_tracking.main, words(CONFIG, tmp_path))
-    again = results.load_json(tmp_path / done[1].name / "summary.json")
+    again = results.load_json(tmp_path / done[1].name.removesuffix("-controls") / "summary.json")
     apart = {"provenance", "wall_s", "total_wall_s", "steps_per_s", "controls"}
     assert {k: v for k, v in again.items() if k not in apart} == {k: v for k, v in summary_of.items() if k not in apart}
 
 
+@pytest.mark.usefixtures("quick_figures")
+def test_the_training_of_a_finished_study_is_not_repeated(done, summary_of, tmp_path, monkeypatch):
+    labels, real = [], study.simulate
+    monkeypatch.setattr(study, "simulate", lambda *a, **o: labels.append(o["label"]) or real(*a, **o))
+    out = tmp_path / "results"
+    out.mkdir()
+    shutil.copytree(done[1], out / done[1].name)
+    run(stage_tracking.main, words(CONFIG, out))
+    assert labels and "training" not in labels
+    again = results.load_json(out / done[1].name.removesuffix("-controls") / "summary.json")
+    assert again["stages"] == summary_of["stages"]
+
+
 def test_a_damaged_summary_is_one_line(done, tmp_path, capsys):
-    folder = tmp_path / done[1].name
+    folder = tmp_path / done[1].name.removesuffix("-controls")
     folder.mkdir()
     (folder / "summary.json").write_text("{")
     with pytest.raises(SystemExit) as stopped:

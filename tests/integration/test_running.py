@@ -160,7 +160,7 @@ def test_what_does_not_fit_is_refused(left):
     assert "config_hash" in refusal(CONFIGS["map"], left, record_fn=my_record)
     with pytest.raises(CheckpointError, match="config_hash"):  # the first of several is not all of them
         simulate.simulate_many([CONFIGS["map"], toy(data__minority_ratio=0.9)], SEEDS, checkpoint_folder=left)
-    for name in ("jax", "device", "x64"):
+    for name in ("jax", "device", "x64", "code"):
         meta = checkpoint.latest(left) / "meta.json"
         before = meta.read_text()
         meta.write_text(json.dumps(json.loads(before) | {name: "another"}))

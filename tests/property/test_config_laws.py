@@ -34,6 +34,7 @@ RANGES = {
     "loss.l2_penalty": st.just(0.0) | POSITIVE,
     "loss.weight_decay": st.just(0.0) | st.just(0) | POSITIVE,
     "threshold.start_step": st.just(0) | SIZES,
+    "threshold.scale": st.none() | POSITIVE,
     "optimizer.name": st.sampled_from(["sgd", "adam", "rmsprop"]),
     "optimizer.arguments": st.just(()) | st.tuples(st.tuples(st.sampled_from(["momentum", "b1"]), POSITIVE)),
     "train.n_records": st.integers(2, 9),

@@ -35,7 +35,7 @@ def test_the_defaults_are_those_of_theory_11_3():
     assert (config.loss.l2_penalty, config.loss.weight_decay) == (2e-3, 0)
     assert (config.optimizer.name, config.optimizer.learning_rate, config.optimizer.arguments) == ("sgd", 0.5, ())
     assert (config.encoder.init_std, config.train.n_steps) == (0.01, 4000)
-    assert (config.threshold.rule, config.threshold.scale, config.threshold.start) == ("norm_tracking", 0.5, "online")
+    assert (config.threshold.rule, config.threshold.kappa, config.threshold.start) == ("norm_tracking", 0.5, "online")
 
 
 def test_configurations_are_values():

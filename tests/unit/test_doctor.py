@@ -73,6 +73,18 @@ def test_the_report(monkeypatch, capsys):
     assert "missing" not in "".join(lines)
 
 
+def test_limits_of_the_process(monkeypatch, tmp_path):
+    monkeypatch.setattr(doctor.os, "sched_getaffinity", lambda process: {0, 3, 5}, raising=False)
+    assert doctor.cpu_count() == 3
+    monkeypatch.delattr(doctor.os, "sched_getaffinity")
+    assert doctor.cpu_count() == (doctor.os.cpu_count() or 1)
+    monkeypatch.setattr(doctor, "MEMORY_LIMIT", tmp_path / "memory.max")
+    whole = doctor.memory_gib()
+    for limit, wanted in (("max\n", whole), (f"{2**29}\n", 0.5), (f"{2**60}\n", whole)):
+        doctor.MEMORY_LIMIT.write_text(limit)
+        assert doctor.memory_gib() == wanted
+
+
 def test_the_front_door_lists_the_experiments(capsys):
     for words in ([], ["--help"], ["-h"]):
         assert front.main(words) == 0

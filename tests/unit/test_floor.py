@@ -41,7 +41,7 @@ def test_oracle_losses_against_numpy(thresholded):
     config = toy(loss__temperature=1.5, loss__l2_penalty=0.5)
     got = floor.oracle_losses(config, 4, SCALES, thresholded=thresholded, n_batches=2)
     d = config.data.n_features
-    threshold = config.threshold.scale * np.sqrt(2 * np.log(d) / d) if thresholded else 0.0
+    threshold = config.threshold.kappa * np.sqrt(2 * np.log(d) / d) if thresholded else 0.0
     np.testing.assert_allclose(got, numpy_losses(config, 4, threshold, 2), rtol=1e-10)
 
 

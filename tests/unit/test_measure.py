@@ -86,6 +86,24 @@ def test_firing_matches_numpy():
         close(shot.false_firing[i], fired[~active, i].mean() if (~active).any() else 0)
 
 
+def test_relu_neurons_are_judged_on_the_sign_that_they_can_fire_on():
+    relu = {"encoder__architecture": "relu", "data__n_tokens": 1}
+    signs = np.array([1, -1, 1, -1, 1])[:, None]  # neurons of either sign
+    weight, b = 1.5 * signs * ORTHONORMAL.T, np.full(d, 0.5)
+    codes = np.random.default_rng(2).choice([-1.0, 0.0, 1.0], p=[0.4, 0.3, 0.3], size=(40, d))
+    probe = (codes @ ORTHONORMAL.T)[:, None]
+    shot = taken(ORTHONORMAL, weight, b, probe, codes, encoder__n_neurons=d, **relu)
+    close(shot.firing, np.ones(d))
+    close(shot.false_firing, np.zeros(d))
+    assert np.array_equal(measure.is_learned(shot.alignment, shot.weight_norm, shot.firing), np.eye(d, dtype=bool))
+    w, b = rng.normal(size=(d, d1)), rng.uniform(0, 1, size=d)
+    shot = taken(ORTHONORMAL, w, b, probe, codes, encoder__n_neurons=d, **relu)
+    fired, alignment = probe[:, 0] @ w.T > b, w @ ORTHONORMAL
+    for i, j in enumerate(np.argmax(np.abs(alignment), axis=1)):
+        close(shot.firing[i], fired[codes[:, j] == np.sign(alignment[i, j]), i].mean())
+        close(shot.false_firing[i], fired[codes[:, j] == 0, i].mean())
+
+
 @pytest.mark.parametrize("kind", ["token_wise", "softmax_unscaled", "softmax_scaled", "uniform"])
 def test_self_weight_is_the_mean_over_the_probe(kind):
     probe = rng.normal(size=(7, 2, d1))

@@ -1,10 +1,13 @@
 """Predicted and measured quantities have equal shapes and units, and are what their names say."""
 
+import json
+
 import numpy as np
 import pytest
 from scipy.stats import norm
 
-from dynsim import predictions, theory
+from dynsim import config_json, predictions, theory, theory_counts
+from dynsim.checks import ConfigError
 from dynsim.config import Config, replace
 from dynsim.predictions import PREDICTIONS
 from dynsim.results import config_of
@@ -58,13 +61,102 @@ def test_magnitude_by_hand(run):
 
 def test_noise_activation_is_the_gaussian_tail(run):
     ready = run.copy(deep=True)
-    norms = np.linalg.norm(ready["weight"].values, axis=2)
+    steps = ready["step"].values
+    ready["switch_step"].values[:] = [steps[3], steps[4] - 1]
     sigma = np.sqrt(theory.noise_variance(TOY.data))
-    ready["threshold"].values[:, -1] = 1.2 * sigma * norms
-    expected = 2 * norm.sf(1.2)
-    # 2048 draws of 10 correlated neurons: the standard error is at most that of 2048 draws
-    slack = 5 * np.sqrt(expected * (1 - expected) / 2048)
-    np.testing.assert_allclose(predictions.measured_noise_activation(ready), expected, atol=slack)
+    factor = np.linspace(0.8, 1.6, 10)  # one per neuron
+    norms = ready["weight_norm"].values
+    ready["threshold"].values[:] = 0
+    ready["threshold"].values[0, 3] = factor * sigma * norms[0, 3]
+    ready["threshold"].values[1, 4] = 2 * factor * sigma * norms[1, 4]
+    expected = [np.mean(2 * norm.sf(factor)), np.mean(2 * norm.sf(2 * factor))]
+    np.testing.assert_allclose(predictions.measured_noise_activation(ready), expected, rtol=1e-5)
+    ready["switch_step"].values[0] = -1
+    assert np.isnan(predictions.measured_noise_activation(ready)[0])
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"data.pair_rule": "complementary"},
+        {"encoder.attention": "uniform"},
+        {"threshold.rule": "zero"},
+        {"data.noise_level": "given"},
+    ],
+)
+def test_noise_activation_is_the_same_quantity_on_both_sides(run, changes):
+    config = replace(TOY, **changes)
+    off = config.threshold.rule == "zero"
+    like = run.copy(deep=True).assign_attrs(config=config_json.to_json(config))
+    switch = -1 if off else like["step"].values[2]
+    like["switch_step"].values[:] = switch
+    like["threshold"].values[:] = theory_counts.threshold_value(config, like["weight_norm"].values)
+    expected = PREDICTIONS["noise_activation"].predicted(config)
+    np.testing.assert_allclose(predictions.measured_noise_activation(like), expected, rtol=1e-5)
+
+
+def test_noise_activation_refuses_relu(run):
+    relu = replace(TOY, **{"encoder.architecture": "relu", "data.n_tokens": 1})
+    with pytest.raises(ConfigError, match="architecture"):
+        PREDICTIONS["noise_activation"].predicted(relu)
+    with pytest.raises(ConfigError, match="architecture"):
+        predictions.measured_noise_activation(run.assign_attrs(config=config_json.to_json(relu)))
+
+
+def test_growth_is_refused_where_thresholds_are_on_from_step_0(run):
+    early = run.copy(deep=True)
+    early["switch_step"].values[0] = 0
+    for measured in (predictions.measured_growth, predictions.measured_share_shrinking):
+        with pytest.raises(ConfigError, match="thresholds are on from step 0"):
+            measured(early)
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"encoder.train_attention": True}, "train_attention"),
+        ({"encoder.architecture": "relu", "data.n_tokens": 1, "encoder.train_bias": True}, "train_bias"),
+    ],
+)
+def test_held_out_drift_refuses_what_the_result_does_not_hold(run, changes, field):
+    config = replace(TOY, **changes)
+    with pytest.raises(ConfigError, match=field):
+        predictions.held_out_drift(run.assign_attrs(config=config_json.to_json(config)))
+
+
+def test_held_out_drift_refuses_own_functions(run):
+    own = run.assign_attrs(provenance=json.dumps({"own": ["loss"]}))
+    with pytest.raises(ConfigError, match="loss"):
+        predictions.held_out_drift(own)
+
+
+def test_largest_magnitude_by_hand(run):
+    last = run.copy(deep=True)
+    alignment = np.zeros_like(last["alignment"].values)
+    alignment[:, -1, 0, 2], alignment[:, -1, 1, 2], alignment[:, -1, 2, 2] = 3.0, -3.5, 5.0
+    last["alignment"].values[:] = alignment
+    last["weight_norm"].values[:, -1] = np.abs(alignment[:, -1]).max(axis=2) + 1e-9
+    last["firing"].values[:, -1] = 1.0
+    last["firing"].values[:, -1, 2] = 0.0  # no specialist
+    expected = np.full((2, 6), np.nan)
+    expected[:, 2] = 3.5
+    np.testing.assert_allclose(predictions.measured_largest_magnitude(last), expected)
+
+
+def test_paper_bounds_by_hand():
+    config = replace(TOY, **{"loss.temperature": 2.0, "data.minority_ratio": 0.5})
+    np.testing.assert_allclose(PREDICTIONS["largest_magnitude"].predicted(config), [2, 2, 2, 1, 1, 1])
+    expected = [10 / 6] * 3 + [10 / 6**4] * 3
+    np.testing.assert_allclose(PREDICTIONS["paper_specialist_count"].predicted(config), expected)
+
+
+def test_three_features_are_not_three_groups():
+    small = replace(TOY, **{"data.n_features": 3, "data.minority_fraction": 1 / 3})
+    table = predictions.compare(simulate(small, [0]))
+    assert {"majority", "minority"} == set(table["growth_rate"]) - {"statement"}
+    assert {"majority", "minority", "all"} == set(table["stage1_end"]) - {"statement"}
+    assert {"all"} == set(table["stage2_clock"]) - {"statement"}
 
 
 def test_held_out_drift_is_the_closed_form_at_small_weights():

@@ -1,15 +1,24 @@
 """The compiled functions of a structure: shared by equal arguments, compiled once, the same in every thread."""
 
+import importlib.machinery
+import os
+import subprocess
+import sys
+import types
+from pathlib import Path
+
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from dynsim import results
 from dynsim.hyper import hyper, structure
-from dynsim.program import program
+from dynsim.program import origins, peak_memory, program
 from dynsim.simulate import simulate
 from tests.reference import TOY, toy
 
+ROOT = Path(__file__).resolve().parents[2]
 SEEDS = np.asarray([3, 8], np.uint32)
 BOTH = pytest.mark.parametrize("one_by_one", [True, False], ids=["map", "vmap"])
 
@@ -70,3 +79,65 @@ def test_threads_keep_the_settings_of_the_caller():
         assert program(structure(config), True).n_compiled() == 1
     assert result.alignment.dtype == np.float32 and np.all(result.diverged_step == -1)
     assert np.all(np.isfinite(result.weight)) and results.provenance_of(result)["x64"] is False
+
+
+@pytest.fixture
+def made(tmp_path):
+    """Return (source text) -> the function `loss` of a module of that text."""
+
+    def load(source):
+        path = tmp_path / "own.py"
+        path.write_text("import jax.numpy as jnp\n" + source + "\n")
+        loader = importlib.machinery.SourceFileLoader("own", str(path))
+        module = types.ModuleType("own")
+        loader.exec_module(module)
+        return module.loss
+
+    before = sys.dont_write_bytecode
+    sys.dont_write_bytecode = True  # a second text within the second would be taken for the first
+    yield load
+    sys.dont_write_bytecode = before
+
+
+def test_origins_tell_edited_functions_apart(made):
+    texts = [
+        "def loss(a):\n    return 2 * jnp.mean(a)",
+        "def loss(a):\n    return 3 * jnp.mean(a)",  # another constant
+        "def loss(a):\n    return 2 * jnp.sum(a)",  # another name
+        "def loss(a):\n    return 2 + jnp.mean(a)",  # another operation
+        "def loss(a, b=1):\n    return 2 * jnp.mean(a)",
+        "def loss(a, b=2):\n    return 2 * jnp.mean(a)",  # another default
+        "def loss(a):\n    return (lambda x: 2 * x)(jnp.mean(a))",
+        "def loss(a):\n    return (lambda x: 3 * x)(jnp.mean(a))",  # inside an inner function
+        *(f"def make(k):\n    def loss(a):\n        return k * a\n    return loss\nloss = make({k})" for k in (1, 2)),
+    ]
+    found = [origins({"loss": made(text)}) for text in texts]
+    assert len({line for (line,) in found}) == len(texts)
+    assert found == [origins({"loss": made("# moved down\n\n" + text)}) for text in texts]
+    assert origins({"loss": jax.jit(made(texts[0]))})[0].split("#")[1] == found[0][0].split("#")[1]
+    assert origins({}) == []
+    assert origins({"loss": jnp.add}) == [origins({"loss": jnp.add})[0]]  # a callable without code of its own
+
+
+def test_origins_do_not_depend_on_the_process(tmp_path):
+    # sets of strings have another order in every process
+    (tmp_path / "own.py").write_text("def loss(a):\n    return a in {'one', 'two', 'three', 'four'}\n")
+    child = "import own; from dynsim.program import origins; print(origins({'loss': own.loss})[0])"
+    places = os.pathsep.join([str(tmp_path), str(ROOT)])
+    lines = {
+        subprocess.run(
+            [sys.executable, "-c", child],
+            env=os.environ | {"PYTHONHASHSEED": seed, "PYTHONPATH": places},
+            capture_output=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2")
+    }
+    (line,) = lines
+    assert line.startswith(b"loss=own.loss#")
+
+
+def test_peak_memory(monkeypatch):
+    assert 10 < peak_memory()["peak_memory_mb"] < 1e6
+    monkeypatch.setitem(sys.modules, "resource", None)  # as on Windows
+    assert peak_memory() == {}

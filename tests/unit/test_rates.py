@@ -6,6 +6,7 @@ import xarray as xr
 from scipy import stats
 
 from dynsim import config_json, rates, theory
+from dynsim.checks import ConfigError
 from dynsim.config import Config, replace
 from dynsim.hyper import structure
 from tests.reference import toy
@@ -69,10 +70,29 @@ def test_interval_is_students():
     assert rates.interval(np.array([3.0])) == (3.0, 3.0)
 
 
-def test_last_record_before():
-    result = planted(GROWTH)
-    for steps, record in (([10], 2), ([9], 1), ([3], 1), ([2], 0), ([-1, 5], 1), ([7, 3], 1), ([-1, -1], 2), ([], 2)):
-        assert rates.last_record_before(result, np.array(steps, int)) == record, steps
+def with_switch(steps: list[int], config: Config) -> xr.Dataset:
+    """A run set with these switch steps and the record 0, 1, ..., 30."""
+    coords = {"step": ("record", np.arange(31))}
+    attrs = {"config": config_json.to_json(config)}
+    return xr.Dataset({"switch_step": ("seed", np.array(steps, int))}, coords, attrs)
+
+
+def test_linear_record_ends_at_the_switch_or_at_t1():
+    # ||w||^2 has doubled after 13.4 steps of the default
+    assert 13 < theory.stage1_end(Config()) < 14
+    for steps, record in (([14, 14], 13), ([9, 14], 9), ([1], 1), ([-1, 5], 5), ([-1, -1], 13), ([], 13)):
+        assert rates.linear_record(with_switch(steps, Config())) == record, steps
+    shrinking = replace(Config(), **{"loss.l2_penalty": 0.5})  # without growth nothing ends the linear phase
+    assert rates.linear_record(with_switch([-1], shrinking)) == 30
+    fast = replace(Config(), **{"optimizer.learning_rate": 50.0})
+    assert theory.stage1_end(fast) < 1 and rates.linear_record(with_switch([-1], fast)) == 1
+
+
+def test_thresholds_from_step_0_leave_no_linear_phase():
+    assert rates.linear_record(with_switch([14, 0], Config())) is None
+    for name, value in (("threshold.rule", "zero"), ("threshold.start", "never"), ("threshold.scale", 0.0)):
+        assert rates.linear_record(with_switch([0], replace(Config(), **{name: value}))) == 13
+    assert rates.group_rates(planted(GROWTH), None) == {}
 
 
 def test_group_rates_by_hand():
@@ -105,10 +125,51 @@ def test_linear_regime_changes_numbers_only():
     for config in (Config(), CONFIG, toy(threshold__start="at_step", threshold__start_step=7)):
         calm = rates.linear_regime(config)
         assert structure(calm) == structure(config)  # so nothing is compiled anew
-        assert calm.threshold.scale == 0 and calm.optimizer.learning_rate == rates.SMALL_ETA
+        assert calm.threshold.scale == 0
         assert calm.data == config.data and calm.loss == config.loss
-        n = calm.train.n_steps
-        assert n >= 20 and (n == 20 or n * theory.growth_rate(calm).max() == pytest.approx(1, abs=0.05))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"loss.temperature": 0.01, "loss.temperature_prefactor": False},
+        {"data.n_tokens": 16, "encoder.pooling": "mean", "loss.l2_penalty": 1e-4},
+        {"optimizer.learning_rate": 7.0},
+    ],
+)
+def test_linear_regime_is_one_e_fold_in_200_steps(changes):
+    calm = rates.linear_regime(replace(Config(), **changes))
+    assert calm.train.n_steps == 200
+    assert theory.growth_rate(calm).max() == pytest.approx(0.005)
+
+
+def test_linear_regime_of_the_default():
+    assert rates.linear_regime(Config()).optimizer.learning_rate == pytest.approx(0.05, rel=2e-3)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"data.majority_keep": 0.0, "data.minority_keep": 0.0},
+        {"loss.l2_penalty": 0.5},
+        {"data.n_tokens": 16, "encoder.pooling": "mean"},
+    ],
+)
+def test_no_linear_regime_where_nothing_grows(changes):
+    silent = replace(Config(), **changes)
+    with pytest.raises(ConfigError, match="some feature grows"):
+        rates.linear_regime(silent)
+    assert "some feature grows" in rates.no_closed_form(silent)
+
+
+def test_rate_table_brings_rates_to_one_learning_rate():
+    slow = toy(optimizer__learning_rate=CONFIG.optimizer.learning_rate / 4)
+    tables = {"fast": planted(np.tile(theory.log_growth(CONFIG), (2, 1)))}
+    tables["slow"] = planted(np.tile(theory.log_growth(slow), (2, 1)), config=slow)
+    table = rates.rate_table(tables)
+    for name in ("measured", "predicted"):
+        np.testing.assert_allclose(table[name][1], table[name][0], rtol=1e-9)
 
 
 def test_no_closed_form():

@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 
 import numpy as np
 import pytest
@@ -83,9 +84,39 @@ def test_axes_of_unknown_records_are_named_after_them():
 def test_what_went_in_comes_out(result):
     assert results.config_of(result) == CONFIG
     assert results.provenance_of(result) == PROVENANCE
-    snapshot = results.snapshot_of(result)
-    assert snapshot.alignment.shape == (2, 3, NEURONS, D) and snapshot.firing.shape == (2, 3, NEURONS)
-    np.testing.assert_array_equal(snapshot.alignment, result.alignment.values)
+
+
+def joined_pair(result):
+    other = result.copy(deep=True)
+    other["loss"] += 1
+    changed = replace(CONFIG, **{"data.minority_ratio": 0.3})
+    made = results.to_dataset(changed, SEEDS, STEPS, {}, {}, PROVENANCE | {"commit": "1" * 40})
+    other = other.assign_attrs(made.attrs).assign_coords(activation_probability=made.activation_probability)
+    return results.concat({"one": result, "two": other}, "study"), other, changed
+
+
+def test_what_was_joined_can_be_saved_and_its_parts_taken(result, tmp_path):
+    joined, other, changed = joined_pair(result)
+    results.save(joined, tmp_path / "joined.nc")
+    loaded = results.load(tmp_path / "joined.nc")
+    xr.testing.assert_identical(loaded, joined)
+    assert [c["data"]["minority_ratio"] for c in json.loads(loaded.configs)] == [CONFIG.data.minority_ratio, 0.3]
+    two = loaded.sel(study="two")
+    assert results.config_of(loaded.sel(study="one")) == CONFIG and results.config_of(two) == changed
+    assert results.provenance_of(two)["commit"] == "1" * 40
+    np.testing.assert_array_equal(two.loss, other.loss)
+    for what in (results.config_of, results.provenance_of, lambda whole: results.concat({"a": whole}, "again")):
+        with pytest.raises(ResultError, match=r"several joined; select one, as with \.sel\(study='one'\)$"):
+            what(loaded)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"configs": "[]"}, {"configs": "{"}, {"configs": "[1, 2]"}, {"provenances": "[{}]"}, {"joined": "[1]"}],
+)
+def test_a_joined_file_with_other_attributes_is_refused(result, tmp_path, changes):
+    save_raw(joined_pair(result)[0].assign_attrs(changes), tmp_path / "other.nc")
+    assert "no valid configuration" in refused(tmp_path / "other.nc")
 
 
 def test_load_after_save_is_the_identity(result, saved):
@@ -248,6 +279,7 @@ def test_provenance_is_plain_and_says_how_to_make_the_result_again():
     info = results.provenance()
     assert json.loads(json.dumps(info)) == info
     assert {"command", "commit", "dirty", "python", "versions", "device", "n_devices", "x64"} <= set(info)
+    assert info["code"] == results.CODE and info["cpu_count"] >= 1
     assert info["x64"] is True and {"jax", "numpy", "xarray"} <= set(info["versions"])
 
 
@@ -255,3 +287,30 @@ def test_provenance_without_git(monkeypatch):
     monkeypatch.setenv("PATH", "")
     info = results.provenance()
     assert info["commit"] == ""
+
+
+def test_code_digest_tells_sources_apart(tmp_path):
+    (tmp_path / "a.py").write_text("x = 1")
+    one = results.code_digest(tmp_path)
+    (tmp_path / "notes.txt").write_text("no source")
+    assert results.code_digest(tmp_path) == one and len(one) == 16
+    (tmp_path / "a.py").write_text("x = 2")
+    edited = results.code_digest(tmp_path)
+    (tmp_path / "a.py").rename(tmp_path / "b.py")
+    assert len({one, edited, results.code_digest(tmp_path)}) == 3
+
+
+def test_only_changed_committed_code_is_dirty(tmp_path, monkeypatch):
+    package = tmp_path / "dynsim"
+    package.mkdir()
+    (package / "results.py").write_text("x = 1")
+    (tmp_path / "README.md").write_text("one")
+    name = ("-c", "user.name=n", "-c", "user.email=e@x")
+    for words in (["init", "-q"], ["add", "."], [*name, "commit", "-qm", "first"]):
+        subprocess.run(["git", *words], cwd=tmp_path, check=True)
+    monkeypatch.setattr(results, "__file__", str(package / "results.py"))
+    (package / "new.py").write_text("not committed")
+    (tmp_path / "README.md").write_text("two")
+    assert results.provenance()["dirty"] is False and len(results.provenance()["commit"]) == 40
+    (package / "results.py").write_text("x = 2")
+    assert results.provenance()["dirty"] is True

@@ -104,8 +104,31 @@ def test_the_dataset_has_the_documented_shapes(result):
     assert result.step.values.tolist() == record_grid(T, TOY.train.n_records).tolist()
     assert result.group.values.tolist() == ["majority"] * 3 + ["minority"] * 2
     assert results.config_of(result) == TOY
-    assert {"wall_s", "steps_per_s", "precision", "batching"} <= set(results.provenance_of(result))
+    named = {"wall_s", "steps_per_s", "precision", "batching", "peak_memory_mb", "cpu_count", "code", "own"}
+    assert named <= set(results.provenance_of(result))
     assert results.provenance_of(result)["batching"] == "one by one"
+
+
+@pytest.mark.parametrize(
+    ("changes", "name", "dims"),
+    [
+        ({"encoder__architecture": "relu", "encoder__train_bias": True, "data__n_tokens": 1}, "bias", ("neuron",)),
+        (
+            {"encoder__attention": "softmax_scaled", "encoder__train_attention": True},
+            "attention",
+            ("three", "token_dim", "token_dim_in"),
+        ),
+    ],
+)
+def test_all_that_was_trained_is_kept(changes, name, dims, tmp_path):
+    config = toy(train__n_steps=2, **changes)
+    run = simulate.simulate(config, SEEDS[:1])
+    assert run[name].dims == ("seed", *dims)
+    carry, world, parts = begin(config, SEEDS[0])
+    wanted = getattr(advancer(parts)(carry, world, 0, 2).state.params, name)
+    np.testing.assert_allclose(run[name][0], wanted, rtol=1e-12, atol=1e-14)
+    results.save(run, tmp_path / "run.nc")
+    assert results.load(tmp_path / "run.nc")[name].dims == ("seed", *dims)
 
 
 def test_the_last_record_is_that_of_the_final_weights(result):

@@ -52,8 +52,7 @@ def test_another_part_is_simulated_anew(tmp_path, calls, monkeypatch):
     assert len(calls) == 3
     now = results.provenance()
     for change in (
-        {"commit": "other"},
-        {"dirty": True},
+        {"code": "other"},
         {"versions": {}},
         {"device": "other"},
         {"x64": not now["x64"]},

@@ -266,8 +266,9 @@ def test_growth_rate_factors():
     ],
 )
 def test_no_rate_where_there_is_no_closed_form(changes):
-    with pytest.raises(ConfigError):
-        theory.growth_rate(replace(Config(), **changes))
+    for closed_form in (theory.growth_rate, theory.stationary_magnitude):
+        with pytest.raises(ConfigError):
+            closed_form(replace(Config(), **changes))
 
 
 @given(st.floats(0.1, 1.0), st.floats(1e-4, 0.2))

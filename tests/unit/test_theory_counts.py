@@ -133,6 +133,8 @@ def test_noise_false_activation_variants():
     assert counts.noise_false_activation_rate(replace(base, **{"threshold.start": "never"})) == 1
     silent = replace(base, **{"data.noise_level": "given"})
     assert counts.noise_false_activation_rate(silent) == 0
+    with pytest.raises(ConfigError, match="architecture"):
+        counts.noise_false_activation_rate(replace(base, **{"encoder.architecture": "relu", "data.n_tokens": 1}))
 
 
 def test_threshold_value_per_rule():
@@ -156,7 +158,7 @@ def test_s2c_exponent_closed_form():
     # with a measured gain it is the definition; schedule_c has a threshold smaller by sqrt 2
     gain = np.linspace(1, 3, 64)
     np.testing.assert_allclose(counts.s2c_exponent(config, gain, 1.7), 0.25 * 1.7 * 2 / gain**2, rtol=1e-12)
-    half = replace(config, **{"threshold.rule": "schedule_c"})
+    half = replace(config, **{"threshold.rule": "schedule_c", "threshold.scale": 0.5})
     np.testing.assert_allclose(counts.s2c_exponent(half, gain), 0.25 * 2 / gain**2, rtol=1e-12)
     with pytest.raises(ConfigError, match="learning_rate"):
         counts.s2c_exponent(replace(config, **{"loss.l2_penalty": 1.0}))

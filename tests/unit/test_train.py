@@ -77,7 +77,7 @@ def test_two_steps_match_numpy(drawn):
         carry = advancer(parts)(train.start(carry.state), world, n, n + 1)
         states.append(jax.device_get(carry.state))
         losses.append(float(carry.total.loss))
-    eta, kappa = config.optimizer.learning_rate, config.threshold.scale
+    eta, kappa = config.optimizer.learning_rate, config.threshold.kappa
     width = kappa * np.sqrt(2 * np.log(d) / d)
     for n in range(2):
         batch = drawn[0] if n == 0 else reference.draw_batch(config, n)[0]

@@ -8,7 +8,6 @@ Command:  make bench                    all shapes, about 5 minutes on 2 CPU cor
           make bench ARGS="default"     one shape (default, d64_m256_L8, d128_m4096_L8)
 """
 
-import json
 import os
 import statistics
 import sys
@@ -102,7 +101,7 @@ def main(arguments: list[str]) -> None:
     table = {name: time_shape(name, SHAPES[name], with_compile=True) for name in arguments or SHAPES}
     out = Path("results") / "bench.json"
     save_json({"provenance": provenance() | {"torch": torch.__version__}, "shapes": table}, out)
-    print(json.dumps(str(out)))
+    print(out)
 
 
 if __name__ == "__main__":

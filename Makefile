@@ -13,7 +13,9 @@ PIP_INSTALL = $(VENV)/bin/python -m pip install -q --disable-pip-version-check $
 GPU_WHEELS = tyro docstring-parser typeguard h5netcdf
 
 ifeq ($(strip $(VENV)),)
-  RUN = PYTHONPATH=".$${PYTHONPATH:+:$$PYTHONPATH}" $(PYTHON)
+  # wheels that `make wheels` fetched elsewhere are imported as they are
+  FETCHED := $(shell printf ':%s' $(wildcard .wheels/*.whl))
+  RUN = PYTHONPATH=".$(if $(wildcard .wheels/*.whl),$(FETCHED))$${PYTHONPATH:+:$$PYTHONPATH}" $(PYTHON)
   CORE = check-python
   DEV = check-python
 else

@@ -32,6 +32,8 @@ BASE = replace(
         "encoder.n_neurons": 6,
         "encoder.init_std": 0.3,
         "loss.similarity": "cosine",
+        # with four features the literal threshold, 0.83 ||w||, silences every neuron, and nothing is left to train
+        "threshold.scale": 0.5,
         "train.n_steps": 2,
         "train.n_records": 3,
         "train.n_probe": 2,

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from dynsim.encoder import Params, mean_self_weight
+from dynsim.encoder import Params, batched, mean_self_weight
 from dynsim.train import Parts, RecordFn, TrainState, World
 
 PURITY = 0.7
@@ -74,8 +74,7 @@ def _project(alignment: Array, dictionary: Array) -> Array:
 
 def _firing(state: TrainState, world: World, parts: Parts, alignment: Array) -> tuple[Array, Array]:
     best = jnp.argmax(jnp.abs(alignment), axis=1)
-    embed = jax.vmap(parts.encoder.apply, in_axes=(None, None, 0))
-    hidden = embed(state.params, state.thresholds.value, world.probe)
+    hidden = batched(parts.encoder)(state.params, state.thresholds.value, world.probe)
     fired = (hidden != 0).astype(hidden.dtype)  # (sample, neuron)
     active = (world.probe_codes != 0).astype(hidden.dtype)  # (sample, feature)
     both = jnp.take_along_axis(fired.T @ active, best[:, None], axis=1)[:, 0]

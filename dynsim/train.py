@@ -18,7 +18,7 @@ from jaxtyping import Array, Bool, Float, Integer
 from dynsim.checks import ConfigError
 from dynsim.config import Config, LossConfig, OptimizerConfig
 from dynsim.data import Batch, DataModel, batch_at, sparse_coding
-from dynsim.encoder import Encoder, Params, make_encoder
+from dynsim.encoder import Encoder, Params, batched, make_encoder
 from dynsim.hyper import Hyper
 from dynsim.loss import LossValue, contrastive_loss, l2_penalty, nt_xent
 from dynsim.streams import RunKeys, run_keys
@@ -151,7 +151,7 @@ def objective(
     params: Any, thresholds: Array, batch: Batch, numbers: Hyper, parts: Parts
 ) -> tuple[Float[Array, ""], LossValue]:
     """Return (loss + penalty, LossValue) of one batch; the gradient is taken in `params` (theory 3.2)."""
-    embed = jax.vmap(parts.encoder.apply, in_axes=(None, None, 0))
+    embed = batched(parts.encoder)
     value = parts.loss(embed(params, thresholds, batch.query), embed(params, thresholds, batch.key), batch, numbers)
     return value.loss + l2_penalty(params.weight, numbers.l2_penalty), value
 

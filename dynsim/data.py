@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Integer, Key
 
 from dynsim.config import DataConfig
+from dynsim.draws import normal, uniform
 from dynsim.hyper import Hyper
 from dynsim.streams import RunKeys, step_key
 
@@ -122,7 +123,7 @@ def sample_codes(key: Key[Array, ""], n_samples: int, numbers: Hyper, shape: Dat
     n_coordinates = d if aggregate_rule else d * L
     # one block for every need: each further shape of a random draw costs more than a second of compilation
     widths = [n_coordinates, 2, d, d, d]
-    block = jax.random.uniform(key, (n_samples, sum(widths)), dtype)
+    block = uniform(key, (n_samples, sum(widths)), dtype)
     bounds = [sum(widths[:k]) for k in range(1, len(widths))]
     uniforms, pick, place_query, place_key, kept = jnp.split(block, bounds, axis=1)
     active, positive = _active(uniforms, pick, numbers, shape)
@@ -171,15 +172,13 @@ def sample_views(
     codes = sample_codes(keys[0], K + n_extra, numbers, shape)
     dtype = dictionary.dtype
     clean = jnp.concatenate([codes.query[:K], codes.key]) @ dictionary.T
-    complementary = shape.pair_rule == "complementary"
-    n_noise = K + n_extra if complementary else 2 * K + n_extra
-    noise = jax.random.normal(keys[1], (n_noise, L, d1), dtype) * numbers.noise_std
-    if complementary:
+    key_noise = normal(keys[1], (K + n_extra, L, d1), dtype, skip=K * L * d1) * numbers.noise_std
+    if shape.pair_rule == "complementary":
         coin = jax.random.bernoulli(jax.random.fold_in(keys[1], 1), 0.5, (K + n_extra, 1, d1)).astype(dtype)
-        query, key = 2 * coin[:K] * (clean[:K] + noise[:K]), 2 * (1 - coin) * (clean[K:] + noise)
+        query, key = 2 * coin[:K] * (clean[:K] + key_noise[:K]), 2 * (1 - coin) * (clean[K:] + key_noise)
     else:
-        noisy = clean + noise
-        query, key = noisy[:K], noisy[K:]
+        query = clean[:K] + normal(keys[1], (K, L, d1), dtype) * numbers.noise_std
+        key = clean[K:] + key_noise
     return Batch(query, key, codes.aggregate, candidates(codes.aggregate, K, n_extra, shape.mask_equal_codes))
 
 

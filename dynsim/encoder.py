@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from dynsim.config import DataConfig, EncoderConfig
+from dynsim.embedding import block_number, pooled, soft_threshold
 from dynsim.hyper import Hyper
 
 
@@ -40,15 +41,6 @@ class Encoder(NamedTuple):
 def batched(encoder: Encoder) -> Callable[..., Array]:
     """Return (params, thresholds (neuron,), samples (sample, token, token_dim)) -> embeddings (sample, neuron)."""
     return encoder.embed or jax.vmap(encoder.apply, in_axes=(None, None, 0))
-
-
-def soft_threshold(
-    preactivation: Float[Array, "*axes neuron"], thresholds: Float[Array, " neuron"]
-) -> Float[Array, "*axes neuron"]:
-    """Return BReLU_b(s) = ReLU(s-b) - ReLU(-s-b) (theory 2.1): zero where |s| <= b, s -/+ b outside, s for b = 0."""
-    b = thresholds.reshape((1,) * (preactivation.ndim - 1) + (-1,))
-    # "<=" and not ">": a preactivation that is not a number must stay one, so that a diverged run is seen
-    return jnp.where(jnp.abs(preactivation) <= b, 0, preactivation - jnp.copysign(b, preactivation))
 
 
 def attention_weights(
@@ -88,6 +80,25 @@ def mean_self_weight(params: Params, tokens: Float[Array, "token token_dim"], ki
     return jnp.mean(jnp.diagonal(attention_weights(tokens @ w_q.T, tokens @ w_k.T, kind)))
 
 
+def why_plain(config: EncoderConfig) -> str:
+    """Return the option that `embedding.pooled` does not serve, "" where it serves all.
+
+    It serves every transformer whose attention is not trained: the tokens are mixed before the weights come in.
+    """
+    if config.architecture != "transformer":
+        return f"encoder.architecture {config.architecture}"
+    return "encoder.train_attention" if config.train_attention else ""
+
+
+def embedding_path(config: EncoderConfig, shape: DataConfig, n_bytes: int) -> str:
+    """Return in words how the built-in encoder embeds a batch on this device, for the provenance of a result."""
+    if reason := why_plain(config):
+        return f"plain, sample by sample ({reason})"
+    n_rows = shape.batch_size * shape.n_tokens
+    n_blocks = block_number(n_rows, config.n_neurons, n_bytes, jax.default_backend())
+    return f"hand-written gradient, neurons in {n_blocks} block{'s' if n_blocks > 1 else ''}"
+
+
 def make_encoder(config: EncoderConfig, shape: DataConfig) -> Encoder:
     """Return the built-in encoder: h_i(X) = sum_l BReLU_{b_i}(<w_i, Attention(x_l, X)>), or a mean over l."""
     d1 = shape.token_dim
@@ -108,4 +119,13 @@ def make_encoder(config: EncoderConfig, shape: DataConfig) -> Encoder:
         shift = -thresholds if params.bias is None else params.bias - thresholds
         return jax.nn.relu(tokens[0] @ params.weight.T + shift)
 
-    return Encoder(init, apply_relu if config.architecture == "relu" else apply_transformer)
+    def embed(params: Params, thresholds: Array, samples: Array) -> Array:
+        mix = jax.vmap(lambda tokens: attend(params, tokens, config.attention))
+        mixed = samples if config.attention == "token_wise" else mix(samples)
+        n, L, _ = samples.shape
+        n_blocks = block_number(n * L, config.n_neurons, samples.dtype.itemsize, jax.default_backend())
+        hidden = pooled(n_blocks, params.weight, thresholds, mixed)
+        return hidden if config.pooling == "sum" else hidden / L
+
+    apply = apply_relu if config.architecture == "relu" else apply_transformer
+    return Encoder(init, apply, None if why_plain(config) else embed)

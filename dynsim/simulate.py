@@ -16,7 +16,7 @@ from dynsim.checks import MAX_SEED, ConfigError
 from dynsim.config import Config
 from dynsim.config_json import config_hash
 from dynsim.data import DataModel
-from dynsim.encoder import Encoder
+from dynsim.encoder import Encoder, embedding_path
 from dynsim.hyper import hyper, structure
 from dynsim.program import Program, check_record, check_shapes, origins, peak_memory, program, runs_one_by_one, trained
 from dynsim.train import RecordFn, StepInfo
@@ -29,12 +29,14 @@ def record_grid(n_steps: int, n_records: int) -> np.ndarray:
     """Return the numbers of updates at which to record: 0, then a geometric grid from 1 to n_steps, equal ones joined.
 
     Stage 1 is short at the default learning rate (13 or 14 steps), so the early steps are recorded one by one; where
-    there are enough records, ten are spread evenly over the last fifth, so that convergence does not rest on a few.
+    there are enough records, the last fifth has eleven evenly spread ones instead, so that convergence does not rest
+    on a few.
     """
     grid = np.rint(np.geomspace(n_steps, 1, n_records - 1)).astype(np.int64)  # backwards: two records are 0 and the end
-    n_tail = 11 if n_records >= 50 else 1
-    tail = np.rint(np.linspace(n_steps, 0.8 * n_steps, n_tail)).astype(np.int64)
-    return np.unique(np.concatenate([[0], grid, tail]))
+    if n_records < 50:
+        return np.unique([0, *grid])
+    tail = np.rint(np.linspace(n_steps, 0.8 * n_steps, 11)).astype(np.int64)
+    return np.unique([0, *grid[grid < tail[-1]], *tail])
 
 
 def check_seeds(seeds: Sequence[int]) -> np.ndarray:
@@ -255,6 +257,10 @@ def _reasons(state: train.TrainState) -> np.ndarray:
     return np.where(state.diverged_step >= 0, words, "").astype(object)
 
 
+def _embedding(config: Config) -> str:
+    return embedding_path(config.encoder, config.data, np.dtype(config.train.precision).itemsize)
+
+
 def _label(
     config: Config,
     seeds: np.ndarray,
@@ -282,6 +288,7 @@ def _label(
         "wall_s": round(wall, 3),
         "steps_per_s": round(len(seeds) * int(stops[-1]) / wall, 2),
         "precision": config.train.precision,
+        "embedding": "own encoder" if any(name.startswith("encoder=") for name in own) else _embedding(config),
         "batching": "one by one" if runs_one_by_one(config) else "vmap",
         **peak_memory(),
     }

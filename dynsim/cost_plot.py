@@ -21,7 +21,7 @@ def cost_growth(sweeps: dict[str, dict[str, Any]], limit: float, limited: Sequen
     """Draw time against size per sweep, and the fitted exponents in one last panel.
 
     Args:
-        sweeps: by name: label, held (text), sizes, ms, ms_quartiles (size, 2), and the fields of `timing.PowerLaw`.
+        sweeps: by name: label, held (text), sizes, ms (fastest), ms_median, and the fields of `timing.PowerLaw`.
         limit: largest exponent wanted; limited: names of the sweeps that it is wanted of.
     """
     columns = min(4, len(sweeps) + 1)
@@ -38,8 +38,7 @@ def cost_growth(sweeps: dict[str, dict[str, Any]], limit: float, limited: Sequen
 
 def _growth(ax: Axes, name: str, sweep: dict[str, Any]) -> None:
     sizes, ms = np.asarray(sweep["sizes"], float), np.asarray(sweep["ms"])
-    quartiles = np.asarray(sweep["ms_quartiles"])
-    bars = np.abs(np.stack([ms - quartiles[:, 0], quartiles[:, 1] - ms]))
+    bars = np.stack([np.zeros_like(ms), np.asarray(sweep["ms_median"]) - ms])
     ax.plot(sizes, 1e3 * sweep["factor"] * sizes ** sweep["exponent"], color="k", lw=1.0)
     ax.errorbar(sizes, ms, yerr=bars, fmt="o", ms=4, color=POINT, capsize=2)
     ax.set_xscale("log")

@@ -17,6 +17,7 @@ from dynsim.simulate import record_grid, simulate
 from dynsim.timing import Steps
 
 TRAINED = 40  # steps before the timing starts, so that the thresholds are on as for most of a run
+TRAINED_LARGE = 4  # and at large shapes, where 16 runs take minutes for 40; a step costs the same with thresholds of 0
 CALL_S = 0.1  # about how long one call takes, so that the clock and the call itself do not count
 SIDE = 1024
 COPIED = 256 * 2**20  # bytes
@@ -36,9 +37,14 @@ def n_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def trained(config: Config) -> int:
+    """Return the number of steps that come before the timing."""
+    return TRAINED if config.encoder.n_neurons <= 1000 else TRAINED_LARGE
+
+
 def engine(config: Config, n_seeds: int) -> Candidate:
     """Return the engine's training loop for `n_seeds` runs at once."""
-    steps = Steps(config, n_seeds, begin=TRAINED).fill(CALL_S)
+    steps = Steps(config, n_seeds, begin=trained(config)).fill(CALL_S)
     return Candidate(steps, n_seeds * steps.n_steps)
 
 
@@ -54,9 +60,9 @@ def peers(config: Config, n_steps: int) -> dict[str, Candidate]:
     torch.set_num_threads(n_cores())
     torch._dynamo.reset()  # each shape is compiled afresh, and none counts as a recompilation of another
 
-    def trained() -> TorchPeer:
+    def new() -> TorchPeer:
         peer = TorchPeer(config)
-        for _ in range(TRAINED):
+        for _ in range(trained(config)):
             peer.step()
         return peer
 
@@ -70,7 +76,7 @@ def peers(config: Config, n_steps: int) -> dict[str, Candidate]:
 
         return Candidate(run, n_steps)
 
-    eager, whole, update = trained(), trained(), trained()
+    eager, whole, update = new(), new(), new()
     found = {"torch_eager": repeated(eager, eager.step)}
     if shutil.which("g++") or shutil.which("clang++"):
         found["torch_compiled"] = repeated(whole, whole.compiled_step(draw_too=True))
@@ -99,13 +105,14 @@ def parts(config: Config) -> dict[str, Candidate]:
 
     Alone they write down what the whole step may keep in registers, so their sum may exceed the step.
     """
-    steps = Steps(config, 1, begin=TRAINED)
+    begin = trained(config)
+    steps = Steps(config, 1, begin=begin)
     if not isinstance(steps.runs, list):
         raise TypeError("parts are timed on a CPU, where runs go one by one")
     carry, world = steps.runs[0]
     state, made = carry.state, steps.compiled.parts
     draw = jax.jit(lambda n, world: batch_at(made.data, world.keys, n, world.dictionary, world.numbers))
-    batch = draw(jnp.int32(TRAINED), world)
+    batch = draw(jnp.int32(begin), world)
 
     def loss(params: Any, b: jax.Array, batch: Batch, world: train.World) -> jax.Array:
         return train.objective(params, b, batch, world.numbers, made)[0]
@@ -113,7 +120,7 @@ def parts(config: Config) -> dict[str, Candidate]:
     forward, gradient = jax.jit(loss), jax.jit(jax.value_and_grad(loss))
     arguments = state.params, state.thresholds.value, batch, world
     return {
-        "draw": Candidate(lambda: jax.block_until_ready(draw(jnp.int32(TRAINED), world))),
+        "draw": Candidate(lambda: jax.block_until_ready(draw(jnp.int32(begin), world))),
         "forward": Candidate(lambda: jax.block_until_ready(forward(*arguments))),
         "gradient": Candidate(lambda: jax.block_until_ready(gradient(*arguments))),
         "record": Candidate(lambda: steps.compiled.record(steps.runs)),

@@ -34,8 +34,8 @@ CAPTION = (
     "Time against size on logarithmic axes, one size swept per panel and the others held at the values in its title. "
     "Points are the fastest of the rounds and bars reach up to the median; the line is a power law fitted by least "
     "squares to the logarithms, with its exponent and 95 % interval; 'last' is the exponent between the two largest "
-    "sizes. The last panel compares the exponents; the dashed line is the limit of 1.05 for d, m, L and seeds. The time "
-    "of a step grows in K faster than in proportion from about K = 1.5 L d1 on, where the K * K logits take over."
+    "sizes. The last panel compares the exponents; the dashed line is the limit of 1.05 for d, m, L and seeds. Time "
+    "per step grows in K faster than in proportion from about K = 1.5 L d1 on, where the K * K logits take over."
 )
 
 

@@ -7,7 +7,7 @@ Command:  make figures                          draw from the committed summarie
 
           make figures ARGS="--simulate"        run the experiments first and renew the summaries
 
-Time:     seconds; with --simulate about 8 minutes on 2 CPU cores.
+Time:     seconds; with --simulate about 12 minutes on 2 CPU cores.
 """
 
 import shutil
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from dynsim.cli import Refused, parse_plain, run_main, set_up_jax
-from experiments import stage_tracking
+from experiments import stage_tracking, step_cost
 
 PROGRAM = "make_figures.py"
 FIGURES = Path(__file__).parent.parent / "figures"
@@ -41,10 +41,12 @@ class Study:
 
     command: str
     run: Callable[[Path], Path]
-    """(results folder) -> folder with summary.json and curves.nc."""
+    """(results folder) -> folder with summary.json and, unless `curves` is false, curves.nc."""
     draw: Callable[[dict[str, Any], dict[str, Any], Path], list[Path]]
     captions: Callable[[], dict[str, str]]
     statements: str
+    curves: bool = True
+    """Whether the figures need more than summary.json."""
 
 
 def _stage_options(out: Path) -> stage_tracking.StageTracking:
@@ -64,6 +66,14 @@ STUDIES = {
         draw=stage_tracking.draw,
         captions=_captions,
         statements="Lemma 3.1, Lemma 3.2, Theorem 3.1",
+    ),
+    "step_cost": Study(
+        command="python experiments/step_cost.py",
+        run=lambda out: step_cost.study(step_cost.StepCost(out=out)),
+        draw=step_cost.draw,
+        captions=lambda: {"step_cost": step_cost.CAPTION},
+        statements="cost of a training step; not a statement of the paper",
+        curves=False,
     ),
 }
 
@@ -103,11 +113,13 @@ def renew(name: str, study: Study, options: MakeFigures) -> list[dict[str, Any]]
         folder = study.run(options.out)
         data.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(folder / "summary.json", data / f"{name}.json")
-        shutil.copyfile(folder / "curves.nc", data / f"{name}.nc")
+        if study.curves:
+            shutil.copyfile(folder / "curves.nc", data / f"{name}.nc")
     numbers = results.load_json(data / f"{name}.json")
-    reduced = results.load_many(data / f"{name}.nc")
+    reduced = results.load_many(data / f"{name}.nc") if study.curves else {}
     drawn = study.draw(numbers, reduced, FIGURES / "data" / "drawing")
-    paths = [path.replace(FIGURES / f"{name}_{path.name}") for path in drawn]
+    prefix = {path: "" if path.stem == name else f"{name}_" for path in drawn}  # a study's only figure has its name
+    paths = [path.replace(FIGURES / f"{prefix[path]}{path.name}") for path in drawn]
     shutil.rmtree(FIGURES / "data" / "drawing", ignore_errors=True)
     return manifest_rows(name, study, numbers, paths)
 

@@ -14,8 +14,8 @@ FIGURES = ROOT / "figures"
 # A module may import only modules that stand before it. __init__ may import any.
 ORDER_TEXT = (
     "checks config config_json streams theory theory_counts hyper draws data embedding encoder loss prune threshold "
-    "train measure stages results compare checkpoint program simulate study rates floor summary predictions curves sweep "
-    "plot_parts plots report cli doctor __main__ "
+    "train measure stages results compare checkpoint program timing simulate study rates floor summary predictions "
+    "curves sweep plot_parts plots cost_plot report cli doctor __main__ "
 )
 ORDER = ORDER_TEXT.split()
 # What dynsim/bridge/ may import besides itself; nothing in the engine imports the bridge.

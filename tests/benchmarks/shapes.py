@@ -1,4 +1,4 @@
-"""The shapes at which the engine is timed, and the operations that a step needs at least."""
+"""The shapes at which the engine is timed, and the operations and bytes that a step needs at least."""
 
 from dynsim.config import Config, replace
 
@@ -21,3 +21,10 @@ def useful_operations(config: Config) -> int:
     data, m = config.data, config.encoder.n_neurons
     K, L, d, d1 = data.batch_size, data.n_tokens, data.n_features, data.token_dim
     return 2 * (2 * K * L * d * d1 + 3 * K * L * d1 * m + 2 * K * K * m)
+
+
+def useful_bytes(config: Config) -> int:
+    """Return the bytes that one step must at least move once: samples and preactivations of both views, weights."""
+    data, m = config.data, config.encoder.n_neurons
+    K, L, d1 = data.batch_size, data.n_tokens, data.token_dim
+    return 4 * (2 * K * L * d1 + 2 * K * L * m + d1 * m)

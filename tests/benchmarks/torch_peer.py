@@ -6,6 +6,8 @@ one-sided inner-product InfoNCE and norm-tracking thresholds.
 """
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -56,17 +58,24 @@ class TorchPeer:
         same.fill_diagonal_(False)
         return view(), view(), ~same
 
-    def embed(self, weight: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
+    def embed(self, weight: torch.Tensor, threshold: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
         """Return the embeddings (K, m) of samples (K, L, d1)."""
         s = tokens @ weight.T
-        return (F.relu(s - self.threshold) - F.relu(-s - self.threshold)).sum(1)
+        return (F.relu(s - threshold) - F.relu(-s - threshold)).sum(1)
 
-    def loss(self, weight: torch.Tensor, query: torch.Tensor, key: torch.Tensor, allowed: torch.Tensor) -> torch.Tensor:
+    def loss(
+        self,
+        weight: torch.Tensor,
+        threshold: torch.Tensor,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        allowed: torch.Tensor,
+    ) -> torch.Tensor:
         """Return InfoNCE with the temperature prefactor plus the L2 penalty."""
         loss, tau = self.config.loss, self.config.loss.temperature
         with torch.no_grad():
-            fixed = self.embed(weight, key)
-        logits = (self.embed(weight, query) @ fixed.T / tau).masked_fill(~allowed, -torch.inf)
+            fixed = self.embed(weight, threshold, key)
+        logits = (self.embed(weight, threshold, query) @ fixed.T / tau).masked_fill(~allowed, -torch.inf)
         target = torch.arange(len(query))
         return tau * F.cross_entropy(logits, target) + loss.l2_penalty / 2 * weight.square().sum()
 
@@ -75,7 +84,7 @@ class TorchPeer:
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return loss and gradient."""
         leaf = weight.detach().requires_grad_()
-        value = self.loss(leaf, query, key, allowed)
+        value = self.loss(leaf, self.threshold, query, key, allowed)
         (grad,) = torch.autograd.grad(value, leaf)
         return value.detach(), grad
 
@@ -88,3 +97,34 @@ class TorchPeer:
         if self.switched:
             self.threshold = self.unit * square.sqrt()
         return value
+
+    def compiled_step(self, *, draw_too: bool) -> Callable[[], torch.Tensor]:
+        """Return `step` through torch.compile (mode "default"), in one graph without breaks and for these shapes only.
+
+        What was tried on a CPU: torch.compile over `draw` and `value_and_grad` as they stand breaks the graph at
+        autograd.grad and was the slowest. torch.func.grad_and_value lets the whole update become one graph. Compiling
+        the draw along with it (`draw_too`) helps where the embedding is large and costs elsewhere, since the generated
+        code draws its normals more slowly than PyTorch's own kernel: so the benchmark times both and takes the faster.
+        """
+        rate = self.config.optimizer.learning_rate
+
+        def update(weight: torch.Tensor, threshold: torch.Tensor, switched: torch.Tensor, *batch: torch.Tensor) -> Any:
+            grad, value = torch.func.grad_and_value(self.loss)(weight, threshold, *batch)
+            weight = weight - rate * grad
+            square = weight.square().sum(1)
+            # the engine's rule for "the median has doubled"; sorting inside the graph would be slower
+            switched = switched | (2 * (square >= self.level).sum() >= len(square))
+            return weight, torch.where(switched, self.unit * square.sqrt(), 0.0), switched, value
+
+        def whole(*state: torch.Tensor) -> Any:
+            return update(*state, *self.draw())
+
+        inner = torch.compile(whole if draw_too else update, fullgraph=True, dynamic=False)
+
+        def step() -> torch.Tensor:
+            state = self.weight, self.threshold, torch.as_tensor(self.switched)
+            out = inner(*state) if draw_too else inner(*state, *self.draw())
+            self.weight, self.threshold, self.switched, value = out
+            return value
+
+        return step

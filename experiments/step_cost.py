@@ -1,0 +1,219 @@
+"""How does the cost of training grow with the sizes of the problem?
+
+Claim: the time of a step grows at most in proportion to the number of features d, the neurons m, the tokens L and the
+seeds: exponents of at most 1.05. Each sweep has sizes of its own at which the swept quantity matters; d is swept with
+the token dimension d1 held fixed (where d1 grows along, as 2 d, the product with the dictionary costs d * d1).
+
+Command:  python experiments/step_cost.py [--preset quick] [--redraw]
+
+Time:     default about 3 minutes on 2 idle CPU cores, of which two are compilation at the first run; quick half a
+          minute. All sizes of all sweeps are timed in turn, in one go.
+
+Expected: exponents of at most 1; the batch size K exceeds 1 from about K = 1.5 L d1 on, where the K * K logits
+          (2 K^2 m multiply-adds) cost more than the embeddings and their gradient (3 K L d1 m).
+
+Writes summary.json and step_cost.svg into <out>/step_cost-<preset>/; the last line printed is the path of summary.json.
+"""
+
+import functools
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from dynsim.checks import positive_int
+from dynsim.cli import parse_plain, run_main, set_up_jax
+from dynsim.config import Config, replace
+
+PROGRAM = "step_cost.py"
+LIMIT = 1.05
+LIMITED = ("d", "m", "L", "seeds")
+CAPTION = (
+    "Time against size on logarithmic axes, one size swept per panel and the others held at the values in its title. "
+    "Points are the fastest of the rounds and bars reach up to the median; the line is a power law fitted by least "
+    "squares to the logarithms, with its exponent and 95 % interval; 'last' is the exponent between the two largest "
+    "sizes. The last panel compares the exponents; the dashed line is the limit of 1.05 for d, m, L and seeds. Time "
+    "per step grows in K faster than in proportion from about K = 1.5 L d1 on, where the K * K logits take over."
+)
+
+
+@dataclass(frozen=True)
+class StepCost:
+    """Options of this experiment."""
+
+    preset: Literal["default", "quick"] = "default"
+    """quick: few, small sizes and rounds, to see that it runs."""
+    rounds: int = 0
+    """How often every size is timed; 0 takes 15, or 3 for quick."""
+    out: Path = Path("results")
+    """Folder for results."""
+    redraw: bool = False
+    """Draw again from the saved summary without timing."""
+    device: Literal["auto", "cpu", "gpu", "tpu"] = "auto"
+    """Where to run; auto takes the fastest that JAX finds."""
+
+    def __post_init__(self) -> None:
+        positive_int("rounds", self.rounds, 0)
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """One size and the values that it takes, with the others held fixed."""
+
+    field: str
+    """Field of the configuration; seeds and records are not fields of it."""
+    label: str
+    base: dict[str, Any]
+    sizes: tuple[int, ...]
+
+    def config(self, size: int) -> Config:
+        """Return the configuration of one size."""
+        names = {"K": "data.batch_size", "L": "data.n_tokens", "d": "data.n_features", "d1": "data.token_dim",
+                 "m": "encoder.n_neurons"}  # fmt: skip
+        changes = {names[name]: value for name, value in self.base.items()}
+        changes |= {names[self.field]: size} if self.field in names else {}
+        probe = {} if self.field == "records" else {"train.n_probe": 1}  # a step does not see the probe samples
+        return replace(Config(), **changes, **probe)
+
+    def title(self) -> str:
+        """Return the sizes that are held fixed, in words."""
+        return ", ".join(f"{name} = {value}" for name, value in self.base.items())
+
+
+def sweeps(preset: str) -> dict[str, Sweep]:
+    """Return the sweeps of a preset by name."""
+    labels = {"d": "features d", "d1": "token dimension d1", "m": "neurons m", "L": "tokens L", "K": "batch size K",
+              "seeds": "seeds", "records": "records of a run"}  # fmt: skip
+    if preset == "quick":
+        sizes: dict[str, tuple[int, ...]] = {"d": (8, 16, 32), "d1": (32, 64, 128), "m": (32, 64, 128),
+                 "L": (2, 4, 8), "K": (32, 64, 128), "seeds": (1, 2, 4), "records": (5, 10, 20)}  # fmt: skip
+        bases = {name: {"K": 32, "L": 2, "d": 32, "d1": 32, "m": 32} for name in sizes}
+    else:
+        sizes = {
+            "d": (64, 128, 256, 512, 1024),
+            "d1": (64, 128, 256, 512, 1024),
+            "m": (256, 512, 1024, 2048, 4096),
+            "L": (2, 4, 8, 16, 32),
+            "K": (64, 128, 256, 512, 1024),
+            "seeds": (1, 2, 4, 8, 16),
+            "records": (10, 20, 40, 80, 160),
+        }
+        bases = {
+            "d": {"K": 128, "L": 2, "d1": 1024, "m": 64},
+            "d1": {"K": 128, "L": 4, "d": 32, "m": 256},
+            "m": {"K": 128, "L": 4, "d": 32, "d1": 64},
+            "L": {"K": 128, "d": 64, "d1": 128, "m": 256},
+            "K": {"L": 2, "d": 64, "d1": 128, "m": 256},
+            "seeds": {"K": 128, "L": 2, "d": 32, "d1": 64, "m": 128},
+            "records": {"K": 2, "L": 1, "d": 64, "d1": 128, "m": 512},
+        }
+    held = {name: {key: value for key, value in bases[name].items() if key != name} for name in sizes}
+    return {name: Sweep(name, labels[name], held[name], sizes[name]) for name in sizes}
+
+
+def candidates(sweep: Sweep, seconds: float) -> dict[int, tuple[Callable[[], object], int]]:
+    """Return {size: (what to time, number of steps or runs in it)}; a call of it takes about `seconds`.
+
+    The size of the sweep of records is the number of records that a real run of 400 steps keeps, told by its grid.
+    """
+    from dynsim.simulate import record_grid, simulate
+    from dynsim.timing import Steps
+
+    found: dict[int, tuple[Callable[[], object], int]] = {}
+    for size in sweep.sizes:
+        config = sweep.config(size)
+        if sweep.field == "records":
+            recorded = replace(config, **{"train.n_steps": 400, "train.n_records": size})
+            kept = len(record_grid(400, size))
+            found[kept] = (functools.partial(simulate, recorded, [0]), 1)
+        else:
+            steps = Steps(config, size if sweep.field == "seeds" else 1, begin=3).fill(seconds)
+            found[size] = (steps, steps.n_steps)
+    return found
+
+
+def measure(named: dict[str, Sweep], rounds: int, seconds: float = 0.05) -> dict[str, Any]:
+    """Time every size of every sweep in turn and return the fits, as plain values by sweep."""
+    from dynsim.timing import interleaved, power_law
+
+    found = {name: candidates(sweep, seconds) for name, sweep in named.items()}
+    runs = {f"{name} {size}": one[0] for name, many in found.items() for size, one in many.items()}
+    times = interleaved(runs, rounds=rounds, warm_up=1)
+    out = {}
+    for name, sweep in named.items():
+        each = {size: [s / one[1] for s in times[f"{name} {size}"]] for size, one in found[name].items()}
+        # other programs can only add to a time, and they add most where a step keeps all cores busy: take the fastest
+        fastest = [min(seconds) for seconds in each.values()]
+        fit = power_law(list(each), fastest)
+        out[name] = {
+            "label": sweep.label,
+            "held": sweep.title(),
+            "sizes": list(each),
+            "ms": [1e3 * value for value in fastest],
+            "ms_median": [1e3 * statistics.median(seconds) for seconds in each.values()],
+            **fit._asdict(),
+        }
+    return out
+
+
+def table_text(numbers: dict[str, Any]) -> str:
+    """Return the exponents as a table, and which of them are above the limit."""
+    lines = [f"{'':<22}{'exponent':>9}  {'95 % interval':<16}{'last two sizes':>15}"]
+    for one in numbers["sweeps"].values():
+        span = f"{one['low']:.2f} to {one['high']:.2f}"
+        lines.append(f"{one['label']:<22}{one['exponent']:>9.2f}  {span:<16}{one['last']:>15.2f}")
+    above = [name for name in LIMITED if name in numbers["sweeps"] and numbers["sweeps"][name]["exponent"] > LIMIT]
+    lines.append(f"above {LIMIT}: {', '.join(above) or 'none'} of {', '.join(LIMITED)}")
+    return "\n".join(lines)
+
+
+def draw(numbers: dict[str, Any], reduced: dict[str, Any], folder: Path) -> list[Path]:
+    """Draw the figure into a folder and return its path; `reduced` is not used, all numbers are in the summary."""
+    from dynsim import plots
+    from dynsim.cost_plot import cost_growth
+
+    path = folder / "step_cost.svg"
+    metadata = {"experiment": PROGRAM, "commit": numbers["provenance"]["commit"], "config": numbers["config_hash"]}
+    plots.save_figure(cost_growth(numbers["sweeps"], LIMIT, LIMITED), path, CAPTION, metadata)
+    return [path]
+
+
+def study(options: StepCost) -> Path:
+    """Time, save, draw and print; return the folder."""
+    from dynsim import config_json, results
+
+    began = time.perf_counter()
+    folder = options.out / f"step_cost-{options.preset}"
+    if options.redraw:
+        numbers = results.load_json(folder / "summary.json")
+    else:
+        quick = options.preset == "quick"
+        named = sweeps(options.preset)
+        rounds = options.rounds or (3 if quick else 15)
+        numbers = {
+            "sweeps": measure(named, rounds, 0.005 if quick else 0.05),
+            "rounds": rounds,
+            # the figure has many configurations: the hash is that of the first, the sizes are all in "sweeps"
+            "config_hash": config_json.config_hash(named["d"].config(named["d"].sizes[0]), [0]),
+            "provenance": results.provenance(),
+            "total_wall_s": round(time.perf_counter() - began, 1),
+        }
+        results.save_json(numbers, folder / "summary.json")
+    print(table_text(numbers))
+    for path in draw(numbers, {}, folder):
+        print(path)
+    print(folder / "summary.json")
+    return folder
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run from a command line."""
+    options = parse_plain(StepCost, arguments, program=PROGRAM, description=__doc__ or "")
+    set_up_jax(options.device, "float32", PROGRAM)
+    run_main(lambda: study(options), PROGRAM)
+
+
+if __name__ == "__main__":
+    main()

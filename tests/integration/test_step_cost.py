@@ -1,0 +1,76 @@
+"""The study of cost: what it times, what it writes, and that redrawing times nothing."""
+
+import json
+
+import pytest
+
+from dynsim.config import Config
+from experiments import make_figures, step_cost
+
+TIMED = {"seeds": step_cost.Sweep("seeds", "seeds", {"K": 8, "L": 1, "d": 4, "d1": 4, "m": 4}, (1, 2, 4))}
+
+
+@pytest.fixture(scope="module")
+def timed(tmp_path_factory):
+    out = tmp_path_factory.mktemp("out")
+    sweeps = {**TIMED, "d": step_cost.Sweep("d", "features d", {"K": 8, "L": 1, "d1": 8, "m": 4}, (3, 4, 5))}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(step_cost, "sweeps", lambda preset: sweeps)
+        folder = step_cost.study(step_cost.StepCost(out=out, rounds=2))
+    return out, folder
+
+
+def test_what_is_written(timed):
+    _, folder = timed
+    numbers = json.loads((folder / "summary.json").read_text())
+    assert set(numbers["sweeps"]) == {"seeds", "d"} and numbers["rounds"] == 2
+    seeds = numbers["sweeps"]["seeds"]
+    assert seeds["sizes"] == [1, 2, 4] and len(seeds["ms"]) == 3 and min(seeds["ms"]) > 0
+    assert seeds["low"] <= seeds["exponent"] <= seeds["high"]
+    assert all(fastest <= middle for fastest, middle in zip(seeds["ms"], seeds["ms_median"], strict=True))
+    svg = (folder / "step_cost.svg").read_text()
+    assert svg.count("<svg") == 1 and "Time against size on logarithmic axes" in svg
+
+
+def test_redrawing_times_nothing_and_gives_the_same_bytes(timed, monkeypatch):
+    out, folder = timed
+    before = {path: path.read_bytes() for path in folder.iterdir()}
+    monkeypatch.delattr(step_cost, "measure")
+    step_cost.study(step_cost.StepCost(out=out, redraw=True))
+    assert {path: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_figures_take_it_over_under_its_own_name(timed, monkeypatch, tmp_path):
+    _, folder = timed
+    study = make_figures.STUDIES["step_cost"]
+    monkeypatch.setattr(make_figures, "FIGURES", tmp_path)
+    toy_study = make_figures.Study(study.command, lambda out: folder, study.draw, study.captions, "", curves=False)
+    rows = make_figures.renew("step_cost", toy_study, make_figures.MakeFigures(simulate=True))
+    assert [row["figure"] for row in rows] == ["step_cost.svg"] and rows[0]["caption"] == step_cost.CAPTION
+    files = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()}
+    assert files == {"step_cost.svg", "data/step_cost.json"}
+
+
+@pytest.mark.parametrize("preset", ["default", "quick"])
+def test_the_sweeps_hold_all_but_one_size(preset):
+    of = {"K": lambda c: c.data.batch_size, "L": lambda c: c.data.n_tokens, "d": lambda c: c.data.n_features,
+          "d1": lambda c: c.data.token_dim, "m": lambda c: c.encoder.n_neurons}  # fmt: skip
+    for name, sweep in step_cost.sweeps(preset).items():
+        for size in sweep.sizes:
+            config = sweep.config(size)
+            assert isinstance(config, Config)
+            found = {size_name: read(config) for size_name, read in of.items()}
+            wanted = sweep.base | ({name: size} if name in of else {})
+            assert found == wanted, (preset, name)
+
+
+def test_what_is_above_the_limit_is_named():
+    fit = {"low": 1.0, "high": 1.3, "last": 1.2}
+    made = {
+        "sweeps": {
+            "d": {"label": "features d", "exponent": 1.2, **fit},
+            "m": {"label": "m", "exponent": 1.04, **fit},
+            "K": {"label": "K", "exponent": 1.3, **fit},
+        }
+    }
+    assert step_cost.table_text(made).splitlines()[-1] == "above 1.05: d of d, m, L, seeds"

@@ -10,7 +10,7 @@ from typing import Any
 
 from dynsim.checks import ConfigError, require
 from dynsim.config_model import DataConfig, EncoderConfig, LossConfig
-from dynsim.config_training import OptimizerConfig, ThresholdConfig, TrainConfig
+from dynsim.config_training import OptimizerConfig, PruneConfig, ThresholdConfig, TrainConfig
 
 __all__ = [
     "Config",
@@ -18,6 +18,7 @@ __all__ = [
     "EncoderConfig",
     "LossConfig",
     "OptimizerConfig",
+    "PruneConfig",
     "ThresholdConfig",
     "TrainConfig",
     "replace",
@@ -32,6 +33,7 @@ class Config:
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     loss: LossConfig = field(default_factory=LossConfig)
     threshold: ThresholdConfig = field(default_factory=ThresholdConfig)
+    prune: PruneConfig = field(default_factory=PruneConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
 
@@ -52,6 +54,20 @@ class Config:
         require(not (nt_xent and apart), "data.n_negatives", "None for loss.kind nt_xent", self.data.n_negatives)
         both = self.loss.symmetric and apart
         require(not both, "data.n_negatives", "None for a symmetric loss", self.data.n_negatives)
+        if self.prune.kind != "none":
+            self._check_prune()
+
+    def _check_prune(self) -> None:
+        prune, threshold = self.prune, self.threshold
+        beyond = prune.scope != "weight" and not self.encoder.train_attention
+        require(not beyond, "prune.scope", "weight unless encoder.train_attention", prune.scope)
+        for name in ("start", "stop"):
+            waits = getattr(prune, name) == "switch"
+            comes = threshold.rule != "zero" and threshold.start != "never"
+            require(not waits or comes, f"prune.{name}", "a moment that comes", "switch", "the thresholds stay off")
+        one_way = not (prune.semantics == "masked_query" and self.loss.symmetric)
+        advice = "its key is held fixed, so that half of the loss would train nothing; take one_branch"
+        require(one_way, "prune.semantics", "another than masked_query for a symmetric loss", "masked_query", advice)
 
 
 def replace(config: Config, **changes: Any) -> Config:

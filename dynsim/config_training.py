@@ -1,4 +1,4 @@
-"""Configuration sections of how it is trained: thresholds, optimiser, length. `dynsim.config` joins all sections.
+"""Configuration sections of how it is trained: thresholds, masks, optimiser, length. `dynsim.config` joins them.
 
 Each field is a command-line option, the docstring below it its help.
 """
@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from dynsim.checks import number, positive_int, require, words_and_flags
+
+EXACT = 2**24  # float32, in which the numbers of a run travel, holds all integers up to here
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,64 @@ class ThresholdConfig:
     def kappa(self) -> float:
         """The factor in use."""
         return (0.5 if self.rule == "norm_tracking" else 1.0) if self.scale is None else self.scale
+
+
+@dataclass(frozen=True)
+class PruneConfig:
+    """Masks over the weights during training (theory section 8)."""
+
+    kind: Literal["none", "lowest", "highest", "random_fixed", "random", "dropout"] = "none"
+    """What is masked: nothing; the lowest or the highest in magnitude; a random subset, fixed or drawn anew at each
+    refresh; or each entry by its own chance at each refresh, so that the number varies."""
+    unit: Literal["neuron", "weight"] = "neuron"
+    """What a mask hides: whole neurons, scored by ||w_i|| (their trained bias with them), or single weights."""
+    scope: Literal["weight", "global", "per_array"] = "weight"
+    """Arrays of a mask of single weights: the neurons' weights; or those and trained W_Q, W_K, W_V, with one count
+    over all (global) or the share of each (per_array)."""
+    rate: float = 0.0
+    """Masked share, in [0, 1); 0 is the unpruned run."""
+    refresh: int | None = 1
+    """Steps from one mask to the next: 1 for each step; None for a mask computed once."""
+    start: Literal["at_step", "switch", "coverage"] = "at_step"
+    """First masked step: start_step; when the thresholds come on; or when 90 percent of the features have a specialist
+    by weights alone (seen while running, so it is not the T2 of the stage detector, which knows the end)."""
+    start_step: int = 0
+    """First masked step for start = at_step."""
+    stop: Literal["never", "at_step", "switch", "coverage"] = "never"
+    """First step without the mask again: none, stop_step, or as for start; before the start it means no mask."""
+    stop_step: int = 0
+    """First unmasked step for stop = at_step; above start_step where both are given."""
+    semantics: Literal["literal", "straight_through", "one_branch", "masked_query"] = "literal"
+    """Gradient: at the masked weights; of the unmasked neurons, weighed by the masked network; masked query and dense
+    key, each by the chain rule; or a masked query, at the masked weights, against a dense key held fixed."""
+
+    def __post_init__(self) -> None:
+        words_and_flags(self)
+        number("rate", self.rate, 0.0, 1.0)
+        require(self.rate < 1, "rate", "a share in [0, 1)", self.rate)
+        require(self.rate == 0 or self.kind != "none", "rate", "0 for kind none", self.rate, "choose what is masked")
+        if self.refresh is not None:
+            positive_int("refresh", self.refresh)
+        positive_int("start_step", self.start_step, 0)
+        positive_int("stop_step", self.stop_step, 0)
+        for name in ("refresh", "start_step", "stop_step"):
+            require((getattr(self, name) or 0) <= EXACT, name, f"at most 2^24 = {EXACT}", getattr(self, name))
+        by_neuron = self.unit == "neuron"
+        require(not by_neuron or self.scope == "weight", "scope", "weight for unit neuron", self.scope, "set the unit")
+        self._check_moments()
+
+    def _check_moments(self) -> None:
+        late = self.start != "at_step" and self.start_step > 0
+        require(not late, "start_step", "0 unless start is at_step", self.start_step)
+        unasked = self.stop != "at_step" and self.stop_step > 0
+        require(not unasked, "stop_step", "0 unless stop is at_step", self.stop_step)
+        same = self.start == self.stop != "at_step"
+        require(not same, "stop", f"a moment after the start, which is at {self.start}", self.stop)
+        if self.start == self.stop == "at_step":
+            above = self.stop_step > self.start_step
+            require(above, "stop_step", f"a step above start_step = {self.start_step}", self.stop_step)
+        elif self.stop == "at_step":
+            require(self.stop_step > 0, "stop_step", "a step above 0", 0)
 
 
 @dataclass(frozen=True)

@@ -45,10 +45,14 @@ def batched(encoder: Encoder) -> Callable[..., Array]:
 def soft_threshold(
     preactivation: Float[Array, "*axes neuron"], thresholds: Float[Array, " neuron"]
 ) -> Float[Array, "*axes neuron"]:
-    """Return BReLU_b(s) = ReLU(s-b) - ReLU(-s-b) (theory 2.1): zero where |s| <= b, s -/+ b outside, s for b = 0."""
+    """Return BReLU_b(s) = ReLU(s-b) - ReLU(-s-b) (theory 2.1): zero where |s| <= b, s -/+ b outside, s for b = 0.
+
+    Its derivative is 1 outside and 0 where |s| <= b; for b = 0 it is 1 also at s = 0, where masked neurons are.
+    """
     b = thresholds.reshape((1,) * (preactivation.ndim - 1) + (-1,))
     # "<=" and not ">": a preactivation that is not a number must stay one, so that a diverged run is seen
-    return jnp.where(jnp.abs(preactivation) <= b, 0, preactivation - jnp.copysign(b, preactivation))
+    is_silent = (jnp.abs(preactivation) <= b) & (b > 0)
+    return jnp.where(is_silent, 0, preactivation - jnp.copysign(b, preactivation))
 
 
 def attention_weights(

@@ -219,7 +219,9 @@ def _apply_one(kept: Any, part: Any, scale: ArrayLike | None) -> Any:
 def apply_mask(params: PyTree, mask: PyTree, scale: ArrayLike | None = None) -> PyTree:
     """Return theta * mask (theory 8.1): masked entries are exactly 0, even broken ones, the others keep their bits.
 
-    The gradient in `params` is the one at the masked weights, and 0 on masked entries (literal semantics, 8.4 L).
+    Differentiated in `params` it gives the chain rule: the gradient at the masked weights, and 0 on masked entries
+    (the masked branch of theory 8.4 Q). The literal reading (8.4 L) takes the gradient at the masked weights for all
+    entries: differentiate in the masked weights themselves, as `masking` does.
 
     Args:
         params: pytree of arrays.

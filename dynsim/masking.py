@@ -14,6 +14,7 @@ For masks of neurons and the inner product one_branch is literal, with and witho
 neuron adds nothing to a similarity, whichever branch it is masked on.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -28,8 +29,8 @@ from dynsim.criteria import COVERED, NORM_FLOOR, PURITY
 from dynsim.encoder import Params
 from dynsim.hyper import Hyper
 from dynsim.loss import with_gradient_of
+from dynsim.threshold import NOT_YET
 
-NOT_YET = -1
 Embed = Callable[[Any, Array], Array]
 """(params, samples (sample, token, token_dim)) -> embeddings (sample, neuron)."""
 
@@ -56,14 +57,14 @@ class Moment(NamedTuple):
     dictionary: Float[Array, "token_dim feature"]
 
 
-def covered_share(
+def n_covered(
     weight: Float[Array, "neuron token_dim"], dictionary: Float[Array, "token_dim feature"]
-) -> Float[Array, ""]:
-    """Return the share of features with a specialist as the weights alone show it, in [0, 1].
+) -> Integer[Array, ""]:
+    """Return the number of features with a specialist as the weights alone show it.
 
     A neuron counts for its best feature j where |<w_i, M_j>| >= PURITY ||w_i|| and ||w_i|| is at least NORM_FLOOR of
-    the largest (theory 5.5 without firing). The T2 of `stages` is another moment: it knows firing, and which features
-    are covered at the end.
+    the largest (theory 5.5 without firing). Stage 2 has ended online where this is at least COVERED of all features.
+    The T2 of `stages` is another moment: it knows firing, and which features are covered at the end.
     """
     size = jnp.abs(weight @ dictionary)
     norm = jnp.sqrt(jnp.sum(weight * weight, axis=1))
@@ -71,11 +72,12 @@ def covered_share(
     counts = (best >= PURITY * norm) & (norm >= NORM_FLOOR * jnp.max(norm)) & (norm > 0)
     # one feature per neuron, as the stage detector has it; argmax takes the first of equal ones
     is_best = jnp.arange(size.shape[1])[None, :] == jnp.argmax(size, axis=1)[:, None]
-    return jnp.mean(jnp.any(is_best & counts[:, None], axis=0).astype(weight.dtype))
+    return jnp.sum(jnp.any(is_best & counts[:, None], axis=0), dtype=jnp.int32)
 
 
 def _is_covered(now: Moment) -> Bool[Array, ""]:
-    return covered_share(now.params.weight, now.dictionary) >= COVERED
+    least = math.ceil(COVERED * now.dictionary.shape[1] - 1e-9)  # a count, since a share would be rounded
+    return n_covered(now.params.weight, now.dictionary) >= least
 
 
 def _seen(seen: Array, when: str, at_step: Array, now: Moment) -> Integer[Array, ""]:
@@ -98,7 +100,8 @@ def _parts(params: Any, config: PruneConfig) -> dict[str, Any]:
         return {"weight": prune.neuron_norm(params.weight)}
     if config.scope == "weight":
         return {"weight": params.weight}
-    return {"weight": params.weight, "attention": tuple(params.attention)}  # W_Q, W_K, W_V one by one
+    # W_Q, W_K, W_V one by one; they start at the identity, so their zeros are the first that a global count masks
+    return {"weight": params.weight, "attention": tuple(params.attention)}
 
 
 def _tree(kept: dict[str, Any], params: Any, config: PruneConfig) -> Any:

@@ -152,11 +152,14 @@ def program(
         one_by_one: see `runs_one_by_one`.
         data_model, encoder, loss, record_fn: your own functions in place of the built-in ones.
 
-    Errors: `ConfigError` for a loss of your own with straight-through pruning.
+    Errors: `ConfigError` for pruning that needs the built-in parts: straight-through with a loss of your own, masks of
+    more than `weight` with an encoder of your own.
     """
     straight = shape.prune.semantics == "straight_through"
     advice = "it needs the loss's derivative in each similarity; use literal, one_branch or masked_query"
     require(not (loss and straight), "prune.semantics", "another with a loss of your own", "straight_through", advice)
+    beyond = encoder is not None and shape.prune.scope != "weight"
+    require(not beyond, "prune.scope", "weight with an encoder of your own", shape.prune.scope)
     parts = train.built_in_parts(shape)
     given = {"data_model": data_model, "encoder": encoder, "loss": loss}
     parts = parts._replace(

@@ -154,8 +154,9 @@ N_FAST = 15
 def build(row: dict[str, str]) -> Config:
     """Return the configuration of chosen values; factors that are not named stay as in BASE."""
     changes = {}
-    for factor, value in row.items():
-        changes |= FACTORS[factor][value]
+    for factor in FACTORS:  # in this order, whatever that of the row: two factors may change one field
+        if factor in row:
+            changes |= FACTORS[factor][row[factor]]
     return replace(BASE, **changes)
 
 

@@ -323,15 +323,31 @@ def test_kinds_differ_in_what_is_drawn_anew():
     assert len(counts) > 1  # the number varies
 
 
-def test_covered_share_by_hand():
-    M = jnp.eye(4, 3)
+def test_covered_features_by_hand():
     rows = {"pure": [1, 0, 0, 0], "mixed": [1, 1, 1, 0], "weak": [0, 0.09, 0, 0], "off": [0, 0, 0.8, 0.8]}
-    cases = [(["pure"], 1 / 3), (["pure", "pure"], 1 / 3), (["mixed"], 0), (["pure", "weak"], 1 / 3), (["off"], 1 / 3)]
-    cases += [(["pure", "off", "mixed"], 2 / 3), ([], 0)]
-    for names, share in cases:
-        weight = np.array([rows[name] for name in names] + [[0.0] * 4])
-        close(masking.covered_share(jnp.asarray(weight, float), M), share)
-    close(masking.covered_share(jnp.asarray([[0.7, 0.72, 0, 0]]), M), 1 / 3)  # one feature per neuron: its best
+    cases = [(["pure"], 1), (["pure", "pure"], 1), (["mixed"], 0), (["pure", "weak"], 1), (["off"], 1)]
+    cases += [(["pure", "off", "mixed"], 2), ([], 0)]
+    count = jax.jit(masking.n_covered)
+    for names, wanted in cases:
+        weight = np.zeros((4, 4))
+        weight[: len(names)] = np.array([rows[name] for name in names]).reshape(-1, 4)
+        assert count(weight, np.eye(4, 3)) == wanted, names
+    one_each = np.zeros((4, 4))
+    one_each[0] = [0.7, 0.72, 0, 0]  # pure enough in two features: counts for its best
+    assert count(one_each, np.eye(4, 3)) == 1
+
+
+@pytest.mark.parametrize(("n_features", "least"), [(5, 5), (10, 9), (11, 10), (20, 18), (64, 58)])
+def test_nine_in_ten_features_are_coverage(n_features, least):
+    for covered in (least - 1, least):
+        weight = jnp.asarray(np.eye(70, dtype=np.float32)[:covered])
+        now = masking.Moment(
+            Params(weight), jnp.int32(0), jnp.int32(-1), jnp.asarray(np.eye(70, n_features, dtype=np.float32))
+        )
+        config = PruneConfig(kind="lowest", rate=0.5, start="coverage")
+        numbers = hyper(toy(train__precision="float32", prune__kind="lowest", prune__rate=0.5))
+        state = masking.init_pruning(now, config, jax.tree.map(jnp.asarray, numbers), jax.random.key(0))
+        assert (state.start_step == 0) == (covered == least)
 
 
 def test_kept_share_per_neuron():
@@ -406,8 +422,8 @@ def test_detected_moments(start, stop, steps):
     switch = [-1] * 3 + [3] * 10
     config = pruned(prune__start=start, prune__stop=stop)
     _, states = schedule(config, walk=walk, switch=switch)
-    shares = [float(masking.covered_share(jnp.asarray(w), jnp.asarray(np.eye(d1, d)))) for w in walk]
-    assert [share >= 0.9 for share in shares] == [False] * 7 + [True] * 6
+    counts = [int(masking.n_covered(jnp.asarray(w), jnp.asarray(np.eye(d1, d)))) for w in walk]
+    assert [count == d for count in counts] == [False] * 7 + [True] * 6
     first, last = steps
     for n, state in enumerate(states):
         assert state.start_step == (first if n >= first >= 0 else -1)

@@ -264,6 +264,14 @@ def test_a_loss_of_ones_own_has_no_straight_through_gradient():
     assert "\n" not in str(caught.value)
 
 
+def test_an_encoder_of_ones_own_has_no_other_arrays_to_mask():
+    attention = {"encoder__train_attention": True, "encoder__attention": "softmax_scaled"}
+    config = pruned("literal", "weight", prune__scope="global", **attention)
+    own = Encoder(lambda key, numbers: None, lambda params, thresholds, tokens: None)
+    with pytest.raises(ConfigError, match=r"^prune\.scope: wanted weight with an encoder of your own, got 'global'$"):
+        simulate.simulate(config, [3], encoder=own)
+
+
 def test_hyper_of_a_pruned_run():
     numbers = hyper(pruned(prune__refresh=7, prune__start_step=3, prune__stop="at_step", prune__stop_step=2**24))
     assert (numbers.prune_rate, numbers.prune_refresh, numbers.prune_start, numbers.prune_stop) == (0.4, 7, 3, 2**24)

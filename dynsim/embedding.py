@@ -23,10 +23,17 @@ BLOCK_BYTES = 4 * 2**20
 def soft_threshold(
     preactivation: Float[Array, "*axes neuron"], thresholds: Float[Array, " neuron"]
 ) -> Float[Array, "*axes neuron"]:
-    """Return BReLU_b(s) = ReLU(s-b) - ReLU(-s-b) (theory 2.1): zero where |s| <= b, s -/+ b outside, s for b = 0."""
+    """Return BReLU_b(s) = ReLU(s-b) - ReLU(-s-b) (theory 2.1): zero where |s| <= b, s -/+ b outside, s for b = 0.
+
+    Its derivative is 1 outside and 0 where |s| <= b; for b = 0 it is 1 also at s = 0, where masked neurons are.
+    """
     b = thresholds.reshape((1,) * (preactivation.ndim - 1) + (-1,))
+    return jnp.where(_is_silent(preactivation, b), 0, preactivation - jnp.copysign(b, preactivation))
+
+
+def _is_silent(preactivation: Array, b: Array) -> Array:
     # "<=" and not ">": a preactivation that is not a number must stay one, so that a diverged run is seen
-    return jnp.where(jnp.abs(preactivation) <= b, 0, preactivation - jnp.copysign(b, preactivation))
+    return (jnp.abs(preactivation) <= b) & (b > 0)
 
 
 def block_number(n_rows: int, n_neurons: int, n_bytes: int, platform: str) -> int:
@@ -81,8 +88,7 @@ def _pooled_forward(n_blocks: int, weight: Array, thresholds: Array, tokens: Arr
 
     def one(w: Array, b: Array) -> tuple[Array, Array]:
         preactivation = rows @ w.T
-        silent = jnp.abs(preactivation) <= b[None, :]
-        return _sum_tokens(soft_threshold(preactivation, b), n, L), ~silent
+        return _sum_tokens(soft_threshold(preactivation, b), n, L), ~_is_silent(preactivation, b[None, :])
 
     hidden, passes = _each_block(one, n_blocks, weight, thresholds)
     return _join(hidden), (passes, weight, thresholds, tokens)

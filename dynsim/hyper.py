@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from dynsim import theory
-from dynsim.config import Config, replace
+from dynsim.config import Config, PruneConfig, replace
 
 
 class Hyper(NamedTuple):
@@ -32,11 +32,16 @@ class Hyper(NamedTuple):
     learning_rate: Float[Any, ""]
     attention_learning_rate: Float[Any, ""]
     threshold_scale: Float[Any, ""]
+    prune_rate: Float[Any, ""]
+    prune_refresh: Float[Any, ""]
+    """Whole numbers, as the next two: `config_training.EXACT` keeps them exact."""
+    prune_start: Float[Any, ""]
+    prune_stop: Float[Any, ""]
 
 
 def hyper(config: Config) -> Hyper:
     """Return the numbers of `config` as NumPy arrays in the configured precision."""
-    data, loss, opt = config.data, config.loss, config.optimizer
+    data, loss, opt, prune = config.data, config.loss, config.optimizer, config.prune
     values = Hyper(
         active_probability=data.activation_rate * theory.relative_frequency(data),
         minority=theory.is_minority(data),
@@ -51,6 +56,10 @@ def hyper(config: Config) -> Hyper:
         learning_rate=opt.learning_rate,
         attention_learning_rate=opt.attention_learning_rate,
         threshold_scale=config.threshold.kappa,
+        prune_rate=prune.rate,
+        prune_refresh=prune.refresh or 1,
+        prune_start=prune.start_step,
+        prune_stop=prune.stop_step,
     )
     return Hyper(*(np.asarray(value, config.train.precision) for value in values))
 
@@ -62,7 +71,7 @@ def _drops_features(config: Config) -> bool:
 def structure(config: Config) -> Config:
     """Return `config` with every number that `Hyper` carries set to a canonical value.
 
-    Options that add work only when they are on (gates, dropped features) stay visible as on or off.
+    Options that add work only when they are on (gates, dropped features, masks) stay visible as on or off.
     """
     keep = 0.5 if _drops_features(config) else 1.0
     numbers = {
@@ -88,7 +97,15 @@ def structure(config: Config) -> Config:
         "train.n_steps": 1,
         "train.n_records": 2,
     }
-    return replace(config, **numbers)
+    return dataclasses.replace(replace(config, **numbers), prune=_prune_structure(config.prune))
+
+
+def _prune_structure(prune: PruneConfig) -> PruneConfig:
+    """Return the mask options without their numbers; rate 0 masks nothing and is the unpruned structure."""
+    if prune.rate == 0:
+        return PruneConfig()
+    refresh, stop_step = None if prune.refresh is None else 1, 1 if prune.stop == "at_step" else 0
+    return dataclasses.replace(prune, rate=0.5, refresh=refresh, start_step=0, stop_step=stop_step)
 
 
 def differing_numbers(first: Config, second: Config) -> list[str]:

@@ -1,6 +1,7 @@
 """Contrastive losses as functions of embeddings and numbers, never of configurations (theory section 3)."""
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -49,6 +50,18 @@ def normalise(embeddings: Float[Array, "sample neuron"]) -> Float[Array, "sample
     return embeddings * jnp.where(square > 0, jax.lax.rsqrt(safe), 0)
 
 
+@jax.custom_jvp
+def with_gradient_of(value: Any, differentiated: Any) -> Any:
+    """Return `value`, bit for bit, with the derivative of `differentiated` (the same structure and shapes)."""
+    del differentiated
+    return value
+
+
+@with_gradient_of.defjvp
+def _with_gradient_of_jvp(primals: Any, tangents: Any) -> Any:
+    return primals[0], tangents[1]
+
+
 def contrastive_loss(
     query: Float[Array, "query neuron"],
     key: Float[Array, "candidate neuron"],
@@ -59,6 +72,7 @@ def contrastive_loss(
     cosine: bool = False,
     stop_gradient: bool = True,
     symmetric: bool = False,
+    shown: tuple[Array, Array] | None = None,
 ) -> LossValue:
     """Return InfoNCE on sim(X, Y) = <f(X), StopGrad f(Y)> (theory 3.1, 3.2) and its variants.
 
@@ -67,18 +81,15 @@ def contrastive_loss(
         cosine: similarity of normalised embeddings.
         stop_gradient: hold the second argument of the similarity fixed.
         symmetric: average with the loss in which keys are the anchors (as many keys as queries).
+        shown: other (query, key) from which the similarities are taken, and with them the loss and its derivative in
+            each similarity; `query` and `key` then say how a similarity moves (straight-through, theory 8.4 S).
     """
-    if cosine:
-        query, key = normalise(query), normalise(key)
 
-    def one_way(anchor: Array, other: Array, allowed: Array) -> LossValue:
-        fixed = jax.lax.stop_gradient(other) if stop_gradient else other
-        return info_nce(anchor @ fixed.T, allowed, temperature, prefactor=prefactor)
+    def similarities(query: Array, key: Array) -> list[Array]:
+        pair = (normalise(query), normalise(key)) if cosine else (query, key)
+        return [anchor @ _held(other, stop_gradient).T for anchor, other in _ways(*pair, symmetric)]
 
-    forward = one_way(query, key, is_candidate)
-    if not symmetric:
-        return forward
-    return _mean(forward, one_way(key, query, is_candidate.T))
+    return _average(similarities, (query, key), shown, (is_candidate, is_candidate.T), temperature, prefactor)
 
 
 def nt_xent(
@@ -90,6 +101,7 @@ def nt_xent(
     prefactor: bool = False,
     stop_gradient: bool = False,
     symmetric: bool = True,
+    shown: tuple[Array, Array] | None = None,
 ) -> LossValue:
     """Return NT-Xent: cosine similarity, and the other samples' queries count as negatives beside their keys.
 
@@ -97,18 +109,42 @@ def nt_xent(
 
     Args:
         is_candidate: pairs of samples that may be compared; the diagonal is true.
+        shown: as for `contrastive_loss`.
     """
-    query, key = normalise(query), normalise(key)
     others = is_candidate & ~jnp.eye(query.shape[0], dtype=bool)
     allowed = jnp.concatenate([is_candidate, others], axis=1)
 
-    def one_way(anchor: Array, positive: Array) -> LossValue:
-        second = jnp.concatenate([positive, anchor])
-        fixed = jax.lax.stop_gradient(second) if stop_gradient else second
-        return info_nce(anchor @ fixed.T, allowed, temperature, prefactor=prefactor)
+    def similarities(query: Array, key: Array) -> list[Array]:
+        ways = _ways(normalise(query), normalise(key), symmetric)
+        second = [_held(jnp.concatenate([positive, anchor]), stop_gradient) for anchor, positive in ways]
+        return [anchor @ other.T for (anchor, _), other in zip(ways, second, strict=True)]
 
-    forward = one_way(query, key)
-    return _mean(forward, one_way(key, query)) if symmetric else forward
+    return _average(similarities, (query, key), shown, (allowed, allowed), temperature, prefactor)
+
+
+def _ways(query: Array, key: Array, symmetric: bool) -> list[tuple[Array, Array]]:
+    """Return (anchors, positives) of the loss, and of the one with the views exchanged where it is symmetric."""
+    return [(query, key), (key, query)] if symmetric else [(query, key)]
+
+
+def _held(second: Array, stop_gradient: bool) -> Array:
+    return jax.lax.stop_gradient(second) if stop_gradient else second
+
+
+def _average(
+    similarities: Callable[[Array, Array], list[Array]],
+    moved: tuple[Array, Array],
+    shown: tuple[Array, Array] | None,
+    allowed: tuple[Array, Array],
+    temperature: Array,
+    prefactor: bool,
+) -> LossValue:
+    """Return InfoNCE averaged over the one or two directions that `similarities` gives."""
+    found = similarities(*moved)
+    if shown is not None:
+        found = with_gradient_of(similarities(*shown), found)
+    values = [info_nce(one, may, temperature, prefactor=prefactor) for one, may in zip(found, allowed, strict=False)]
+    return values[0] if len(values) == 1 else _mean(*values)
 
 
 def _mean(first: LossValue, second: LossValue) -> LossValue:

@@ -10,12 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from dynsim.criteria import FIRING, NORM_FLOOR, PURITY
 from dynsim.encoder import Params, batched, mean_self_weight
+from dynsim.masking import kept_share
 from dynsim.train import Parts, RecordFn, TrainState, World
-
-PURITY = 0.7
-FIRING = 0.5
-NORM_FLOOR = 0.1
 
 
 class Snapshot(NamedTuple):
@@ -89,8 +87,19 @@ def _firing(state: TrainState, world: World, parts: Parts, alignment: Array) -> 
 
 
 def recorder(parts: Parts) -> RecordFn:
-    """Return the default record function of a run."""
-    return lambda state, world: snapshot(state, world, parts)
+    """Return the default record function of a run: a `Snapshot`, always of the dense weights.
+
+    With pruning it is a dictionary of the same names and of `kept`: per neuron the share of its weights that the mask
+    of the next step keeps, shape (neuron,).
+    """
+
+    def record(state: TrainState, world: World) -> Any:
+        dense = snapshot(state, world, parts)
+        if state.pruning is None:
+            return dense
+        return dense._asdict() | {"kept": kept_share(state.pruning, dense.weight_norm.dtype)}
+
+    return record
 
 
 def cosine_alignment(alignment: np.ndarray, weight_norm: np.ndarray) -> np.ndarray:

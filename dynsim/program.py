@@ -20,16 +20,20 @@ import jax.numpy as jnp
 import numpy as np
 
 from dynsim import train
-from dynsim.checks import ConfigError
+from dynsim.checks import ConfigError, require
 from dynsim.config import Config
 from dynsim.data import DataModel
 from dynsim.encoder import Encoder, Params
 from dynsim.hyper import Hyper
+from dynsim.masking import PruneState
 from dynsim.measure import recorder
 from dynsim.train import Carry, Parts, RecordFn, StepInfo, World
 
 Run = tuple[Carry, World]
-PER_SEED = {"loss", "positive_weight", "switch_step", "diverged_step", "diverged_reason", "dictionary", *Params._fields}
+PER_SEED = {
+    *("loss", "positive_weight", "switch_step", "diverged_step", "diverged_reason", "dictionary"),
+    *("prune_start_step", "prune_stop_step", *Params._fields),
+}
 """Names of a result that no record may have."""
 
 
@@ -149,9 +153,23 @@ def program(
         shape: `hyper.structure` of a configuration.
         one_by_one: see `runs_one_by_one`.
         data_model, encoder, loss, record_fn: your own functions in place of the built-in ones.
+
+    Errors: `ConfigError` for pruning that needs the built-in parts: straight-through with a loss of your own, masks of
+    more than `weight` with an encoder of your own.
     """
+    straight = shape.prune.semantics == "straight_through"
+    advice = "it needs the loss's derivative in each similarity; use literal, one_branch or masked_query"
+    require(not (loss and straight), "prune.semantics", "another with a loss of your own", "straight_through", advice)
+    beyond = encoder is not None and shape.prune.scope != "weight"
+    require(not beyond, "prune.scope", "weight with an encoder of your own", shape.prune.scope)
     parts = train.built_in_parts(shape)
-    parts = parts._replace(data=data_model or parts.data, encoder=encoder or parts.encoder, loss=loss or parts.loss)
+    given = {"data_model": data_model, "encoder": encoder, "loss": loss}
+    parts = parts._replace(
+        data=data_model or parts.data,
+        encoder=encoder or parts.encoder,
+        loss=loss or parts.loss,
+        own=frozenset(name for name, part in given.items() if part is not None),
+    )
     return Program(parts, record_fn or recorder(parts), one_by_one)
 
 
@@ -223,3 +241,10 @@ def trained(params: Any) -> dict[str, Any]:
     if not isinstance(params, Params):
         return {"weight": params.weight}
     return {name: value for name, value in params._asdict().items() if value is not None}
+
+
+def pruned(pruning: PruneState | None) -> dict[str, Any]:
+    """Return the steps of a run's masks that a result keeps: none of a run without masks."""
+    if pruning is None:
+        return {}
+    return {"prune_start_step": pruning.start_step, "prune_stop_step": pruning.stop_step}

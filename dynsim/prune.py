@@ -219,7 +219,9 @@ def _apply_one(kept: Any, part: Any, scale: ArrayLike | None) -> Any:
 def apply_mask(params: PyTree, mask: PyTree, scale: ArrayLike | None = None) -> PyTree:
     """Return theta * mask (theory 8.1): masked entries are exactly 0, even broken ones, the others keep their bits.
 
-    The gradient in `params` is the one at the masked weights, and 0 on masked entries (literal semantics, 8.4 L).
+    Differentiated in `params` it gives the chain rule: the gradient at the masked weights, and 0 on masked entries
+    (the masked branch of theory 8.4 Q). The literal reading (8.4 L) takes the gradient at the masked weights for all
+    entries: differentiate in the masked weights themselves, as `masking` does.
 
     Args:
         params: pytree of arrays.
@@ -253,7 +255,7 @@ def _since(step: ArrayLike, every: ArrayLike | None, start: ArrayLike) -> tuple[
     since = jnp.asarray(step, jnp.int32) - jnp.asarray(start, jnp.int32)
     if every is None:
         return jnp.zeros_like(since), since
-    if not isinstance(every, jax.core.Tracer) and np.min(every) < 1:
+    if not isinstance(every, jax.core.Tracer) and np.min(np.asarray(every)) < 1:
         raise ValueError(f"every: wanted at least 1 step between refreshes, or None for once, got {every}")
     period = jnp.asarray(every, jnp.int32)
     return since // period, since % period

@@ -31,6 +31,7 @@ SNAPSHOT_DIMS = {
     "firing": ("neuron",),
     "false_firing": ("neuron",),
     "self_weight": (),
+    "kept": ("neuron",),
 }
 
 

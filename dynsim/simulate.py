@@ -18,7 +18,17 @@ from dynsim.config_json import config_hash
 from dynsim.data import DataModel
 from dynsim.encoder import Encoder, embedding_path
 from dynsim.hyper import hyper, structure
-from dynsim.program import Program, check_record, check_shapes, origins, peak_memory, program, runs_one_by_one, trained
+from dynsim.program import (
+    Program,
+    check_record,
+    check_shapes,
+    origins,
+    peak_memory,
+    program,
+    pruned,
+    runs_one_by_one,
+    trained,
+)
 from dynsim.train import RecordFn, StepInfo
 
 LOOK_EVERY_S = 1.0  # a stretch of steps is cut so that the progress bar moves about this often
@@ -282,7 +292,8 @@ def _label(
         "diverged_step": state.diverged_step,
         "diverged_reason": _reasons(state),
         "dictionary": dictionary,
-    } | trained(state.params)
+    }
+    per_seed |= trained(state.params) | pruned(state.pruning)
     info = results.provenance() | {
         "own": own,
         "wall_s": round(wall, 3),

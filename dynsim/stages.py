@@ -23,9 +23,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from dynsim.criteria import COVERED
 from dynsim.measure import Snapshot, is_learned
 
-COVERED = 0.9
 MIN_COVERAGE = 0.1
 TOLERANCE = 0.1
 SETTLED = 0.2

@@ -21,6 +21,7 @@ from dynsim.data import Batch, DataModel, batch_at, sparse_coding
 from dynsim.encoder import Encoder, Params, batched, make_encoder
 from dynsim.hyper import Hyper
 from dynsim.loss import LossValue, contrastive_loss, l2_penalty, nt_xent
+from dynsim.masking import Moment, PruneState, branches, init_pruning, update_pruning
 from dynsim.streams import RunKeys, run_keys
 from dynsim.threshold import ThresholdState, init_thresholds, update_thresholds
 
@@ -36,6 +37,8 @@ class TrainState(NamedTuple):
     """Number of updates after which the loss or a weight was no longer finite; -1 while all is well."""
     loss_was_finite: Bool[Array, ""]
     """False where it was the loss that stopped being finite first, true where it was a weight."""
+    pruning: PruneState | None = None
+    """Mask, start and stop; None in a run without masks."""
 
 
 class StepInfo(NamedTuple):
@@ -64,18 +67,21 @@ class Parts(NamedTuple):
     structure: Config
     data: DataModel
     encoder: Encoder
-    loss: Callable[[Array, Array, Batch, Hyper], LossValue]
-    """(query embeddings, key embeddings, batch, numbers) -> LossValue."""
+    loss: Callable[..., LossValue]
+    """(query embeddings, key embeddings, batch, numbers) -> LossValue; see `built_in_loss` for a fifth argument."""
+    own: frozenset[str] = frozenset()
+    """Names of the parts that the user has replaced: data_model, encoder, loss."""
 
 
-def built_in_loss(config: LossConfig) -> Callable[[Array, Array, Batch, Hyper], LossValue]:
-    """Return the configured loss as a function of embeddings, batch and numbers."""
+def built_in_loss(config: LossConfig) -> Callable[..., LossValue]:
+    """Return the configured loss: (query, key, batch, numbers, shown=None) -> LossValue (`loss.contrastive_loss`)."""
 
-    def loss(query: Array, key: Array, batch: Batch, numbers: Hyper) -> LossValue:
+    def loss(query: Array, key: Array, batch: Batch, numbers: Hyper, shown: Any = None) -> LossValue:
         common = {
             "prefactor": config.temperature_prefactor,
             "stop_gradient": config.stop_gradient,
             "symmetric": config.symmetric,
+            "shown": shown,
         }
         if config.kind == "nt_xent":
             return nt_xent(query, key, batch.is_candidate, numbers.temperature, **common)
@@ -143,17 +149,41 @@ def init(seed: Integer[Array, ""], numbers: Hyper, parts: Parts) -> tuple[TrainS
         params.weight, shape.threshold, numbers.threshold_scale, numbers.learning_rate, shape.data.n_features
     )
     opt_state = make_optimizer(shape.optimizer, numbers.learning_rate).init(params)
-    state = TrainState(params, thresholds, opt_state, jnp.asarray(-1, jnp.int32), jnp.asarray(True))
+    now = Moment(params, jnp.asarray(0, jnp.int32), thresholds.switch_step, dictionary)
+    pruning = init_pruning(now, shape.prune, numbers, keys.pruning)
+    state = TrainState(params, thresholds, opt_state, jnp.asarray(-1, jnp.int32), jnp.asarray(True), pruning)
     return state, World(keys, numbers, dictionary, probe, probe_codes)
 
 
 def objective(
-    params: Any, thresholds: Array, batch: Batch, numbers: Hyper, parts: Parts
+    params: Any, thresholds: Array, batch: Batch, numbers: Hyper, parts: Parts, mask: Any = None
 ) -> tuple[Float[Array, ""], LossValue]:
-    """Return (loss + penalty, LossValue) of one batch; the gradient is taken in `params` (theory 3.2)."""
+    """Return (loss + penalty, LossValue) of one batch; the gradient is taken in `params` (theory 3.2, 8.4).
+
+    With a mask the loss is that of the masked network, and the penalty still that of the dense weights.
+    """
     embed = batched(parts.encoder)
-    value = parts.loss(embed(params, thresholds, batch.query), embed(params, thresholds, batch.key), batch, numbers)
+    if mask is None:
+        value = parts.loss(embed(params, thresholds, batch.query), embed(params, thresholds, batch.key), batch, numbers)
+    else:
+        value = _masked_loss(params, thresholds, batch, numbers, parts, mask)
     return value.loss + l2_penalty(params.weight, numbers.l2_penalty), value
+
+
+def _masked_loss(params: Any, thresholds: Array, batch: Batch, numbers: Hyper, parts: Parts, mask: Any) -> LossValue:
+    config, loss = parts.structure.prune, parts.structure.loss
+    query, key, shown = branches(
+        params,
+        mask,
+        config.semantics,
+        lambda weights, samples: batched(parts.encoder)(weights, thresholds, samples),
+        (batch.query, batch.key),
+        by_column=config.unit == "neuron" and "encoder" not in parts.own,
+        hold_key=loss.stop_gradient and not loss.symmetric and "loss" not in parts.own,
+    )
+    if shown is None:
+        return parts.loss(query, key, batch, numbers)
+    return parts.loss(query, key, batch, numbers, shown)
 
 
 def step(state: TrainState, n_done: Integer[Array, ""], world: World, parts: Parts) -> tuple[TrainState, StepInfo]:
@@ -170,7 +200,8 @@ def step(state: TrainState, n_done: Integer[Array, ""], world: World, parts: Par
     numbers, shape = world.numbers, parts.structure
     batch = batch_at(parts.data, world.keys, n_done, world.dictionary, numbers)
     grad_fn = jax.grad(objective, has_aux=True)
-    grads, value = grad_fn(state.params, state.thresholds.value, batch, numbers, parts)
+    mask = None if state.pruning is None else state.pruning.mask
+    grads, value = grad_fn(state.params, state.thresholds.value, batch, numbers, parts, mask)
     with optax_arithmetic():
         optimizer = make_optimizer(shape.optimizer, numbers.learning_rate)
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
@@ -190,7 +221,11 @@ def step(state: TrainState, n_done: Integer[Array, ""], world: World, parts: Par
     first_bad = (state.diverged_step < 0) & ~finite
     diverged = jnp.where(first_bad, n_updates.astype(jnp.int32), state.diverged_step)
     loss_was_finite = jnp.where(first_bad, jnp.isfinite(value.loss), state.loss_was_finite)
-    new = TrainState(params, thresholds, opt_state, diverged, loss_was_finite)
+    pruning = state.pruning
+    if pruning is not None:
+        now = Moment(params, n_updates, thresholds.switch_step, world.dictionary)
+        pruning = update_pruning(pruning, now, shape.prune, numbers, world.keys.pruning)
+    new = TrainState(params, thresholds, opt_state, diverged, loss_was_finite, pruning)
     return new, StepInfo(value.loss, value.positive_weight)
 
 

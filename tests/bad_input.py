@@ -38,6 +38,7 @@ GIVEN = {"data.frequency_profile": "given"}
 CORRELATED = {"data.dictionary": "correlated"}
 COMPLEMENTARY = {"data.pair_rule": "complementary"}
 RELU = {"encoder.architecture": "relu"}
+PRUNED = {"prune.kind": "lowest", "prune.rate": 0.3}
 NT_XENT = {"loss.kind": "nt_xent", "loss.similarity": "cosine"}
 
 TABLE = [
@@ -142,6 +143,47 @@ TABLE = [
     BadInput("nt_xent with inner products", {"loss.kind": "nt_xent"}, "similarity"),
     BadInput("nt_xent with negatives apart", NT_XENT | {"data.n_negatives": 3}, "data.n_negatives"),
     BadInput("symmetric with negatives apart", {"loss.symmetric": True, "data.n_negatives": 3}, "data.n_negatives"),
+    # pruning
+    BadInput("pruned share one", PRUNED | {"prune.rate": 1.0}, "rate: wanted a share in [0, 1)"),
+    BadInput("pruned share above one", PRUNED | {"prune.rate": 1.5}, "rate"),
+    BadInput("pruned share negative", PRUNED | {"prune.rate": -0.1}, "rate"),
+    BadInput("pruned share not a number", PRUNED | {"prune.rate": NAN}, "rate"),
+    BadInput("pruned share of nothing", {"prune.rate": 0.3}, "rate"),
+    BadInput("unknown mask", PRUNED | {"prune.kind": "magnitude"}, "kind"),
+    BadInput("unknown unit of a mask", PRUNED | {"prune.unit": "layer"}, "unit"),
+    BadInput("unknown gradient of a mask", PRUNED | {"prune.semantics": "dense"}, "semantics"),
+    BadInput("unknown start of a mask", PRUNED | {"prune.start": "T1"}, "start"),
+    BadInput("unknown stop of a mask", PRUNED | {"prune.stop": "end"}, "stop"),
+    BadInput("unknown arrays of a mask", PRUNED | {"prune.scope": "layer"}, "scope"),
+    BadInput("no steps between masks", PRUNED | {"prune.refresh": 0}, "refresh"),
+    BadInput("half a step between masks", PRUNED | {"prune.refresh": 0.5}, "refresh"),
+    BadInput("too many steps between masks", PRUNED | {"prune.refresh": 2**24 + 1}, "refresh"),
+    BadInput("neurons of all arrays", PRUNED | {"prune.scope": "global"}, "scope"),
+    BadInput(
+        "masked attention that is not trained",
+        PRUNED | {"prune.unit": "weight", "prune.scope": "global"},
+        "prune.scope",
+    ),
+    BadInput("mask before step 0", PRUNED | {"prune.start_step": -1}, "start_step"),
+    BadInput("mask step without its start", PRUNED | {"prune.start": "switch", "prune.start_step": 3}, "start_step"),
+    BadInput("mask stop step without its stop", PRUNED | {"prune.stop_step": 3}, "stop_step"),
+    BadInput(
+        "mask that stops before it starts",
+        PRUNED | {"prune.start_step": 5, "prune.stop": "at_step", "prune.stop_step": 4},
+        "stop_step: wanted a step above start_step = 5",
+    ),
+    BadInput("mask that stops at once", PRUNED | {"prune.stop": "at_step"}, "stop_step"),
+    BadInput("detected mask that stops at once", PRUNED | {"prune.start": "switch", "prune.stop": "switch"}, "stop"),
+    BadInput(
+        "mask that waits for thresholds that stay off",
+        PRUNED | {"prune.start": "switch", "threshold.start": "never"},
+        "prune.start",
+    ),
+    BadInput(
+        "masked query of a symmetric loss",
+        PRUNED | {"prune.semantics": "masked_query", "loss.symmetric": True},
+        "prune.semantics",
+    ),
     # optimisers
     BadInput("unknown optimiser", {"optimizer.name": "sdg"}, "optimizer.name"),
     BadInput("no optimiser", {"optimizer.name": ""}, "name"),

@@ -1,21 +1,25 @@
 """The shape of the source: who imports whom, sizes, docstrings, dead fields, figures, forbidden calls."""
 
 import ast
+import dataclasses
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from dynsim.config import Config
+
 ROOT = Path(__file__).resolve().parent.parent
 ENGINE = ROOT / "dynsim"
 FIGURES = ROOT / "figures"
+CONFIG_MODULES = sorted(path for path in ENGINE.glob("config*.py") if path.stem != "config_json")
 
 # A module may import only modules that stand before it. __init__ may import any.
 ORDER_TEXT = (
-    "checks config config_json streams theory theory_counts hyper draws data embedding encoder loss prune threshold "
-    "train measure stages results compare checkpoint program timing simulate study rates floor summary predictions "
-    "curves sweep plot_parts plots cost_plot report cli doctor __main__ "
+    "checks timing config_model config_training config config_json criteria streams theory theory_counts hyper draws "
+    "data embedding encoder loss prune threshold masking train measure stages results compare checkpoint program "
+    "simulate study rates floor summary predictions curves sweep plot_parts plots cost_plot report cli doctor __main__ "
 )
 ORDER = ORDER_TEXT.split()
 # What dynsim/bridge/ may import besides itself; nothing in the engine imports the bridge.
@@ -143,16 +147,18 @@ def is_property(node: ast.stmt) -> bool:
 def test_every_configuration_field_is_used():
     if not (ENGINE / "simulate.py").exists():
         pytest.skip("the engine is not complete")
-    used = set().union(*(attributes(parse(path)) for path in sources("dynsim") if path != ENGINE / "config.py"))
+    used = set().union(*(attributes(parse(path)) for path in sources("dynsim") if path not in CONFIG_MODULES))
+    classes = [cls for path in CONFIG_MODULES for cls in parse(path).body if isinstance(cls, ast.ClassDef)]
+    sections = {type(getattr(Config(), field.name)).__name__ for field in dataclasses.fields(Config)}
+    assert {cls.name for cls in classes if is_dataclass(cls)} == sections | {"Config"}, "not all sections are looked at"
     dead = []
-    for cls in parse(ENGINE / "config.py").body:
-        if isinstance(cls, ast.ClassDef) and is_dataclass(cls):
-            # What a property reads is used when the property is.
-            through = [attributes(node) for node in cls.body if is_property(node) and node.name in used]
-            alive = used.union(*through)
-            fields = [node.target.id for node in cls.body if isinstance(node, ast.AnnAssign)]
-            dead += [f"{cls.name}.{name}" for name in fields if name not in alive]
-    assert not dead, f"fields that nothing reads outside config.py: {dead}"
+    for cls in classes:
+        # What a property reads is used when the property is.
+        through = [attributes(node) for node in cls.body if is_property(node) and node.name in used]
+        alive = used.union(*through)
+        fields = [node.target.id for node in cls.body if isinstance(node, ast.AnnAssign)]
+        dead += [f"{cls.name}.{name}" for name in fields if name not in alive]
+    assert not dead, f"fields that nothing reads outside the configuration: {dead}"
 
 
 def public(body: list[ast.stmt], prefix: str = "") -> Iterator[tuple[str, ast.AST]]:

@@ -13,6 +13,7 @@ from dynsim.config import (
     EncoderConfig,
     LossConfig,
     OptimizerConfig,
+    PruneConfig,
     ThresholdConfig,
     TrainConfig,
     replace,
@@ -34,6 +35,7 @@ def test_the_defaults_are_those_of_theory_11_3():
     assert (config.loss.temperature, config.loss.temperature_prefactor, config.loss.stop_gradient) == (1, True, True)
     assert (config.loss.l2_penalty, config.loss.weight_decay) == (2e-3, 0)
     assert (config.optimizer.name, config.optimizer.learning_rate, config.optimizer.arguments) == ("sgd", 0.5, ())
+    assert (config.prune.kind, config.prune.rate, config.prune.refresh) == ("none", 0, 1)
     assert (config.encoder.init_std, config.train.n_steps) == (0.01, 4000)
     assert (config.threshold.rule, config.threshold.kappa, config.threshold.start) == ("norm_tracking", 0.5, "online")
 
@@ -49,14 +51,13 @@ def test_every_field_has_help():
     import ast
     import inspect
 
-    import dynsim.config as module
-
-    for cls in ast.parse(inspect.getsource(module)).body:
-        if isinstance(cls, ast.ClassDef) and cls.name != "Config":
-            for field, after in zip(cls.body, cls.body[1:], strict=False):
-                if isinstance(field, ast.AnnAssign):
-                    text = isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant)
-                    assert text, f"{cls.name}.{field.target.id} has no help"
+    for section in dataclasses.fields(Config):
+        kind = type(getattr(Config(), section.name))
+        cls = ast.parse(inspect.getsource(kind)).body[0]
+        for field, after in zip(cls.body, cls.body[1:], strict=False):
+            if isinstance(field, ast.AnnAssign):
+                text = isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant)
+                assert text, f"{cls.name}.{field.target.id} has no help"
 
 
 @pytest.mark.parametrize(
@@ -108,6 +109,11 @@ def test_replace_refuses_unknown_fields(name):
         LossConfig(l2_penalty=0, weight_decay=0),
         LossConfig(kind="nt_xent", similarity="cosine", symmetric=True),
         ThresholdConfig(scale=0, start="at_step"),
+        PruneConfig(kind="lowest", rate=0.0),
+        PruneConfig(kind="dropout", rate=0.999, refresh=2**24),
+        PruneConfig(kind="random", unit="weight", scope="per_array", refresh=None, start="coverage"),
+        PruneConfig(start_step=3, stop="at_step", stop_step=4),
+        PruneConfig(start="switch", stop="at_step", stop_step=1),
         OptimizerConfig(name="adam", arguments=(("b1", 0.5), ("b2", 0)), attention_learning_rate=0),
         TrainConfig(n_steps=1, n_records=2, n_probe=1, precision="float64"),
         TrainConfig(n_steps=2**31 - 1),

@@ -13,7 +13,7 @@ from dynsim.config_json import SCHEMA, config_hash, from_dict, from_json, to_dic
 def test_the_dictionary_has_every_field_and_the_schema():
     values = to_dict(replace(Config(), **{"optimizer.arguments": (("momentum", 0.9),)}))
     assert values["schema"] == SCHEMA
-    assert set(values) == {"schema", "data", "encoder", "loss", "threshold", "optimizer", "train"}
+    assert set(values) == {"schema", "data", "encoder", "loss", "threshold", "prune", "optimizer", "train"}
     assert values["data"]["n_features"] == 64 and values["data"]["n_negatives"] is None
     assert values["optimizer"]["arguments"] == [["momentum", 0.9]]
     assert json.loads(to_json(Config())) == to_dict(Config())

@@ -15,6 +15,8 @@ CORRELATED = replace(BASE, **{"data.dictionary": "correlated"})
 NOISY = replace(BASE, **{"data.noise_level": "given", "data.noise_variance": 0.1})
 DROPPING = replace(BASE, **{"data.majority_keep": 0.9})
 TOGETHER = replace(BASE, **{"data.co_occurrence": 0.1})
+PRUNED = replace(BASE, **{"prune.kind": "lowest", "prune.rate": 0.3})
+RELEASED = replace(PRUNED, **{"prune.stop": "at_step", "prune.stop_step": 9})
 DECAYING = replace(BASE, **{"loss.l2_penalty": 0.0, "loss.weight_decay": 0.1})
 
 # start, change, and the fields of Hyper that the change reaches
@@ -40,6 +42,10 @@ NUMBERS = [
     (BASE, {"optimizer.learning_rate": 0.1}, {"learning_rate"}),
     (BASE, {"optimizer.attention_learning_rate": 0.1}, {"attention_learning_rate"}),
     (BASE, {"threshold.scale": 0.1}, {"threshold_scale"}),
+    (PRUNED, {"prune.rate": 0.5}, {"prune_rate"}),
+    (PRUNED, {"prune.refresh": 5}, {"prune_refresh"}),
+    (PRUNED, {"prune.start_step": 5}, {"prune_start"}),
+    (RELEASED, {"prune.stop_step": 10}, {"prune_stop"}),
     (BASE, {"train.n_steps": 7}, set()),
     (BASE, {"train.n_records": 7}, set()),
 ]
@@ -77,6 +83,20 @@ STRUCTURAL = [
 ]
 
 
+PRUNED_STRUCTURAL = [
+    {"prune.rate": 0.0},
+    {"prune.kind": "highest"},
+    {"prune.kind": "dropout"},
+    {"prune.unit": "weight"},
+    {"prune.unit": "weight", "prune.scope": "global", "encoder.train_attention": True},
+    {"prune.refresh": None},
+    {"prune.start": "switch"},
+    {"prune.stop": "coverage"},
+    {"prune.stop": "at_step", "prune.stop_step": 7},
+    {"prune.semantics": "one_branch"},
+]
+
+
 def changed_fields(first: Config, second: Config) -> set[str]:
     pairs = zip(Hyper._fields, hyper(first), hyper(second), strict=True)
     return {name for name, a, b in pairs if not np.array_equal(a, b)}
@@ -102,9 +122,22 @@ def test_structure_tells_programs_apart(change):
     assert structure(BASE) != structure(replace(BASE, **change))
 
 
+@pytest.mark.parametrize("change", PRUNED_STRUCTURAL, ids=lambda change: " ".join(map(str, change)))
+def test_structure_tells_pruned_programs_apart(change):
+    assert structure(PRUNED) != structure(replace(PRUNED, **change))
+
+
+def test_rate_zero_is_the_unpruned_program():
+    """So that its runs are those without pruning, bit for bit."""
+    for changes in ({}, {"prune.unit": "weight"}, {"prune.semantics": "one_branch", "prune.stop": "coverage"}):
+        assert structure(replace(PRUNED, **changes, **{"prune.rate": 0.0})) == structure(BASE)
+        assert structure(replace(BASE, **changes)) == structure(BASE)
+
+
 def test_every_field_is_a_number_or_structural():
     """A new field must be added to one of the two tables above."""
-    known = {name for _, change, _ in NUMBERS for name in change} | {name for change in STRUCTURAL for name in change}
+    known = {name for _, change, _ in NUMBERS for name in change}
+    known |= {name for change in STRUCTURAL + PRUNED_STRUCTURAL for name in change}
     # without a row above: words that exclude others, and settings of the compiled threshold rule and of the host
     known |= {"encoder.architecture", "encoder.train_bias", "loss.kind", "train.batching"}
     known |= {"threshold.start_step", "threshold.stop_growth"}
@@ -115,7 +148,7 @@ def test_every_field_is_a_number_or_structural():
 
 
 def test_structure_keeps_itself():
-    for config in (BASE, GIVEN, CORRELATED, NOISY, DROPPING, TOGETHER, DECAYING):
+    for config in (BASE, GIVEN, CORRELATED, NOISY, DROPPING, TOGETHER, DECAYING, PRUNED, RELEASED):
         assert structure(structure(config)) == structure(config)
 
 

@@ -157,6 +157,55 @@ def test_nt_xent_leaves_out_masked_pairs_on_both_sides():
     close(in_key[2], 0.0)
 
 
+SHOWN = rng.normal(size=(2, K, m))
+
+
+def reference_similarities(query, key, kind, cosine):
+    """Per direction the similarities whose softmax the loss takes, for a symmetric loss of two views."""
+    if cosine:
+        query, key = reference.unit(query), reference.unit(key)
+    out = []
+    for anchor, other in ((query, key), (key, query)):
+        out.append(anchor @ other.T if kind == "info_nce" else np.hstack([anchor @ other.T, anchor @ anchor.T]))
+    return out
+
+
+@pytest.mark.parametrize(("loss_fn", "cosine"), [(contrastive_loss, False), (contrastive_loss, True), (nt_xent, True)])
+def test_shown_embeddings_give_the_similarities_and_the_others_their_gradient(loss_fn, cosine):
+    """d loss = sum of dl/dS at the shown similarities times dS of the others (theory 8.4 S)."""
+    kind = "nt_xent" if loss_fn is nt_xent else "info_nce"
+    options = {"cosine": cosine} if loss_fn is contrastive_loss else {}
+    key = KEY[:K]
+
+    def ours(query, key, shown):
+        common = {"prefactor": True, "stop_gradient": False, "symmetric": True, "shown": shown}
+        return loss_fn(query, key, jnp.asarray(SQUARE_MASK), jnp.asarray(TAU), **common, **options).loss
+
+    names = {"prefactor": True, "symmetric": True, "cosine": cosine, "kind": kind}
+    value, grads = jax.value_and_grad(ours, (0, 1))(*map(jnp.asarray, (QUERY, key)), tuple(map(jnp.asarray, SHOWN)))
+    close(value, reference.embedding_loss(*SHOWN, SQUARE_MASK, TAU, **names))
+    allowed = SQUARE_MASK
+    if kind == "nt_xent":
+        allowed = np.hstack([SQUARE_MASK, SQUARE_MASK & ~np.eye(K, dtype=bool)])
+    slopes = []
+    for S in reference_similarities(*SHOWN, kind, cosine):
+        q = reference.info_nce(S, allowed, TAU, True)[1]
+        slopes.append((q - np.eye(*q.shape)) / K / 2)
+
+    def moved(query, key):
+        pairs = zip(slopes, reference_similarities(query, key, kind, cosine), strict=True)
+        return sum(np.sum(slope * S) for slope, S in pairs)
+
+    close(grads[0], reference.finite_difference(lambda x: moved(x, key), QUERY.copy(), 1e-4), 1e-9)
+    close(grads[1], reference.finite_difference(lambda x: moved(QUERY, x), key.copy(), 1e-4), 1e-9)
+    # shown what is differentiated, it is the plain loss, bit for bit
+    plain = jax.value_and_grad(lambda q, k: ours(q, k, None), (0, 1))(jnp.asarray(QUERY), jnp.asarray(key))
+    shown = jax.value_and_grad(lambda q, k: ours(q, k, (jnp.asarray(QUERY), jnp.asarray(key))), (0, 1))(
+        jnp.asarray(QUERY), jnp.asarray(key)
+    )
+    assert plain[0] == shown[0] and all(np.array_equal(a, b) for a, b in zip(plain[1], shown[1], strict=True))
+
+
 def test_normalise():
     rows = np.vstack([QUERY, np.zeros(m)])
     unit = normalise(jnp.asarray(rows))

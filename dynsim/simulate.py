@@ -4,14 +4,14 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
 import xarray as xr
 from tqdm.auto import tqdm
 
-from dynsim import checkpoint, results, train
+from dynsim import results, train
 from dynsim.checks import MAX_SEED, ConfigError
 from dynsim.config import Config
 from dynsim.config_json import config_hash
@@ -29,10 +29,10 @@ from dynsim.program import (
     runs_one_by_one,
     trained,
 )
-from dynsim.train import RecordFn, StepInfo
+from dynsim.resume import Keeper, Moment, Record
+from dynsim.train import RecordFn
 
 LOOK_EVERY_S = 1.0  # a stretch of steps is cut so that the progress bar moves about this often
-CHECKPOINT_EVERY_S = 60.0
 
 
 def record_grid(n_steps: int, n_records: int) -> np.ndarray:
@@ -70,13 +70,6 @@ def check_runnable(config: Config) -> None:
     if config.train.precision == "float64" and not results.has_x64():
         raise ConfigError("train.precision: float64 needs x64, which is off; set the variable JAX_ENABLE_X64=1")
     train.check_optimizer(config.optimizer)
-
-
-class Record(NamedTuple):
-    """What has been recorded so far: one entry per stop, arrays with a leading run axis."""
-
-    records: list[Any]
-    totals: list[StepInfo]
 
 
 def simulate(
@@ -149,7 +142,7 @@ def simulate_many(
     stops = record_grid(first.n_steps, first.n_records)
     hashes = [config_hash(config, seed_array.tolist()) for config in configs]
     names = origins(own or {})
-    keeper = _Keeper(checkpoint_folder, " ".join([*hashes, *names]))
+    keeper = Keeper(checkpoint_folder, " ".join([*hashes, *names]))
     runs, kept = _train(compiled, runs, stops, keeper, progress, label)
     wall = time.perf_counter() - began
     stacked = compiled.stacked(runs)
@@ -161,68 +154,6 @@ def simulate_many(
     return out
 
 
-class _Moment(NamedTuple):
-    """A point at which a run set can be left and gone on from."""
-
-    runs: Any
-    n_done: int
-    kept: Record
-
-
-class _Keeper:
-    """Saves and restores an unfinished run set, where a folder is given."""
-
-    def __init__(self, folder: Path | None, name: str) -> None:
-        # other code may compute other bits, so a checkpoint belongs to the sources that wrote it
-        self.folder, self.print = folder, checkpoint.fingerprint(name) | {"code": results.CODE}
-        self.saved_at = time.perf_counter()
-
-    def due(self) -> bool:
-        return self.folder is not None and time.perf_counter() - self.saved_at > CHECKPOINT_EVERY_S
-
-    def save(self, moment: _Moment) -> None:
-        if self.folder is None:
-            return
-        runs, n_done, kept = moment
-        meta = self.print | {"n_done": n_done, "n_records": len(kept.records)}
-        checkpoint.save(self.folder, n_done, _tree(runs, kept), meta)
-        self.saved_at = time.perf_counter()
-
-    def restore(self, runs: Any, kept: Record) -> _Moment:
-        """Return the moment of the newest checkpoint; the start, which is given, where there is none."""
-        path = checkpoint.latest(self.folder) if self.folder is not None else None
-        if path is None:
-            return _Moment(runs, 0, kept)
-        checkpoint.check_fingerprint(path, self.print)
-        meta = checkpoint.load_meta(path)
-        like = Record(*(part * meta["n_records"] for part in kept))  # every record has the shapes of the first
-        tree = checkpoint.load(path, _tree(runs, like))
-        return _untree(runs, tree, like, meta)
-
-
-def _carries(runs: Any) -> Any:
-    return [carry for carry, _ in runs] if isinstance(runs, list) else runs[0]
-
-
-def _tree(runs: Any, kept: Record) -> dict[str, Any]:
-    """Return what a checkpoint holds; records are stacked, since thousands of small arrays would be slow to save."""
-    stacked = [jax.tree.map(lambda *leaves: np.stack(leaves), *part) for part in kept]
-    return {"carry": _carries(runs), "records": jax.tree.leaves(stacked[0]), "totals": jax.tree.leaves(stacked[1])}
-
-
-def _untree(runs: Any, tree: dict[str, Any], like: Record, meta: dict[str, Any]) -> _Moment:
-    parts = []
-    for name, part in zip(("records", "totals"), like, strict=True):
-        leaves = [np.asarray(leaf) for leaf in tree[name]]
-        form = jax.tree.structure(part[0])
-        parts.append([jax.tree.unflatten(form, [leaf[k] for leaf in leaves]) for k in range(meta["n_records"])])
-    carry = tree["carry"]
-    runs = (
-        [(c, world) for c, (_, world) in zip(carry, runs, strict=True)] if isinstance(runs, list) else (carry, runs[1])
-    )
-    return _Moment(runs, meta["n_done"], Record(*parts))
-
-
 def _bar(total: int, done: int, label: str, progress: bool) -> tqdm:
     """Return a progress bar; where nobody watches (a log file) it writes a line about every half minute."""
     every = 0.1 if sys.stderr.isatty() else 30.0
@@ -230,7 +161,7 @@ def _bar(total: int, done: int, label: str, progress: bool) -> tqdm:
 
 
 def _train(
-    compiled: Program, runs: Any, stops: np.ndarray, keeper: _Keeper, progress: bool, label: str
+    compiled: Program, runs: Any, stops: np.ndarray, keeper: Keeper, progress: bool, label: str
 ) -> tuple[Any, Record]:
     """Go through all stops, recording at each; on Ctrl-C save and pass the interrupt on."""
     record, total, runs = compiled.record(runs)  # stop 0 is the start
@@ -252,7 +183,7 @@ def _train(
                 if end == stop:
                     record, total, runs = compiled.record(runs)
                     kept = Record([*kept.records, record], [*kept.totals, total])
-                moment = _Moment(runs, end, kept)  # whole at any time: Ctrl-C may come between any two lines
+                moment = Moment(runs, end, kept)  # whole at any time: Ctrl-C may come between any two lines
                 if keeper.due():
                     keeper.save(moment)
     except KeyboardInterrupt:

@@ -108,8 +108,8 @@ import jax
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_compilation_cache_dir", sys.argv[2])
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
-from dynsim import config_json, simulate
-simulate.CHECKPOINT_EVERY_S = 0.0
+from dynsim import config_json, resume, simulate
+resume.CHECKPOINT_EVERY_S = 0.0
 simulate.simulate(config_json.from_json(sys.argv[3]), [3, 8], checkpoint_folder=Path(sys.argv[1]))
 """
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dynsim import checkpoint, results, simulate, summary
+from dynsim import checkpoint, results, resume, simulate, summary
 from dynsim.checkpoint import CheckpointError
 from dynsim.hyper import structure
 from dynsim.program import Program, program
@@ -82,7 +82,7 @@ def test_ctrl_c_keeps_what_is_done(undisturbed, method, tmp_path, monkeypatch):
 
 def test_a_crash_goes_on_from_the_last_checkpoint(undisturbed, tmp_path, monkeypatch):
     config, wanted = undisturbed
-    monkeypatch.setattr(simulate, "CHECKPOINT_EVERY_S", 0.0)
+    monkeypatch.setattr(resume, "CHECKPOINT_EVERY_S", 0.0)
     for when in (3, 3):  # twice: what was resumed can be stopped and resumed again
         with monkeypatch.context() as patched, pytest.raises(MemoryError):
             stop(patched, "advance", when, MemoryError)
@@ -95,7 +95,7 @@ def test_a_crash_goes_on_from_the_last_checkpoint(undisturbed, tmp_path, monkeyp
 
 def test_a_finished_run_is_taken_from_its_checkpoint(undisturbed, tmp_path, monkeypatch):
     config, wanted = undisturbed
-    monkeypatch.setattr(simulate, "CHECKPOINT_EVERY_S", 0.0)
+    monkeypatch.setattr(resume, "CHECKPOINT_EVERY_S", 0.0)
     simulate.simulate(config, SEEDS, checkpoint_folder=tmp_path)
     monkeypatch.setattr(Program, "advance", None)  # nothing is left to do
     assert_same_bits(simulate.simulate(config, SEEDS, checkpoint_folder=tmp_path), wanted)

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 import pytest
 
-from dynsim import results, simulate, train
+from dynsim import results, resume, simulate, train
 from dynsim.checks import ConfigError
 from dynsim.hyper import hyper, structure
 from dynsim.program import Program, program, runs_one_by_one
@@ -334,7 +334,7 @@ def test_an_interrupted_run_goes_on_with_the_same_bits(tmp_path, monkeypatch, re
 
 
 def test_a_checkpoint_of_another_second_configuration_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(simulate, "CHECKPOINT_EVERY_S", 0.0)
+    monkeypatch.setattr(resume, "CHECKPOINT_EVERY_S", 0.0)
     simulate.simulate_many([TOY, toy(data__minority_ratio=0.9)], SEEDS[:1], checkpoint_folder=tmp_path)
     with pytest.raises(ConfigError, match="config_hash"):
         simulate.simulate_many([TOY, toy(data__minority_ratio=0.8)], SEEDS[:1], checkpoint_folder=tmp_path)

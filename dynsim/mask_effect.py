@@ -137,9 +137,8 @@ def neuron_mask(state: TrainState, world: World, kind: str, rate: Float[Array, "
         kind: as `prune.kind`.
         rate: masked share.
     """
-    return draw_mask(
-        state.params, PruneConfig(kind=kind, rate=0.5), rate, world.keys.pruning, jnp.asarray(0, jnp.int32)
-    )
+    config = replace(Config(), **{"prune.kind": kind, "prune.rate": 0.5}).prune
+    return draw_mask(state.params, config, rate, world.keys.pruning, jnp.asarray(0, jnp.int32))
 
 
 def amplification(dense: np.ndarray, masked: np.ndarray, learned: np.ndarray) -> np.ndarray:

@@ -68,25 +68,32 @@ class Program:
         wrap: Callable[..., Any] = (lambda fn, axes: fn) if one_by_one else jax.vmap
         self._init = jax.jit(wrap(init, (0, 0)))
         self._advance: Any = jax.jit(wrap(advance, (0, 0, None, None)))
-        self._advances: dict[Any, Any] = {}
-        self._record = jax.jit(wrap(record, (0, 0)))
+        self._record: Any = jax.jit(wrap(record, (0, 0)))
+        self._ready: dict[Any, Any] = {}
         # the random numbers gain a third from wide vectors; a processor without them takes two narrow ones
         self._options = {"xla_cpu_prefer_vector_width": 512} if jax.default_backend() == "cpu" else None
 
     def n_compiled(self) -> int:
         """Return how many versions of the training loop have been compiled."""
-        return len(self._advances)
+        return sum(fn is self._advance for fn, _ in self._ready)
 
-    def _compiled(self, *arguments: Any) -> Any:
-        """Return the training loop compiled for these arguments.
+    def _compiled(self, fn: Any, *arguments: Any) -> Any:
+        """Return a jitted function compiled for these arguments.
 
         Threads do not inherit JAX's context managers (`with jax.enable_x64()`), and would trace it again in another
         mode: so it is compiled before they start.
         """
-        form = tuple((leaf.shape, leaf.dtype) for leaf in jax.tree.leaves(arguments))
-        if form not in self._advances:
-            self._advances[form] = self._advance.lower(*arguments).compile(compiler_options=self._options)
-        return self._advances[form]
+        form = fn, tuple((leaf.shape, leaf.dtype) for leaf in jax.tree.leaves(arguments))
+        if form not in self._ready:
+            self._ready[form] = fn.lower(*arguments).compile(compiler_options=self._options)
+        return self._ready[form]
+
+    def _each(self, one: Callable[[Run], Any], runs: list[Run]) -> list[Any]:
+        """Return `one` of every run, as many at a time as there are cores."""
+        if len(runs) == 1:
+            return [one(runs[0])]
+        with ThreadPoolExecutor(self.n_threads) as pool:  # compiled code runs outside Python's lock
+            return list(pool.map(one, runs))
 
     def lowered_step(self, platforms: Sequence[str], run: Run) -> Any:
         """Return the training loop of one run lowered for the given platforms (`jax.export`), not executed."""
@@ -107,24 +114,22 @@ class Program:
         bounds = np.int32(begin), np.int32(end)
         if not self.one_by_one:
             carry, world = runs
-            return jax.block_until_ready(self._compiled(*runs, *bounds)(carry, world, *bounds)), world
-        go = self._compiled(*runs[0], *bounds)
+            return jax.block_until_ready(self._compiled(self._advance, *runs, *bounds)(carry, world, *bounds)), world
+        go = self._compiled(self._advance, *runs[0], *bounds)
 
         def one(run: Run) -> Run:
             carry, world = run
             return jax.block_until_ready(go(carry, world, *bounds)), world
 
-        if len(runs) == 1:
-            return [one(runs[0])]
-        with ThreadPoolExecutor(self.n_threads) as pool:  # compiled code runs outside Python's lock
-            return list(pool.map(one, runs))
+        return self._each(one, runs)
 
     def record(self, runs: Any) -> tuple[Any, StepInfo, Any]:
         """Return (record, summed step reports, runs ready to go on); arrays are NumPy with a leading run axis."""
         if not self.one_by_one:
-            record, total, carry = self._record(*runs)
+            record, total, carry = self._compiled(self._record, *runs)(*runs)
             return jax.device_get(record), jax.device_get(total), (carry, runs[1])
-        parts = [self._record(*run) for run in runs]
+        go = self._compiled(self._record, *runs[0])
+        parts = self._each(lambda run: jax.block_until_ready(go(*run)), runs)
         record, total = (
             jax.tree.map(lambda *leaves: np.stack(leaves), *jax.device_get([part[k] for part in parts])) for k in (0, 1)
         )

@@ -137,7 +137,7 @@ class TrainConfig:
     """Training steps."""
     n_records: int = 160
     """Points of the geometric record grid (equal steps are joined, so fewer are kept)."""
-    n_probe: int = 16
+    n_probe: int = 8
     """Held-out samples per feature on which firing is measured at each record."""
     precision: Literal["float32", "float64"] = "float32"
     """Arithmetic; float64 needs JAX_ENABLE_X64=1, which the experiments set for you."""

@@ -213,7 +213,7 @@ class DataModel(NamedTuple):
     """(key, dictionary, numbers) -> (samples (n, token, token_dim), codes (n, feature)) held out for measuring."""
 
 
-def sparse_coding(shape: DataConfig, n_probe: int = 16) -> DataModel:
+def sparse_coding(shape: DataConfig, n_probe: int = 8) -> DataModel:
     """Return the built-in data model for a configuration (theory sections 1 and 3)."""
 
     def init(key: Array, numbers: Hyper) -> Array:

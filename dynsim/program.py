@@ -54,6 +54,7 @@ class Program:
         self.parts = parts
         self.one_by_one = one_by_one
         self.n_threads = os.cpu_count() or 1
+        self._pool: ThreadPoolExecutor | None = None
 
         def init(seed: Any, numbers: Hyper) -> Run:
             state, world = train.init(seed, numbers, parts)
@@ -92,8 +93,9 @@ class Program:
         """Return `one` of every run, as many at a time as there are cores."""
         if len(runs) == 1:
             return [one(runs[0])]
-        with ThreadPoolExecutor(self.n_threads) as pool:  # compiled code runs outside Python's lock
-            return list(pool.map(one, runs))
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(self.n_threads)
+        return list(self._pool.map(one, runs))  # compiled code runs outside Python's lock
 
     def lowered_step(self, platforms: Sequence[str], run: Run) -> Any:
         """Return the training loop of one run lowered for the given platforms (`jax.export`), not executed."""

@@ -22,7 +22,8 @@ from dynsim.timing import interleaved, ratio
 from tests.benchmarks import candidates
 from tests.benchmarks.shapes import SHAPES, useful_bytes, useful_operations
 
-STEP = ("engine_1_seed", "engine_16_seeds", "torch_eager", "torch_compiled", "torch_compiled_update")
+MASKED = ("engine_neuron_masks", "engine_weight_masks")
+STEP = ("engine_1_seed", "engine_16_seeds", *MASKED, "torch_eager", "torch_compiled", "torch_compiled_update")
 PART = ("draw", "forward", "gradient", "record")
 MACHINE = ("product", "copy")
 RECORDING = ("recording_on", "recording_off")
@@ -99,6 +100,7 @@ def times(shape: str, report: Report) -> dict[str, list[float]]:
     """Time everything at one shape in one interleaved measurement."""
     config = SHAPES[shape]
     found = {"engine_1_seed": candidates.engine(config, 1), "engine_16_seeds": candidates.engine(config, 16)}
+    found |= candidates.masked(config)
     try:
         found |= candidates.peers(config, found["engine_1_seed"].steps)
     except ModuleNotFoundError:
@@ -132,6 +134,9 @@ def summary(shape: str, times: dict[str, list[float]]) -> list[str]:
         )
         lines.append(f"  {name}: {middle[name]:.3f} ms per step of one run, {of_machine}")
         lines += [f"    its speed is {', '.join(peers)}"] if peers else []
+    slower = {name: ratio(times["engine_1_seed"], times[name]) for name in MASKED}
+    speeds = [f"{name.removeprefix('engine_').replace('_', ' ')} {value:.2f}" for name, value in slower.items()]
+    lines.append(f"  speed with a new mask at each step, as a share of that without: {', '.join(speeds)}")
     backward = 1e3 * statistics.median(backward_seconds(times))
     rest = middle["engine_1_seed"] - middle["draw"] - middle["gradient"]
     rest = f"{rest:.3f}" if rest > 0 else "nothing (the parts alone take longer)"

@@ -48,6 +48,13 @@ def engine(config: Config, n_seeds: int) -> Candidate:
     return Candidate(steps, n_seeds * steps.n_steps)
 
 
+def masked(config: Config) -> dict[str, Candidate]:
+    """Return the training loop of one run with a new mask at each step: of neurons, and of single weights."""
+    masks = {"prune.kind": "lowest", "prune.rate": 0.5, "prune.semantics": "straight_through"}
+    units = ("neuron", "weight")
+    return {f"engine_{unit}_masks": engine(replace(config, **masks, **{"prune.unit": unit}), 1) for unit in units}
+
+
 def peers(config: Config, n_steps: int) -> dict[str, Candidate]:
     """Return the PyTorch program, eager and compiled in two ways; no compiled ones where there is no C++ compiler.
 

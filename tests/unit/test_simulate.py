@@ -107,6 +107,7 @@ def test_the_dataset_has_the_documented_shapes(result):
     named = {"wall_s", "steps_per_s", "precision", "batching", "peak_memory_mb", "cpu_count", "code", "own"}
     assert named <= set(results.provenance_of(result))
     assert results.provenance_of(result)["batching"] == "one by one"
+    assert results.provenance_of(result)["embedding"] == "hand-written gradient, neurons in 1 block"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,105 @@
+"""Held-out loss, driver and growth at given weights, against NumPy and the theory's own formula for the gradient."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from dynsim import mask_effect
+from dynsim.data import Batch, batch_at
+from tests import reference
+from tests.reference import begin, toy
+
+CONFIG = toy(loss__temperature=0.7, loss__temperature_prefactor=True)
+N_BATCHES = 2
+
+
+@pytest.fixture(scope="module")
+def run():
+    """State with thresholds on, world and parts of a toy run, and its held-out batches as NumPy arrays."""
+    carry, world, parts = begin(CONFIG)
+    value = jnp.asarray(0.2 + 0.1 * np.arange(6))
+    state = carry.state._replace(thresholds=carry.state.thresholds._replace(value=value))
+    batches = jax.device_get(jax.jit(lambda w: mask_effect.held_out_batches(w, parts, N_BATCHES))(world))
+    return state, world, parts, [Batch(*(leaf[k] for leaf in batches)) for k in range(N_BATCHES)]
+
+
+def hidden(run, kept, batch):
+    """Embeddings of queries and keys with masked columns zero."""
+    state = run[0]
+    weight, b = np.asarray(state.params.weight), np.asarray(state.thresholds.value)
+    return [reference.encode(weight, b, side) * kept for side in (batch.query, batch.key)]
+
+
+def softmax_weights(run, kept, batch):
+    query, key = hidden(run, kept, batch)
+    return reference.info_nce(query @ key.T, batch.is_candidate, 0.7, True)
+
+
+def test_held_out_batches_are_none_of_the_run(run):
+    _, world, parts, batches = run
+    early = [batch_at(parts.data, world.keys, jnp.int32(step), world.dictionary, world.numbers) for step in range(3)]
+    assert not any(np.array_equal(one.query, other.query) for one in batches for other in early)
+    assert not np.array_equal(batches[0].query, batches[1].query)
+
+
+def test_held_out_loss_is_the_dense_loss_without_penalty(run):
+    state, world, parts, batches = run
+    got = jax.jit(lambda s, w: mask_effect.held_out_loss(s, w, parts, N_BATCHES))(state, world)
+    wanted = np.mean([softmax_weights(run, np.ones(6), batch)[0] for batch in batches])
+    np.testing.assert_allclose(got, wanted, rtol=1e-12)
+
+
+@pytest.mark.parametrize("cosine", [False, True])
+def test_the_driver_is_its_definition(run, cosine):
+    batch = run[3][0]
+    query, key = hidden(run, np.ones(6), batch)
+    arrays = jnp.asarray(query), jnp.asarray(key), Batch(*map(jnp.asarray, batch)), jnp.asarray(0.7)
+    got, count = mask_effect.driver(*arrays, cosine=cosine)
+    if cosine:
+        query, key = reference.unit(query), reference.unit(key)
+    _, q = reference.info_nce(query @ key.T, batch.is_candidate, 0.7, True)
+    wanted = np.zeros(5)
+    for n in range(6):
+        for j in range(5):
+            wanted[j] += batch.codes[n, j] * (batch.codes[n, j] - sum(q[n, c] * batch.codes[c, j] for c in range(6)))
+    np.testing.assert_allclose(got, wanted, rtol=1e-10, atol=1e-12)
+    assert np.array_equal(count, (batch.codes[:6] != 0).sum(axis=0))
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_growth_is_the_theorys_gradient_along_each_feature(run, masked):
+    """Straight-through: -grad_i = sum over queries of {h_i(Y) - sum_c q_c h_i(c)} grad h_i(X), theory 3.3, 8.4 S."""
+    state, world, parts, batches = run
+    kept = np.array([1, 0, 1, 1, 0, 1.0]) if masked else np.ones(6)
+    mask = state.params._replace(weight=jnp.asarray(kept > 0)) if masked else None
+    straight = mask_effect.with_masks(parts, "straight_through")
+    found = jax.jit(lambda s, w: mask_effect.effect(s, w, straight, mask, N_BATCHES))(state, world)
+    weight, b = np.asarray(state.params.weight), np.asarray(state.thresholds.value)
+    minus = np.zeros((6, 8))
+    for batch in batches:
+        _, q = softmax_weights(run, kept, batch)
+        dense_key = hidden(run, np.ones(6), batch)[1]
+        for n in range(6):
+            slope = (np.abs(batch.query[n] @ weight.T) > b).T @ batch.query[n]  # (neuron, token_dim)
+            minus += (dense_key[n] - q[n] @ dense_key)[:, None] * slope / 6 / N_BATCHES
+    along = weight @ np.asarray(world.dictionary)
+    np.testing.assert_allclose(
+        found.growth, minus @ np.asarray(world.dictionary) * np.sign(along), rtol=1e-9, atol=1e-12
+    )
+
+
+def test_amplification_by_hand():
+    dense = np.array([[2.0, 1.0], [1.0, 5.0], [7.0, 1.0]])
+    masked = np.array([[3.0, 0.0], [1.0, 5.0], [9.0, 9.0]])
+    learned = np.array([[True, False], [True, False], [False, False]])
+    found = mask_effect.amplification(dense, masked, learned)
+    assert found[0] == pytest.approx(4 / 3)  # (3 + 1) / (2 + 1)
+    assert np.isnan(found[1])
+
+
+def test_a_mask_at_a_moment_hides_the_lowest_norms(run):
+    state, world, _, _ = run
+    mask = mask_effect.neuron_mask(state, world, "lowest", jnp.asarray(0.5))
+    norms = np.linalg.norm(state.params.weight, axis=1)
+    assert np.array_equal(mask.weight, norms > np.sort(norms)[2])

@@ -14,7 +14,7 @@ import xarray as xr
 
 from dynsim import outcome, train
 from dynsim.hyper import hyper, structure
-from dynsim.mask_effect import amplification, effect, neuron_mask, with_masks
+from dynsim.mask_effect import effect, neuron_mask, with_masks
 from dynsim.results import config_of
 from dynsim.stages import find_stages
 from dynsim.summary import minority_mask, seed_trajectory
@@ -98,9 +98,10 @@ def _seen(result: xr.Dataset, measured: Functions, seed: int, record: int) -> tu
 def amplifications(
     result: xr.Dataset, semantics: str, kinds: Sequence[str], rates: Sequence[float], n_batches: int = 8
 ) -> xr.DataArray:
-    """Return A (seed, moment, kind, rate, group): median over the features of a group of A_j (theory 8.5 P2).
+    """Return A (seed, moment, kind, rate, group): A_j averaged over the features of a group (theory 8.5 P2).
 
-    The neurons of feature j are those that end the run as its specialists, at every moment; NaN where there are none.
+    Features weigh as much as they grow without a mask, so that one that hardly grows does not decide; NaN where the
+    group does not grow. The neurons of feature j are those that end the run as its specialists, at every moment.
 
     Args:
         result: an unpruned run with `neuron_weight`.
@@ -115,12 +116,12 @@ def amplifications(
         state, world = _seen(result, measured, seed, int(places[seed, moment]))
         kept = jnp.concatenate([measured.masks(state, world, kind, share) for kind in kinds])
         dense, masked = (np.asarray(part, np.float64) for part in measured.growth(state, world, kept))
-        shape = (len(kinds), len(rates), *dense.shape)
-        gain = amplification(dense[None, None], masked.reshape(shape), learned[seed][None, None])
+        shape = (len(kinds), len(rates))
         for g, mask in enumerate((minority, ~minority)):
-            some = mask & learned[seed].any(axis=0)
-            if some.any():
-                out[seed, moment, :, :, g] = np.median(gain[..., some], axis=-1)
+            own = learned[seed] & mask[None, :]
+            without = (dense * own).sum()
+            if own.any() and without > 0:
+                out[seed, moment, :, :, g] = (masked * own[None]).sum(axis=(1, 2)).reshape(shape) / without
     coords = {"moment": list(MOMENTS), "kind": list(kinds), "rate": list(rates), "group": list(GROUPS)}
     return xr.DataArray(out, coords, ("seed", "moment", "kind", "rate", "group"))
 

@@ -26,19 +26,19 @@ CAPTIONS = {
     "placebos": (
         "Specialists at the end minus those of the unpruned run, for prunings (filled) and for what might do the same "
         "(open): other masks of the same size, a larger learning rate, a larger temperature, more negatives, and a "
-        "loss that knows the frequencies. Means and 95 % intervals over seeds, with the number of seeds; seeds in "
-        "which weights grew without bound are left out."
+        "loss that knows the frequencies. Means and 95 % intervals over seeds; the name of a row "
+        "says where seeds were left out because their weights grew without bound."
     ),
     "factors": (
         "Specialists at the end minus those of the unpruned run when one choice of the pruning is changed at a time: "
         "masked share, which gradient a mask gives, how often and when it is computed, when it starts and stops. Means "
-        "and 95 % intervals over seeds, with the number of seeds; seeds in which weights grew without bound are left "
-        "out."
+        "and 95 % intervals over seeds, the name of a row says where seeds were left "
+        "out because their weights grew without bound."
     ),
     "balance": (
         "Pruning where frequencies are equal, and where they are equal but minority features survive into the second "
         "view with a chance of one half only (an imbalance that no frequency shows): specialists at the end minus "
-        "those of the unpruned run. Means and 95 % intervals over seeds, with the number of seeds."
+        "those of the unpruned run. Means and 95 % intervals over seeds."
     ),
 }
 
@@ -63,6 +63,9 @@ def end_state(ends: xr.Dataset) -> Figure:
             ax.set_xscale("log")
             ax.set_xticks(r, [f"{value:g}" for value in r])
             ax.minorticks_off()
+            if column == 1:
+                bottom, top = ax.get_ylim()
+                ax.set_ylim(bottom / (top / bottom) ** 0.45, top)  # room for the legends
             if row == 0:
                 ax.set_title(f"at {moment}" if column == 0 else f"at {moment} on held-out batches")
         axes[row, 0].set_ylabel(LABELS[str(quantity)])

@@ -14,6 +14,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter
 
 from dynsim import plot_parts as parts
 from dynsim.plot_parts import GROUP_COLOR, MARK
@@ -49,7 +50,8 @@ CAPTIONS = {
     "amplification": (
         "One-step amplification A - 1 of the growth of a feature's future specialists along that feature, when a share "
         "of the neurons is masked at the weights of an unpruned run; the gradient is the straight-through one (lines) "
-        "or the literal one (crosses). The theorem has the minority's grow in proportion to the masked share and the "
+        "or the literal one (crosses); the axis is linear between -1 and 1. "
+        "The theorem has the minority's grow in proportion to the masked share and the "
         "majority's smaller by a factor d. Last panel: the ratio of the two slopes, majority over minority, at "
         "several d, beside the theorem's 1/d; points of either sign are shown."
     ),
@@ -66,11 +68,14 @@ CAPTIONS = {
 }
 
 
-def _mean_band(ax: Axes, x: np.ndarray, values: np.ndarray, **style: Any) -> None:
-    """Draw the mean over seeds with its 95 % t interval; `values` (seed, point)."""
+def _mean_band(
+    ax: Axes, x: np.ndarray, values: np.ndarray, limits: tuple[float, float] = (-np.inf, np.inf), **style: Any
+) -> None:
+    """Draw the mean over seeds with its 95 % t interval, cut to what is possible; `values` (seed, point)."""
     mean, half = parts.interval(values)
     ax.plot(x, mean, **style)
-    ax.fill_between(x, mean - half, mean + half, color=style.get("color"), alpha=0.15, lw=0)
+    low, high = np.clip((mean - half, mean + half), *limits)
+    ax.fill_between(x, low, high, color=style.get("color"), alpha=0.15, lw=0)
 
 
 def interval_text(label: str, one: dict[str, Any] | None) -> str:
@@ -107,13 +112,15 @@ def counts(curves: xr.Dataset, rows: dict[str, dict[str, Any]]) -> Figure:
         ax.set_title(name)
         if name in rows:
             _say(ax, rows[name])
-    for ax in axes[-1]:
-        ax.set_xlabel("training step")
     for row in axes:
         row[0].set_ylabel("number of specialists")
     axes[0, 0].set_ylim(0, 1.45 * float(np.nanmax(curves["specialists"].values)))
-    for ax in list(axes.flat)[len(names) :]:
-        ax.remove()
+    for k, ax in enumerate(axes.flat):
+        if k >= len(names):
+            ax.remove()
+        elif k + columns >= len(names):  # nothing below it: it has the labels
+            ax.tick_params(labelbottom=True)
+            ax.set_xlabel("training step")
     fig.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=2)
     return fig
 
@@ -137,17 +144,20 @@ def who_is_masked(shares: xr.Dataset, rates: Sequence[float]) -> Figure:
     for ax, rate in zip(axes[0], rates, strict=True):
         for name, color in CLASS_COLOR.items():
             values = shares["masked"].sel(rate=rate, neuron_class=name).transpose("seed", "record").values
-            enough = np.isfinite(values).sum(axis=0) >= 2
+            enough = np.isfinite(values).sum(axis=0) > len(values) / 2
             if enough.any():
                 style = "--" if name == "silent" else "-"
                 shown = np.where(enough[None, :], values, np.nan)
-                _mean_band(ax, steps, shown, color=color, ls=style, label=CLASS_LABEL[name])
+                _mean_band(ax, steps, shown, (0, 1), color=color, ls=style)
         ax.axhline(rate, color=MARK, ls=":", lw=1.0)
         parts.step_axis(ax, steps)
         ax.set(title=f"{rate:.0%} of the neurons masked", xlabel="training step", ylim=(-0.03, 1.03))
     axes[0, 0].set_ylabel("share of the class that is masked")
-    handles: list[Artist] = [Line2D([], [], color=color, ls="--" if name == "silent" else "-", label=CLASS_LABEL[name])
-               for name, color in CLASS_COLOR.items()]  # fmt: skip
+    handles: list[Artist] = []
+    for name, color in CLASS_COLOR.items():
+        is_there = np.isfinite(shares["masked"].sel(neuron_class=name)).any()
+        words = CLASS_LABEL[name] if is_there else f"{CLASS_LABEL[name]}: none"
+        handles.append(Line2D([], [], color=color, ls="--" if name == "silent" else "-", label=words))
     parts.side_legend(axes[0, -1], handles)
     return fig
 
@@ -163,7 +173,8 @@ def amplification(gain: xr.Dataset, trend: dict[str, Any]) -> Figure:
     moments = gain["moment"].values
     fig, axes = parts.panels(1, len(moments) + 1, (2.9 * (len(moments) + 1), 4.0))
     rates = gain["rate"].values
-    limit = 1.15 * float(np.nanmax(np.abs(gain["straight_through"].sel(kind="lowest").median("seed") - 1)) + 1e-3)
+    shown = gain["straight_through"].sel(kind=["lowest", "random_fixed"]).mean("seed").values - 1
+    limit = max(1.0, 1.3 * float(np.nanmax(np.abs(shown), initial=0)))
     for ax, moment in zip(axes[0], moments, strict=False):
         at = gain.sel(moment=moment)
         for group in GROUPS:
@@ -173,7 +184,10 @@ def amplification(gain: xr.Dataset, trend: dict[str, Any]) -> Figure:
             mean = parts.interval(at["literal"].sel(group=group).transpose("seed", "rate").values - 1)[0]
             ax.plot(rates, mean, "x", ms=4, color=GROUP_COLOR[group], clip_on=True)
         ax.axhline(0, color="k", lw=0.7)
-        ax.set(title=str(moment), xlabel="masked share", ylim=(-max(limit, 0.2), max(limit, 0.2)))
+        ax.set(title=str(moment), xlabel="masked share")
+        ax.set_yscale("symlog", linthresh=1.0)
+        ax.set_ylim(-limit, limit)
+        ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         ax.tick_params(labelleft=moment == moments[0])
     axes[0, 0].set_ylabel("amplification A - 1")
     handles = [Line2D([], [], color=GROUP_COLOR[group], label=f"{group} features") for group in GROUPS]
@@ -242,7 +256,7 @@ def release(panels: dict[str, xr.Dataset], step: int) -> Figure:
             used = int(np.isfinite(values[:, -1]).sum())
             label = f"{name}: no seed left"
             if used:
-                _mean_band(ax, steps, values, color=color)
+                _mean_band(ax, steps, values, (0, np.inf), color=color)
                 label = f"{name}: {np.nanmean(values[:, -1]):.1f} (n = {used})"
             handles.append(Line2D([], [], color=color, label=label))
         ax.axvline(step, color=MARK, ls=":", lw=1.2)

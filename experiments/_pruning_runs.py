@@ -124,15 +124,17 @@ def other_changes(config: Config, name: str) -> dict[str, Any]:
 def main_runs(config: Config, few: bool) -> dict[str, Run]:
     """Return the runs of the main shape."""
     of = variants(config)
-    literal = {} if few else {"main/literal": Run(changed(config, of["literal"]))}
     fixed = {"prune.kind": "random_fixed"}
+    more = {
+        "main/weights random_fixed": Run(changed(config, of["weights"], fixed)),
+        "main/literal": Run(changed(config, of["literal"])),
+    }
     return {
         "main/dense": Run(changed(config), keep_weights=True),
         "main/neurons": Run(changed(config, of["neurons"])),
         "main/neurons random_fixed": Run(changed(config, of["neurons"], fixed)),
         "main/weights": Run(changed(config, of["weights"])),
-        "main/weights random_fixed": Run(changed(config, of["weights"], fixed)),
-        **literal,
+        **({} if few else more),
     }
 
 
@@ -148,7 +150,7 @@ def sweep_runs(config: Config, few: bool) -> dict[str, Run]:
     implicit = {"data.minority_ratio": 1.0, "data.minority_keep": KEEP}
     release = {"prune.stop": "at_step", "prune.stop_step": max(2, round(RELEASE_SHARE * config.train.n_steps))}
     for name in ("neurons", "weights"):
-        for kind in PLACEBOS[: 1 if few else None]:
+        for kind in PLACEBOS[: (1 if name == "neurons" else 0) if few else None]:
             runs[f"small/{name} {kind}"] = Run(changed(config, of[name], {"prune.kind": kind}))
         if name == "neurons" or not few:
             start = {"prune.start": "at_step", "prune.start_step": 0}

@@ -62,7 +62,13 @@ class PruningComparison(RunOptions):
 
 PRESETS = {
     "default": PruningComparison(),
-    "quick": PruningComparison(config=replace(BASE, **table.SHAPES["tiny"]), seeds=4, sweeps="few", sweep_shape="main"),
+    "quick": PruningComparison(
+        # a stop beyond the end: masks that are released then share the compiled program of those that are not
+        config=replace(BASE, **table.SHAPES["tiny"], **{"prune.stop": "at_step", "prune.stop_step": 10**6}),
+        seeds=4,
+        sweeps="few",
+        sweep_shape="main",
+    ),
     "large": PruningComparison(
         config=replace(
             BASE,

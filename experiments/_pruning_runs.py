@@ -171,11 +171,9 @@ def factor_runs(config: Config, few: bool) -> dict[str, dict[str, Run]]:
     """Return {factor: {level: run}} of P6: one factor at a time around the pruning of the command line and (ratios)
     around masks of single weights on one branch."""
     of = variants(config)
-    around = {**of["neurons"], "prune.start": "at_step", "prune.start_step": 0, "prune.stop": "never",
-              "prune.stop_step": 0}  # fmt: skip
 
     def of_neurons(**more: Any) -> Run:
-        return Run(changed(config, around, {f"prune.{key}": value for key, value in more.items()}))
+        return Run(changed(config, of["neurons"], {f"prune.{key}": value for key, value in more.items()}))
 
     rates = RATES["few" if few else "full"]
     ratios = sorted({*rates, config.prune.rate})
@@ -193,8 +191,10 @@ def factor_runs(config: Config, few: bool) -> dict[str, dict[str, Run]]:
         }
     found["refresh"] = {"each step": of_neurons(refresh=1), "50 steps": of_neurons(refresh=50),
                         "once": of_neurons(refresh=None)}  # fmt: skip
-    found["start"] = {name: of_neurons(start=name) for name in ("switch", "coverage")}
-    found["stop"] = {name: of_neurons(stop=name) for name in ("switch", "coverage")}
+    ends = {"stop": "never", "stop_step": 0}, {"start": "at_step", "start_step": 0}
+    moments = ("switch", "coverage")
+    found["start"] = {name: of_neurons(start=name, start_step=0, **ends[0]) for name in moments}
+    found["stop"] = {name: of_neurons(stop=name, stop_step=0, **ends[1]) for name in moments}
     return found
 
 

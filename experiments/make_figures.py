@@ -7,7 +7,7 @@ Command:  make figures                          draw from the committed summarie
 
           make figures ARGS="--simulate"        run the experiments first and renew the summaries
 
-Time:     seconds; with --simulate about 12 minutes on 2 CPU cores.
+Time:     seconds; with --simulate about 27 minutes on 2 CPU cores.
 """
 
 import shutil
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from dynsim.cli import Refused, parse_plain, run_main, set_up_jax
-from experiments import stage_tracking, step_cost
+from experiments import pruning_comparison, stage_tracking, step_cost
 
 PROGRAM = "make_figures.py"
 FIGURES = Path(__file__).parent.parent / "figures"
@@ -66,6 +66,13 @@ STUDIES = {
         draw=stage_tracking.draw,
         captions=_captions,
         statements="Lemma 3.1, Lemma 3.2, Theorem 3.1",
+    ),
+    "pruning_comparison": Study(
+        command="python experiments/pruning_comparison.py",
+        run=lambda out: pruning_comparison.study(pruning_comparison.PruningComparison(out=out)),
+        draw=pruning_comparison.draw,
+        captions=pruning_comparison.captions,
+        statements="Algorithm 1, Theorem 3.2",
     ),
     "step_cost": Study(
         command="python experiments/step_cost.py",

@@ -1,0 +1,238 @@
+"""Does pruning during training rescue minority features, and if so, why?
+
+Claim (Liao et al. 2026, Algorithm 1 and Theorem 3.2, as read in the notes that this project works from): masking the
+neurons of lowest magnitude while all weights go on being updated amplifies the growth of minority features, so that in
+the end their strength does not depend on their frequency. The tests P1 to P8 of theory 8.5 ask for the premise, the
+mechanism, the end state, and for placebos that could do the same.
+
+Command:  python experiments/pruning_comparison.py [--preset quick|default|large]
+
+Example:  python experiments/pruning_comparison.py --preset quick --prune.rate 0.7
+
+Time:     default about 15 minutes and quick about 40 seconds on 2 CPU cores; large is meant for an accelerator.
+
+Expected: one line per statement with its number, interval and verdict; the verdicts follow by the rule that
+          dynsim/prune_tests.py states.
+
+The options --prune.* are the pruning of neurons that is tested; its placebos, sweeps and the unpruned runs follow from
+them. Writes curves.nc, summary.json and the figures into <out>/pruning_comparison-<config hash>-<sweeps>/; the last
+line printed is the path of summary.json.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+
+from dynsim.checks import require
+from dynsim.cli import RunOptions, parse, run_main, set_up_jax
+from dynsim.config import Config, replace
+from experiments import _pruning_runs as table
+
+PROGRAM = "pruning_comparison.py"
+LOSS_BATCHES = 4
+BASE = replace(
+    Config(),
+    **{
+        "data.minority_ratio": 0.5,
+        "train.n_records": 60,
+        "prune.kind": "lowest",
+        "prune.rate": 0.5,
+        "prune.semantics": "straight_through",
+    },
+)
+
+
+@dataclass(frozen=True)
+class PruningComparison(RunOptions):
+    """Options of this experiment."""
+
+    config: Annotated[Config, tyro.conf.arg(name="")] = field(default_factory=lambda: BASE)
+    seed: int = 100
+    """First seed; the others follow."""
+    sweeps: Literal["full", "few"] = "full"
+    """few: fewer values, placebos and factors, for a quick look."""
+    sweep_shape: Literal["small", "medium", "tiny", "main"] = "small"
+    """Sizes of the sweeps: small (d = 16), medium (d = 64), tiny (d = 8), or those of the main runs."""
+
+
+PRESETS = {
+    "default": PruningComparison(),
+    "quick": PruningComparison(
+        # a stop beyond the end: masks that are released then share the compiled program of those that are not
+        config=replace(BASE, **table.SHAPES["tiny"], **{"prune.stop": "at_step", "prune.stop_step": 10**6}),
+        seeds=4,
+        sweeps="few",
+        sweep_shape="main",
+    ),
+    "large": PruningComparison(
+        config=replace(
+            BASE,
+            **{
+                "data.n_features": 256,
+                "data.token_dim": 512,
+                "data.batch_size": 1024,
+                "data.activation_rate": 0.03,
+                "encoder.n_neurons": 1024,
+                "train.n_steps": 12000,
+            },
+        ),
+        sweep_shape="medium",
+    ),
+}
+
+
+def study_folder(options: PruningComparison) -> Path:
+    """Return where a study is kept; its name holds the hash of configuration and seeds, and what was swept."""
+    from dynsim.config_json import config_hash
+
+    name = config_hash(options.config, range(options.seed, options.seed + options.seeds))
+    return options.out / f"pruning_comparison-{name}-{options.sweeps}-{options.sweep_shape}"
+
+
+def all_runs(options: PruningComparison) -> dict[str, table.Run]:
+    """Return every run that the tests need, by name."""
+    few = options.sweeps == "few"
+    small = table.small_config(options.config, options.sweep_shape)
+    factors = table.factor_runs(small, few)
+    return {
+        **table.main_runs(options.config, few),
+        **table.sweep_runs(small, few),
+        **{f"factor/{factor}/{level}": run for factor, levels in factors.items() for level, run in levels.items()},
+        **{f"d={d}/dense": run for d, run in table.shape_runs(small, options.config, few).items()},
+    }
+
+
+@lru_cache(maxsize=128)
+def _recorder(shape: Config, keep_weights: bool) -> Callable[..., Any]:
+    """Return one record function per structure, so that equal structures share their compiled program."""
+    from dynsim import train
+    from dynsim.mask_effect import recorder_with_loss
+
+    return recorder_with_loss(train.built_in_parts(shape), LOSS_BATCHES, keep_weights=keep_weights)
+
+
+def simulate_all(options: PruningComparison, folder: Path) -> dict[str, Any]:
+    """Train every distinct run, or load it where an earlier call finished it; return the results by name."""
+    from dynsim.hyper import structure
+    from dynsim.oracle import inverse_frequency_loss
+    from dynsim.study import simulate_part
+
+    named = all_runs(options)
+    seeds = range(options.seed, options.seed + options.seeds)
+    results: dict[table.Run, Any] = {}
+    for run, name in table.unique(list(named.items())).items():
+        own: dict[str, Any] = {"loss": inverse_frequency_loss} if run.oracle else {}
+        record = _recorder(structure(run.config), run.keep_weights)
+        results[run] = simulate_part(folder, name, run.config, seeds, record_fn=record, **own)
+    return {name: results[run] for name, run in named.items()}
+
+
+def analyse(runs: dict[str, Any], options: PruningComparison) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return (summary, reduced Datasets for the figures) of the runs."""
+    from dynsim import config_json, results
+    from experiments import _pruning_mechanism as mechanism
+    from experiments import _pruning_outcome as outcome
+
+    tests = {"P1": mechanism.p1, "P2": mechanism.p2, "P3": mechanism.p3, "P4": outcome.p4, "P5": outcome.p5,
+             "P6": outcome.p6, "P7": outcome.p7, "P8": outcome.p8}  # fmt: skip
+    seeds = range(options.seed, options.seed + options.seeds)
+    numbers: dict[str, Any] = {"config": config_json.to_dict(options.config), "seeds": list(seeds)}
+    numbers |= {"tests": {}, "details": {}}
+    reduced: dict[str, Any] = {}
+    for name, test in tests.items():
+        numbers["tests"][name], numbers["details"][name], more = test(runs, options.config)
+        reduced |= more
+    numbers["provenance"] = results.provenance()
+    numbers["config_hash"] = config_json.config_hash(options.config, seeds)
+    return numbers, reduced
+
+
+def captions() -> dict[str, str]:
+    """Return the captions of all figures by name."""
+    from dynsim import prune_forest, prune_plots
+
+    return prune_plots.CAPTIONS | prune_forest.CAPTIONS
+
+
+def draw(numbers: dict[str, Any], reduced: dict[str, Any], folder: Path) -> list[Path]:
+    """Draw every figure into a folder and return their paths."""
+    from dynsim import plots, prune_forest, prune_plots
+    from experiments._pruning_mechanism import FIGURE_RATES
+
+    details, unit = numbers["details"], "more specialists"
+    release = {name.removeprefix("release "): data for name, data in reduced.items() if name.startswith("release ")}
+    of_main = [row for name, of in details["P5"]["rows"].items() if name.startswith("main") for row in of]
+    rows = {row["label"]: row["all"] for row in of_main}
+    figures = {
+        "counts": prune_plots.counts(reduced["counts"], rows),
+        "who_is_masked": prune_plots.who_is_masked(reduced["masked"], FIGURE_RATES),
+        "amplification": prune_plots.amplification(reduced["amplification"], details["P2"]["trend_in_d"]),
+        "driver": prune_plots.driver(reduced["driver"], details["P3"]["uniform_until_step"]),
+        "end_state": prune_forest.end_state(reduced["end_states"]),
+        "placebos": prune_forest.forest(details["P5"]["rows"], unit),
+        "factors": prune_forest.forest(details["P6"]["rows"], unit),
+        "balance": prune_forest.forest(details["P7"]["rows"], unit),
+        "release": prune_plots.release(release, details["P8"]["step"]),
+    }
+    metadata = {"experiment": PROGRAM, "commit": numbers["provenance"]["commit"], "config": numbers["config_hash"]}
+    paths = []
+    for name, figure in figures.items():
+        paths.append(folder / f"{name}.png")
+        plots.save_figure(figure, paths[-1], captions()[name], metadata)
+    return paths
+
+
+def table_text(numbers: dict[str, Any]) -> str:
+    """Return one line per statement: number, interval, seeds, verdict."""
+    lines = []
+    for name, entries in numbers["tests"].items():
+        for entry in entries:
+            ends = ["-" if end is None else f"{end:.3g}" for end in entry["interval"]]
+            number = "-" if entry["measured"] is None else f"{entry['measured']:.3g}"
+            lines.append(f"{name} {entry['verdict']:<17}{number:>9} [{ends[0]}, {ends[1]}] n={entry['seeds']}"
+                         f"  {entry['claim']}")  # fmt: skip
+    return "\n".join(lines)
+
+
+def study(options: PruningComparison) -> Path:
+    """Simulate, analyse, save, draw and print; return the folder."""
+    from dynsim import results
+    from dynsim.simulate import check_runnable, record_grid
+    from dynsim.study import finish
+
+    table.check_base(options.config)
+    all_runs(options)  # refuses what cannot be swept before anything is trained
+    check_runnable(options.config)
+    n_records = len(record_grid(options.config.train.n_steps, options.config.train.n_records))
+    require(n_records >= 5, "train.n_records", "at least 5 records, at different steps", n_records)
+    began = time.perf_counter()
+    folder = study_folder(options)
+    if options.redraw:
+        numbers, reduced = results.load_json(folder / "summary.json"), results.load_many(folder / "curves.nc")
+    else:
+        numbers, reduced = analyse(simulate_all(options, folder), options)
+        numbers["total_wall_s"] = round(time.perf_counter() - began, 1)
+        results.save_many(reduced, folder / "curves.nc")
+        results.save_json(numbers, folder / "summary.json")
+        finish(folder)
+    print(table_text(numbers))
+    for path in draw(numbers, reduced, folder):
+        print(path)
+    print(folder / "summary.json")
+    return folder
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run from a command line."""
+    _, options = parse(PRESETS, arguments, program=PROGRAM, description=__doc__ or "")
+    set_up_jax(options.device, options.config.train.precision, PROGRAM)
+    run_main(lambda: study(options), PROGRAM)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,191 @@
+"""The comparison of pruning at toy size: what it runs, writes and refuses, and that redrawing trains nothing."""
+
+import contextlib
+import io
+import math
+
+import jax
+import pytest
+
+from dynsim import plots, prune_tests, results, simulate, study
+from dynsim.compare import check_pair
+from dynsim.hyper import structure
+from experiments import _pruning_runs as table
+from experiments import make_figures, pruning_comparison
+from experiments.pruning_comparison import PRESETS, all_runs
+
+TOY = ["--preset", "quick", "--seeds", "3", "--train.n-steps", "40", "--train.n-records", "8",
+       "--data.batch-size", "16", "--encoder.n-neurons", "12"]  # fmt: skip
+TESTS = [f"P{k}" for k in range(1, 9)]
+VERDICTS = {"as stated", "not as stated", "not at this size"}
+FULL = all_runs(PRESETS["default"])
+
+
+@pytest.fixture(scope="module", autouse=True)
+def jax_settings_stay():
+    names = ("jax_enable_x64", "jax_platforms", "jax_default_matmul_precision", "jax_compilation_cache_dir")
+    before = {name: getattr(jax.config, name) for name in names}
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("JAX_COMPILATION_CACHE_DIR", str(jax.config.jax_compilation_cache_dir))
+        patched.setattr(plots, "DPI", 30)
+        yield
+    for name, value in before.items():
+        jax.config.update(name, value)
+
+
+# ----- the table of runs
+
+
+def test_the_sweeps_change_what_their_names_say():
+    base = FULL["small/neurons r=0.5"].config
+    assert base.data.n_features == 16 and FULL["main/neurons"].config.data.n_features == 64
+    assert FULL["small/neurons released"].config.prune.stop_step == 500
+    assert FULL["small/neurons implicit"].config.data.minority_keep == table.KEEP
+    assert FULL["small/negatives x 3"].config.data.n_negatives == 3 * 127
+    assert FULL["small/learning rate x 2"].config.optimizer.learning_rate == 2 * base.optimizer.learning_rate
+    assert not FULL["small/temperature x 2, no prefactor"].config.loss.temperature_prefactor
+    assert FULL["main/weights"].config.prune.semantics == "one_branch"
+    assert [name for name, run in FULL.items() if run.oracle] == ["small/oracle"]
+    assert {name for name, run in FULL.items() if run.keep_weights} == {
+        "main/dense",
+        "small/dense r=0.5",
+        "d=16/dense",
+        "d=32/dense",
+    }
+
+
+def test_every_pair_differs_in_what_is_compared_and_in_nothing_else():
+    for name, run in FULL.items():
+        shape, what = name.split("/")[0], name.split("/", 1)[1]
+        if shape == "main":
+            check_pair(FULL["main/dense"].config, run.config)
+        elif shape == "factor":
+            check_pair(FULL["small/dense r=0.5"].config, run.config)
+        elif "r=" in what or "implicit" in what:
+            check_pair(FULL[f"small/dense {what.split()[-1]}"].config, run.config)
+        elif shape == "small":
+            check_pair(FULL["small/dense r=0.5"].config, run.config, ("prune", *table.OTHERS.get(what, ())))
+
+
+def test_equal_runs_are_trained_once_and_numbers_do_not_recompile():
+    distinct = table.unique(list(FULL.items()))
+    assert len(distinct) < len(FULL) and set(distinct) == set(FULL.values())
+    rates = {structure(run.config) for name, run in FULL.items() if "ratio, neurons" in name}
+    assert len(rates) == 2  # one with masks, and the unpruned one of rate 0
+    quick = {structure(run.config) for run in all_runs(PRESETS["quick"]).values()}
+    assert len(quick) == 4, "each structure costs seconds of compilation in CI"
+
+
+# ----- bad input
+
+
+@pytest.mark.parametrize(
+    ("words", "wanted"),
+    [
+        (["--prune.rate", "1"], "rate: wanted a share in [0, 1)"),
+        (["--prune.rate", "nan"], "rate"),
+        (["--prune.refresh", "0"], "refresh: wanted an integer of at least 1"),
+        (["--prune.kind", "none", "--prune.rate", "0"], "prune.kind: wanted lowest"),
+        (["--prune.kind", "highest"], "prune.kind: wanted lowest"),
+        (["--prune.unit", "weight"], "prune.unit: wanted neuron"),
+        (["--data.minority-fraction", "0"], "data.minority_fraction"),
+        (["--data.minority-keep", "0.5"], "data.minority_keep"),
+        (["--data.n-negatives", "5"], "data.n_negatives"),
+        (["--data.frequency-profile", "exponential"], "data.frequency_profile"),
+        (["--loss.similarity", "cosine"], "loss: wanted its default kind"),
+        (["--encoder.train-attention"], "encoder"),
+        (["--train.n-records", "3"], "train.n_records"),
+        (["--train.n-steps", "5"], "train.n_steps"),
+        (["--sweeps", "some"], "sweeps"),
+        (["--sweep-shape", "huge"], "sweep-shape"),
+        (["--preset", "nonsense"], "--preset: wanted one of default, quick, large"),
+        (["--redraw"], "wanted a summary, found none"),
+    ],
+)
+def test_bad_input_is_one_line(words, wanted, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(simulate, "program", lambda *a, **o: pytest.fail("bad input got as far as compiling"))
+    with pytest.raises(SystemExit) as stopped:
+        pruning_comparison.main(["--out", str(tmp_path), *words])
+    printed = capsys.readouterr()
+    assert stopped.value.code == 2 and printed.out == "" and printed.err.count("\n") == 1
+    assert printed.err.startswith("pruning_comparison.py: error: ") and wanted in printed.err
+    assert not list(tmp_path.iterdir())
+
+
+def test_presets_can_run():
+    for options in PRESETS.values():
+        table.check_base(options.config)
+        assert all_runs(options)
+
+
+# ----- from end to end
+
+
+def run(line):
+    """Return the lines that the command prints."""
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        pruning_comparison.main(line)
+    return printed.getvalue().splitlines()
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    out = tmp_path_factory.mktemp("results")
+    lines = run([*TOY, "--out", str(out)])
+    (folder,) = out.iterdir()
+    return lines, folder
+
+
+@pytest.fixture(scope="module")
+def summary_of(done):
+    return results.load_json(done[1] / "summary.json")
+
+
+@pytest.mark.slow
+def test_what_is_written_and_printed(done, summary_of):
+    lines, folder = done
+    figures = {f"{name}.png" for name in pruning_comparison.captions()}
+    assert {path.name for path in folder.iterdir()} == figures | {"curves.nc", "summary.json"}
+    assert lines[-1] == str(folder / "summary.json")
+    assert sum(len(entries) for entries in summary_of["tests"].values()) == len(lines) - len(figures) - 1
+
+
+@pytest.mark.slow
+def test_every_test_has_entries_that_follow_the_rule(summary_of):
+    assert list(summary_of["tests"]) == TESTS and summary_of["seeds"] == [100, 101, 102]
+    for name, entries in summary_of["tests"].items():
+        assert entries, name
+        for entry in entries:
+            assert {"claim", "measured", "interval", "seeds", "verdict", "rival", "what_would_refute"} <= set(entry)
+            assert entry["verdict"] in VERDICTS
+            if name != "P6":
+                low, high = (math.nan if end is None else end for end in entry["interval"])
+                ends = [-math.inf, math.inf]
+                wanted = tuple(ends[k] if end is None else end for k, end in enumerate(entry["wanted"]))
+                assert entry["verdict"] == prune_tests.judge(low, high, wanted, entry["p_holm"])
+
+
+@pytest.mark.slow
+def test_redrawing_trains_nothing_and_gives_the_same_files(done, monkeypatch):
+    lines, folder = done
+    monkeypatch.setattr(study, "simulate", lambda *a, **o: pytest.fail("simulated anew"))
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    for path in folder.glob("*.png"):
+        path.unlink()
+    assert run([*TOY, "--out", str(folder.parent), "--redraw"]) == lines
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+@pytest.mark.slow
+def test_the_figure_maker_takes_it_over(done, monkeypatch, tmp_path):
+    one = make_figures.STUDIES["pruning_comparison"]
+    toy_study = make_figures.Study(one.command, lambda out: done[1], one.draw, one.captions, one.statements)
+    monkeypatch.setattr(make_figures, "FIGURES", tmp_path)
+    rows = make_figures.renew("pruning_comparison", toy_study, make_figures.MakeFigures(simulate=True))
+    assert {row["figure"] for row in rows} == {f"pruning_comparison_{name}.png" for name in one.captions()}
+    assert all(row["caption"] for row in rows)
+
+
+def test_every_figure_has_a_caption():
+    assert len(pruning_comparison.captions()) == 9
+    assert all(text.endswith(".") and len(text) > 100 for text in pruning_comparison.captions().values())

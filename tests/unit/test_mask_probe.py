@@ -1,0 +1,75 @@
+"""Masks tried on recorded weights, against `mask_effect.effect` called directly at the state of the run itself."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from dynsim import mask_effect, mask_probe, outcome
+from dynsim.hyper import structure
+from dynsim.simulate import simulate
+from tests.reference import begin, built_in, toy, trajectory
+
+pytestmark = pytest.mark.slow  # half a minute, nearly all of it compilation
+
+CONFIG = toy(train__n_steps=40, train__n_records=8)
+SEEDS = [4, 9]
+
+
+@pytest.fixture(scope="module")
+def run():
+    record = mask_effect.recorder_with_loss(built_in(structure(CONFIG)), 2, keep_weights=True)
+    return simulate(CONFIG, SEEDS, record_fn=record)
+
+
+@pytest.fixture(scope="module")
+def found(run):
+    return mask_probe.amplifications(run, "straight_through", ("lowest", "highest"), (0.0, 0.5), n_batches=2)
+
+
+def test_moments_are_records_in_order(run):
+    places = mask_probe.moments(run)
+    assert places.shape == (2, 4) and (np.diff(places[:, [0, 1, 3]], axis=1) >= 0).all()
+    steps = run["step"].values
+    for seed in range(2):
+        assert steps[places[seed, 0]] < max(run["switch_step"].values[seed], 1)
+        assert steps[places[seed, 3]] == 40
+
+
+def test_a_mask_of_nothing_amplifies_nothing(run, found):
+    known = found.sel(rate=0.0).values
+    assert np.isfinite(known).any()
+    np.testing.assert_allclose(known[np.isfinite(known)], 1, rtol=1e-12)
+
+
+def test_amplification_at_the_end_is_that_of_the_run_itself(run, found):
+    parts = built_in(structure(CONFIG))
+    states, world = trajectory(CONFIG, 40, seed=SEEDS[1])
+    state = states[-1]
+    np.testing.assert_allclose(state.params.weight, run["neuron_weight"].values[1, -1], rtol=1e-9)
+    mask = mask_effect.neuron_mask(state, world, "lowest", jnp.asarray(0.5))
+    masked_parts = mask_effect.with_masks(parts, "straight_through")
+    dense, masked = (
+        np.asarray(mask_effect.effect(state, world, masked_parts if one else parts, one, 2).growth)
+        for one in (None, mask)
+    )
+    learned = outcome.learned(outcome.at_end(run))[1]
+    for group in ("minority", "majority"):
+        own = learned & (run["group"].values == group)[None, :]
+        value = found.sel(moment="end", kind="lowest", rate=0.5, group=group).values[1]
+        without = (dense * own).sum()
+        if own.any() and without > 0:
+            np.testing.assert_allclose(value, (masked * own).sum() / without, rtol=1e-7)
+        else:
+            assert np.isnan(value)
+
+
+def test_drivers_are_those_of_the_run_itself(run):
+    drivers = mask_probe.drivers(run, ("lowest",), 0.5, [0, run.sizes["record"] - 1], n_batches=2)
+    assert drivers["step"].values.tolist() == [0, 40]
+    carry, world, parts = begin(CONFIG, seed=SEEDS[0])
+    minority = run["group"].values == "minority"
+    wanted = np.asarray(mask_effect.effect(carry.state, world, parts, None, 2).driver)
+    first = drivers.isel(seed=0, record=0).sel(kind="none")
+    np.testing.assert_allclose(first.sel(group="minority"), wanted[minority].mean(), rtol=1e-9)
+    np.testing.assert_allclose(first.sel(group="majority"), wanted[~minority].mean(), rtol=1e-9)
+    assert not np.allclose(drivers.sel(kind="lowest"), drivers.sel(kind="none"), rtol=1e-6)

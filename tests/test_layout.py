@@ -19,8 +19,8 @@ CONFIG_MODULES = sorted(path for path in ENGINE.glob("config*.py") if path.stem 
 ORDER_TEXT = (
     "checks config_model config_training config config_json criteria streams theory theory_counts hyper draws data "
     "embedding encoder loss prune threshold masking train measure mask_effect stages results compare outcome "
-    "checkpoint program timing resume simulate study rates floor summary predictions curves sweep plot_parts plots "
-    "cost_plot prune_plots report cli doctor __main__ "
+    "checkpoint program timing resume simulate study rates floor summary predictions curves regime_driver regimes "
+    "sweep plot_parts plots cost_plot prune_plots regime_plots report cli doctor __main__ "
 )
 ORDER = ORDER_TEXT.split()
 # What dynsim/bridge/ may import besides itself; nothing in the engine imports the bridge.

@@ -4,7 +4,7 @@ A mask can change the growth of a feature only through D_j (theory 8.5 P3), so p
 where it changes D_j of the two groups unequally. Nothing is trained here.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -13,8 +13,10 @@ import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 from jaxtyping import Array, Float
+from scipy import stats
 
-from dynsim import prune, train
+from dynsim import prune, regimes, train
+from dynsim.compare import interval
 from dynsim.config import Config, PruneConfig
 from dynsim.encoder import batched
 from dynsim.hyper import Hyper, hyper, structure
@@ -87,3 +89,58 @@ def _program(
         }
 
     return compute
+
+
+def driver_summary(drivers: Mapping[str, np.ndarray], minority: np.ndarray) -> dict[str, Any]:
+    """Return the mean driver of both groups with and without each mask, and what the mask does to their gap.
+
+    Args:
+        drivers: {"dense" or reading: D_j of shape (seed, feature)} (`drivers`).
+        minority: Boolean (feature,).
+
+    Returns:
+        {name: {"minority", "majority"}} with, for readings, "effect": [estimate, low, high] of the mask's change of
+        D_minority minus its change of D_majority.
+    """
+    gap = {name: d[:, minority].mean(axis=1) - d[:, ~minority].mean(axis=1) for name, d in drivers.items()}
+    out: dict[str, Any] = {}
+    for name, d in drivers.items():
+        out[name] = {"minority": float(d[:, minority].mean()), "majority": float(d[:, ~minority].mean())}
+        if name != "dense":
+            span = interval(gap[name] - gap["dense"], n_resamples=999)
+            ends = [span.estimate, span.low, span.high]
+            out[name]["effect"] = ends if np.all(np.isfinite(ends)) else [span.estimate] * 3
+    return out
+
+
+def rank_correlation(pairs: Sequence[tuple[float, float]]) -> dict[str, Any]:
+    """Return Spearman's rank correlation over points, {"rho", "p_value", "n_points"}; rho is null if it has no value.
+
+    Args:
+        pairs: (effect on the driver, measured effect) of each stable point.
+    """
+    first, second = (np.asarray([pair[k] for pair in pairs], float) for k in (0, 1))
+    if len(pairs) < regimes.FEWEST or np.ptp(first) == 0 or np.ptp(second) == 0:
+        return {"rho": None, "p_value": None, "n_points": len(pairs)}
+    done = stats.spearmanr(first, second)
+    return {"rho": float(done.statistic), "p_value": float(done.pvalue), "n_points": len(pairs)}
+
+
+def correlations(points: list[dict[str, Any]], reading: str) -> dict[str, Any]:
+    """Return by measure how the effect on the driver goes with the measured one, over the points (search seeds).
+
+    Args:
+        points: of the summary: "readings" with `regimes.evidence`, and "driver" of `driver_summary`.
+        reading: name of the reading.
+    """
+    out = {}
+    for measure in (regimes.PRIMARY, "minority share of specialists"):
+        pairs = []
+        for one in points:
+            found = one["readings"][reading]["search"]
+            usable = regimes.usable_contrasts(found)
+            if usable and one["driver"] and usable["dense"]["equal steps"][measure]:
+                effect = usable["dense"]["equal steps"][measure][0]
+                pairs.append((one["driver"][reading]["effect"][0], effect))
+        out[measure] = regimes.rank_correlation(pairs)
+    return out

@@ -18,7 +18,7 @@ from scipy import stats
 
 from dynsim import floor, outcome
 from dynsim.checks import require
-from dynsim.compare import check_paired, holm, interval, paired_difference
+from dynsim.compare import check_paired, holm, paired_difference
 from dynsim.results import config_of
 
 PRIMARY = "minority specialists"
@@ -119,23 +119,30 @@ def _three(fn: Callable[[xr.Dataset], np.ndarray], one: xr.Dataset, two: xr.Data
     return [found.estimate, found.low, found.high]
 
 
-def evidence(dense: xr.Dataset, pruned: xr.Dataset, placebos: Mapping[str, xr.Dataset], **options: Any) -> dict:
-    """Return what is known of one point under one reading on one set of seeds.
+def evidence(dense: xr.Dataset, pruned: xr.Dataset, **options: Any) -> dict[str, Any]:
+    """Return what is known of one point under one reading on one set of seeds, still without placebos.
 
     Args:
-        dense, pruned, placebos: paired results, the placebos by the kind of their masks.
-        options: as for `contrast`.
+        dense, pruned: paired results; options: as for `contrast`.
 
     Returns:
         {"unsound": {side: runs that diverged or exploded}, "means": {side: {measure: mean of sound runs}}, "contrasts":
         {"dense" or kind of placebo: `contrast`}}.
     """
-    sides = {"dense": dense, "pruned": pruned, **placebos}
-    others = {name: side for name, side in sides.items() if name != "pruned"}
+    found: dict[str, Any] = {
+        "unsound": {"pruned": int(np.sum(~is_sound(pruned)))},
+        "means": {"pruned": _means(pruned)},
+        "contrasts": {},
+    }
+    return with_side(found, "dense", dense, pruned, **options)
+
+
+def with_side(found: dict[str, Any], name: str, other: xr.Dataset, pruned: xr.Dataset, **options: Any) -> dict:
+    """Return `evidence` with one more side that the pruned runs are held against; arguments as for `contrast`."""
     return {
-        "unsound": {name: int(np.sum(~is_sound(side))) for name, side in sides.items()},
-        "means": {name: _means(side) for name, side in sides.items()},
-        "contrasts": {name: contrast(side, pruned, **options) for name, side in others.items()},
+        "unsound": found["unsound"] | {name: int(np.sum(~is_sound(other)))},
+        "means": found["means"] | {name: _means(other)},
+        "contrasts": found["contrasts"] | {name: contrast(other, pruned, **options)},
     }
 
 
@@ -148,21 +155,29 @@ def _means(result: xr.Dataset) -> dict[str, float]:
     return {name: value for name, value in values.items() if np.isfinite(value)}
 
 
-def _is_usable(one: dict[str, Any]) -> bool:
+def is_usable(one: dict[str, Any]) -> bool:
+    """Return whether a contrast has kept enough of its seeds."""
     return one["n_used"] >= max(FEWEST, USABLE * one["n_seeds"])
 
 
 def usable_contrasts(found: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return the contrasts that a verdict rests on; none where the dense one or every placebo has lost its seeds."""
-    kept = {name: one for name, one in found["contrasts"].items() if _is_usable(one)}
-    return kept if "dense" in kept and len(kept) > 1 else {}
+    """Return the contrasts that a verdict may rest on; none where that with the dense runs has lost its seeds."""
+    kept = {name: one for name, one in found["contrasts"].items() if is_usable(one)}
+    return kept if "dense" in kept else {}
+
+
+def sign(one: dict[str, Any], level: str = "equal steps") -> int:
+    """Return 1 where the interval of `PRIMARY` lies above 0, -1 where it lies below, else 0."""
+    _, low, high = one[level][PRIMARY]
+    return int(low > 0) - int(high < 0)
 
 
 def verdict(found: dict[str, Any], level: str = "equal steps") -> str:
     """Return the verdict on `PRIMARY`: `HELPS`, `HARMS`, `NOTHING` or `UNSTABLE`.
 
-    It helps where every interval of the usable contrasts is above 0, harms where every one is below. It is unstable
-    where fewer than `USABLE` of the seeds are sound in the pair with the dense runs or with every placebo.
+    It is nothing where the interval of pruned - dense holds 0, whatever a placebo does. Else it helps where all
+    intervals of the usable contrasts are above 0, harms where all are below, and is nothing where they disagree. It is
+    unstable where fewer than `USABLE` of the seeds are left against the dense runs, or against every placebo.
 
     Args:
         found: of `evidence`.
@@ -171,17 +186,23 @@ def verdict(found: dict[str, Any], level: str = "equal steps") -> str:
     kept = usable_contrasts(found)
     if not kept:
         return UNSTABLE
-    spans = [one[level][PRIMARY] for one in kept.values()]
-    if all(low > 0 for _, low, _ in spans):
-        return HELPS
-    return HARMS if all(high < 0 for _, _, high in spans) else NOTHING
+    signs = {name: sign(one, level) for name, one in kept.items()}
+    if signs["dense"] == 0:
+        return NOTHING
+    if len(signs) == 1:
+        return UNSTABLE
+    if len(set(signs.values())) > 1:
+        return NOTHING
+    return HELPS if signs["dense"] > 0 else HARMS
 
 
 def direction(found: dict[str, Any]) -> str:
     """Return the common direction of the estimates, `HELPS` or `HARMS`, `NOTHING` without one, or `UNSTABLE`."""
     kept = usable_contrasts(found)
-    if not kept:
+    if verdict(found) == UNSTABLE:
         return UNSTABLE
+    if len(kept) == 1:  # no placebo was wanted, or all exploded beside a difference of zero
+        return NOTHING
     estimates = [one["equal steps"][PRIMARY][0] for one in kept.values()]
     if min(estimates) > 0:
         return HELPS
@@ -226,38 +247,3 @@ def noise_level(at_balance: dict[str, Any]) -> list[float]:
     """
     one = at_balance["contrasts"]["dense"]
     return one["equal steps"][GROUP_GAP] if "equal steps" in one else []
-
-
-def driver_summary(drivers: Mapping[str, np.ndarray], minority: np.ndarray) -> dict[str, Any]:
-    """Return the mean driver of both groups with and without each mask, and what the mask does to their gap.
-
-    Args:
-        drivers: {"dense" or reading: D_j of shape (seed, feature)} (`regime_driver.drivers`).
-        minority: Boolean (feature,).
-
-    Returns:
-        {name: {"minority", "majority"}} with, for readings, "effect": [estimate, low, high] of the mask's change of
-        D_minority minus its change of D_majority.
-    """
-    gap = {name: d[:, minority].mean(axis=1) - d[:, ~minority].mean(axis=1) for name, d in drivers.items()}
-    out: dict[str, Any] = {}
-    for name, d in drivers.items():
-        out[name] = {"minority": float(d[:, minority].mean()), "majority": float(d[:, ~minority].mean())}
-        if name != "dense":
-            span = interval(gap[name] - gap["dense"], n_resamples=999)
-            ends = [span.estimate, span.low, span.high]
-            out[name]["effect"] = ends if np.all(np.isfinite(ends)) else [span.estimate] * 3
-    return out
-
-
-def rank_correlation(pairs: Sequence[tuple[float, float]]) -> dict[str, Any]:
-    """Return Spearman's rank correlation over points, {"rho", "p_value", "n_points"}; rho is null if it has no value.
-
-    Args:
-        pairs: (effect on the driver, measured effect) of each stable point.
-    """
-    first, second = (np.asarray([pair[k] for pair in pairs], float) for k in (0, 1))
-    if len(pairs) < FEWEST or np.ptp(first) == 0 or np.ptp(second) == 0:
-        return {"rho": None, "p_value": None, "n_points": len(pairs)}
-    done = stats.spearmanr(first, second)
-    return {"rho": float(done.statistic), "p_value": float(done.pvalue), "n_points": len(pairs)}

@@ -99,14 +99,28 @@ def run(folder: Path, config: Config, seeds: range) -> Any:
     return simulate_part(folder, name, config, seeds, record_fn=_record_fn(structure(config)))
 
 
-def evidence_at(folder: Path, base: Config, point: Point, reading: str, seeds: range, n_resamples: int) -> dict:
-    """Simulate one reading, its dense pair and its placebos at one point, and return `regimes.evidence`."""
+def evidence_at(folder: Path, wanted: Plan, point: Point, reading: str, *, fresh: bool) -> dict[str, Any]:
+    """Simulate one reading, its dense pair and the placebos that it needs at one point; return `regimes.evidence`.
+
+    The search asks for a placebo only where the reading differs from the dense runs; each further placebo is for the
+    case that the one before it loses its runs.
+    """
     from dynsim import regimes
 
+    base, seeds = wanted.base, wanted.confirm if fresh else wanted.search
+    options = {"n_resamples": 9999 if fresh else 999}
     dense = run(folder, replace(base, **point.changes), seeds)
     pruned = run(folder, reading_config(base, point, reading), seeds)
-    placebos = {kind: run(folder, reading_config(base, point, reading, kind), seeds) for kind in PLACEBOS[reading]}
-    return regimes.evidence(dense, pruned, placebos, n_resamples=n_resamples)
+    found = regimes.evidence(dense, pruned, **options)
+    against_dense = regimes.usable_contrasts(found).get("dense")
+    if not fresh and (against_dense is None or regimes.sign(against_dense) == 0):
+        return found
+    for kind in PLACEBOS[reading]:
+        placebo = run(folder, reading_config(base, point, reading, kind), seeds)
+        found = regimes.with_side(found, kind, placebo, pruned, **options)
+        if regimes.is_usable(found["contrasts"][kind]):
+            break
+    return found
 
 
 def driver_at(folder: Path, base: Config, point: Point, seeds: range) -> dict[str, Any]:
@@ -121,7 +135,7 @@ def driver_at(folder: Path, base: Config, point: Point, seeds: range) -> dict[st
         return {}
     masks = {reading: reading_config(base, point, reading).prune for reading in READINGS}
     found = regime_driver.drivers(dense.isel(seed=sound), masks)
-    return regimes.driver_summary(found, theory.is_minority(replace(base, **point.changes).data))
+    return regime_driver.driver_summary(found, theory.is_minority(replace(base, **point.changes).data))
 
 
 def search(folder: Path, wanted: Plan) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, Any]]]:
@@ -130,9 +144,7 @@ def search(folder: Path, wanted: Plan) -> tuple[dict[str, dict[str, Any]], dict[
     drivers: dict[str, dict[str, Any]] = {}
     for k, point in enumerate(wanted.points):
         print(f"point {k + 1} of {len(wanted.points)}, {point.name}", flush=True)
-        found[point.name] = {
-            reading: evidence_at(folder, wanted.base, point, reading, wanted.search, 999) for reading in READINGS
-        }
+        found[point.name] = {reading: evidence_at(folder, wanted, point, reading, fresh=False) for reading in READINGS}
         drivers[point.name] = driver_at(folder, wanted.base, point, wanted.search)
     return found, drivers
 
@@ -145,14 +157,14 @@ def confirm(folder: Path, wanted: Plan, chosen: set[tuple[str, str]]) -> dict[st
         if readings:
             print(f"confirming {point.name}: {', '.join(readings)}", flush=True)
             found[point.name] = {
-                reading: evidence_at(folder, wanted.base, point, reading, wanted.confirm, 9999) for reading in readings
+                reading: evidence_at(folder, wanted, point, reading, fresh=True) for reading in readings
             }
     return found
 
 
 def simulate_all(options: PruningRegimes, folder: Path) -> dict[str, Any]:
     """Search and confirm at all points; return the summary but for provenance and times."""
-    from dynsim import regimes
+    from dynsim import regime_driver, regimes
 
     wanted = plan(options.preset)
     regimes.check_seeds(wanted.search, wanted.confirm)
@@ -169,7 +181,7 @@ def simulate_all(options: PruningRegimes, folder: Path) -> dict[str, Any]:
         "points": points,
         "claims": [{**c._asdict(), "confirmed_on_fresh_seeds": (c.point, c.reading) in chosen} for c in claims],
         "noise_level": {reading: regimes.noise_level(found) for reading, found in balanced.items()},
-        "rank_correlation": {reading: correlations(points, reading) for reading in READINGS},
+        "rank_correlation": {reading: regime_driver.correlations(points, reading) for reading in READINGS},
         "readings": list(READINGS),
         "search_seeds": list(wanted.search),
         "confirmation_seeds": list(wanted.confirm),
@@ -198,23 +210,6 @@ def point_numbers(point: Point, searched: dict[str, Any], confirmed: dict[str, A
         "changes": point.changes | point.masks,
         "readings": readings,
     }
-
-
-def correlations(points: list[dict[str, Any]], reading: str) -> dict[str, Any]:
-    """Return by measure how the effect on the driver goes with the measured one, over the points (search seeds)."""
-    from dynsim import regimes
-
-    out = {}
-    for measure in (regimes.PRIMARY, "minority share of specialists"):
-        pairs = []
-        for one in points:
-            found = one["readings"][reading]["search"]
-            usable = regimes.usable_contrasts(found)
-            if usable and one["driver"] and usable["dense"]["equal steps"][measure]:
-                effect = usable["dense"]["equal steps"][measure][0]
-                pairs.append((one["driver"][reading]["effect"][0], effect))
-        out[measure] = regimes.rank_correlation(pairs)
-    return out
 
 
 def table_text(numbers: dict[str, Any]) -> str:

@@ -19,7 +19,7 @@ CONFIG_MODULES = sorted(path for path in ENGINE.glob("config*.py") if path.stem 
 ORDER_TEXT = (
     "checks config_model config_training config config_json criteria streams theory theory_counts hyper draws data "
     "embedding encoder loss prune threshold masking train measure mask_effect stages results compare outcome "
-    "checkpoint program timing resume simulate study rates floor summary predictions curves regime_driver regimes "
+    "checkpoint program timing resume simulate study rates floor summary predictions curves regimes regime_driver "
     "sweep plot_parts plots cost_plot prune_plots regime_plots report cli doctor __main__ "
 )
 ORDER = ORDER_TEXT.split()

@@ -45,10 +45,11 @@ def done(tmp_path_factory):
 
 def test_each_run_is_simulated_once(done):
     _, _, simulated = done
-    assert len(set(simulated)) == len(simulated) == 3 * (3 + 2)  # the base and r = 1 are confirmed as well
+    assert len(set(simulated)) == len(simulated)
     assert {seeds for _, seeds in simulated} == {(0, 1, 2), (5, 6, 7, 8)}
     kinds = [config.prune.kind for config, _ in simulated]
-    assert {kind: kinds.count(kind) for kind in kinds} == {"none": 5, "lowest": 5, "random_fixed": 5}
+    # three points are searched, the base and r = 1 confirmed; the search has placebos only beside a difference
+    assert kinds.count("none") == kinds.count("lowest") == 3 + 2 and 2 <= kinds.count("random_fixed") <= 5
 
 
 def test_what_is_written(done):
@@ -64,7 +65,8 @@ def test_what_is_written(done):
         found = point["readings"][READING]
         assert found["verdict"] in ("helps", "nothing", "harms", "unstable")
         assert (found["confirmation"] is None) == (found["seeds"] == "search") == (point["label"] == "r = 0.2")
-        assert set(found["search"]["contrasts"]) == {"dense", "random_fixed"}
+        assert set((found["confirmation"] or found["search"])["contrasts"]) >= {"dense"}
+        assert found["confirmation"] is None or "random_fixed" in found["confirmation"]["contrasts"]
         assert set(point["driver"]) == {"dense", READING}
     files = {path.name for path in folder.iterdir() if path.is_file()}
     assert files == {"summary.json", *(f"{name}.png" for name in regime_plots.CAPTIONS)}

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from dynsim import compare, hyper, regimes, results
+from dynsim import compare, hyper, regime_driver, regimes, results
 from dynsim.checks import ConfigError
 from experiments import pruning_regimes, regime_points
 from tests.reference import toy
@@ -71,6 +71,8 @@ LOST = (9, 8, 10, 0.001, 7)
         ({"dense": LOST, "random_fixed": UP}, "unstable"),
         ({"dense": UP, "random_fixed": LOST}, "unstable"),
         ({"dense": UP}, "unstable"),
+        ({"dense": FLAT}, "nothing"),  # no placebo is needed to say so
+        ({"dense": FLAT, "random_fixed": LOST}, "nothing"),
         ({"dense": UP, "random_fixed": LOST, "random": UP}, "helps"),  # one placebo is left
         ({"dense": UP, "random_fixed": UP, "random": FLAT}, "nothing"),
         ({"dense": (2, 1, 3, 0.01, 8), "random_fixed": UP}, "helps"),  # four fifths of the seeds are enough
@@ -166,12 +168,13 @@ def test_where_too_few_seeds_are_left_there_are_no_numbers():
 def test_what_is_known_of_a_point():
     dense, pruned = make_runs((1,) * 4), make_runs((2,) * 4, **MASK)
     placebo = make_runs((0, 0, 1, 1), loss=[1, 1, 1, 99], **PLACEBO)
-    known = regimes.evidence(dense, pruned, {"random_fixed": placebo}, n_resamples=200)
+    alone = regimes.evidence(dense, pruned, n_resamples=200)
+    known = regimes.with_side(alone, "random_fixed", placebo, pruned, n_resamples=200)
     assert known["unsound"] == {"dense": 0, "pruned": 0, "random_fixed": 1}
     assert known["means"]["random_fixed"]["minority specialists"] == pytest.approx(1 / 3)
     assert known["means"]["pruned"]["minority share of specialists"] == pytest.approx(2 / 3)
     assert regimes.verdict(known) == "unstable"  # 3 of 4 seeds are fewer than four fifths
-    good = regimes.evidence(dense, pruned, {"random_fixed": make_runs((0, 0, 1, 1), **PLACEBO)}, n_resamples=200)
+    good = regimes.with_side(alone, "random_fixed", make_runs((0, 0, 1, 1), **PLACEBO), pruned, n_resamples=200)
     assert regimes.verdict(good) == regimes.verdict(good, "equal loss") == "helps"
     assert regimes.noise_level(good) == good["contrasts"]["dense"]["equal steps"][regimes.GROUP_GAP] == [1, 1, 1]
 
@@ -186,7 +189,7 @@ def test_runs_that_are_no_pair_are_refused():
 def test_the_driver_of_both_groups():
     dense = np.array([[1.0, 0.8, 0.4, 0.2], [1.0, 0.8, 0.4, 0.2], [1.0, 0.8, 0.4, 0.2]])
     masked = dense + np.array([[0.0, 0.0, 0.3, 0.1], [0.1, 0.1, 0.2, 0.2], [0.2, 0.0, 0.4, 0.0]])
-    made = regimes.driver_summary({"dense": dense, "one": masked}, np.array([False, False, True, True]))
+    made = regime_driver.driver_summary({"dense": dense, "one": masked}, np.array([False, False, True, True]))
     assert made["dense"] == {"minority": pytest.approx(0.3), "majority": pytest.approx(0.9)}
     # changes of the minority 0.2, 0.2, 0.2 and of the majority 0, 0.1, 0.1
     assert made["one"]["effect"][0] == pytest.approx((0.2 + 0.1 + 0.1) / 3)
@@ -195,10 +198,10 @@ def test_the_driver_of_both_groups():
 
 def test_the_rank_correlation():
     # ranks 1 2 3 4 against 2 1 4 3: rho = 1 - 6 * 4 / (4 * 15)
-    found = regimes.rank_correlation([(0.1, 20.0), (0.2, 10.0), (5.0, 40.0), (9.0, 30.0)])
+    found = regime_driver.rank_correlation([(0.1, 20.0), (0.2, 10.0), (5.0, 40.0), (9.0, 30.0)])
     assert found["rho"] == pytest.approx(0.6) and found["n_points"] == 4 and 0 < found["p_value"] < 1
-    assert regimes.rank_correlation([(0.1, 2.0), (0.2, 2.0), (0.3, 2.0)])["rho"] is None
-    assert regimes.rank_correlation([])["n_points"] == 0
+    assert regime_driver.rank_correlation([(0.1, 2.0), (0.2, 2.0), (0.3, 2.0)])["rho"] is None
+    assert regime_driver.rank_correlation([])["n_points"] == 0
 
 
 @pytest.mark.parametrize("sizes", [regime_points.SMALL, {}])

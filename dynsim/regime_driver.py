@@ -142,5 +142,5 @@ def correlations(points: list[dict[str, Any]], reading: str) -> dict[str, Any]:
             if usable and one["driver"] and usable["dense"]["equal steps"][measure]:
                 effect = usable["dense"]["equal steps"][measure][0]
                 pairs.append((one["driver"][reading]["effect"][0], effect))
-        out[measure] = regimes.rank_correlation(pairs)
+        out[measure] = rank_correlation(pairs)
     return out

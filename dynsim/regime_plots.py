@@ -30,7 +30,7 @@ CAPTIONS = {
         "against: dense runs, and random masks of the same unit, ratio, semantics, start and stop. Each row is a point "
         "one factor away from the base point, each column a way of pruning; marks are means over seeds with 95 % BCa "
         "intervals. A row helps where all intervals are above zero, harms where all are below; it is unstable where "
-        "more than a fifth of the runs diverged or exploded on either side (n/N gives those left). Saturated marks "
+        "more than a fifth of the runs diverged or exploded on either side (n/N: the pairs left). Saturated marks "
         "rest on the confirmation seeds, pale ones on the search seeds alone, and only saturated ones are to be "
         "quoted. The yellow rows lie where the paper's own assumptions do. The axis is linear within 2 and "
         "logarithmic beyond."
@@ -61,6 +61,8 @@ def regime_map(numbers: dict[str, Any]) -> Figure:
             if point["paper"]:
                 ax.axhspan(place - 0.5, place + 0.5, color="#F0E442", alpha=0.45, lw=0, zorder=0)
             _row(ax, place, point["readings"][reading])
+            if point["readings"][reading]["nothing_learned"]:
+                _no_specialists(ax, place)
         ax.set_title(reading)
         ax.set_xlabel("minority specialists, pruned - other")
         ax.grid(axis="x", color="#DDDDDD", lw=0.5)
@@ -124,6 +126,11 @@ def _row(ax: Axes, place: float, found: dict[str, Any]) -> None:
             ax.annotate(f"{one['n_used']}/{one['n_seeds']}", (1, place + shift), (-2, 0), ha="right", va="center",
                         xycoords=ax.get_yaxis_transform(), textcoords="offset points", fontsize=5.5,
                         color=VERDICT_COLOR[UNSTABLE])  # fmt: skip
+
+
+def _no_specialists(ax: Axes, place: float) -> None:
+    ax.annotate("no specialists", (0, place), (3, 0), xycoords=ax.get_yaxis_transform(), textcoords="offset points",
+                va="center", fontsize=6, color=VERDICT_COLOR[NOTHING])  # fmt: skip
 
 
 def _handles(readings: list[str], points: list[dict[str, Any]]) -> list[Any]:

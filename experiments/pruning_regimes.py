@@ -56,6 +56,7 @@ class Plan(NamedTuple):
     """Fresh seeds on which they are confirmed."""
     most: dict[str, int]
     """Most claims to confirm, by direction."""
+    readings: tuple[str, ...] = tuple(READINGS)
 
 
 def plan(preset: str) -> Plan:
@@ -64,9 +65,8 @@ def plan(preset: str) -> Plan:
         sizes = regime_points.SMALL | {"data.n_features": 8, "data.token_dim": 16, "encoder.n_neurons": 24,
                                        "data.batch_size": 32, "train.n_steps": 400}  # fmt: skip
         base = regime_points.base_config(sizes)
-        return Plan(
-            base, regime_points.few_points(base), range(1000, 1004), range(2000, 2005), {"helps": 1, "harms": 1}
-        )
+        return Plan(base, regime_points.few_points(base), range(1000, 1004), range(2000, 2005),
+                    {"helps": 1, "harms": 1}, ("one branch, weights 0.6",))  # fmt: skip
     if preset == "large":
         base = regime_points.base_config({})
         return Plan(base, regime_points.all_points(base), range(1000, 1008), range(2000, 2016),
@@ -123,19 +123,20 @@ def evidence_at(folder: Path, wanted: Plan, point: Point, reading: str, *, fresh
     return found
 
 
-def driver_at(folder: Path, base: Config, point: Point, seeds: range) -> dict[str, Any]:
+def driver_at(folder: Path, wanted: Plan, point: Point) -> dict[str, Any]:
     """Return `regimes.driver_summary` at the ends of the dense runs of a point that are sound; empty without three."""
     import numpy as np
 
     from dynsim import regime_driver, regimes, theory
 
-    dense = run(folder, replace(base, **point.changes), seeds)
+    config = replace(wanted.base, **point.changes)
+    dense = run(folder, config, wanted.search)
     sound = np.flatnonzero(regimes.is_sound(dense))
     if sound.size < regimes.FEWEST:
         return {}
-    masks = {reading: reading_config(base, point, reading).prune for reading in READINGS}
+    masks = {reading: reading_config(wanted.base, point, reading).prune for reading in wanted.readings}
     found = regime_driver.drivers(dense.isel(seed=sound), masks)
-    return regime_driver.driver_summary(found, theory.is_minority(replace(base, **point.changes).data))
+    return regime_driver.driver_summary(found, theory.is_minority(config.data))
 
 
 def search(folder: Path, wanted: Plan) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, Any]]]:
@@ -144,8 +145,10 @@ def search(folder: Path, wanted: Plan) -> tuple[dict[str, dict[str, Any]], dict[
     drivers: dict[str, dict[str, Any]] = {}
     for k, point in enumerate(wanted.points):
         print(f"point {k + 1} of {len(wanted.points)}, {point.name}", flush=True)
-        found[point.name] = {reading: evidence_at(folder, wanted, point, reading, fresh=False) for reading in READINGS}
-        drivers[point.name] = driver_at(folder, wanted.base, point, wanted.search)
+        found[point.name] = {
+            reading: evidence_at(folder, wanted, point, reading, fresh=False) for reading in wanted.readings
+        }
+        drivers[point.name] = driver_at(folder, wanted, point)
     return found, drivers
 
 
@@ -153,7 +156,7 @@ def confirm(folder: Path, wanted: Plan, chosen: set[tuple[str, str]]) -> dict[st
     """Return {point: {reading: evidence}} of the chosen (point, reading) on the fresh seeds."""
     found: dict[str, dict[str, Any]] = {}
     for point in wanted.points:
-        readings = [reading for reading in READINGS if (point.name, reading) in chosen]
+        readings = [reading for reading in wanted.readings if (point.name, reading) in chosen]
         if readings:
             print(f"confirming {point.name}: {', '.join(readings)}", flush=True)
             found[point.name] = {
@@ -171,7 +174,7 @@ def simulate_all(options: PruningRegimes, folder: Path) -> dict[str, Any]:
     searched, drivers = search(folder, wanted)
     claims = regimes.claims(searched)
     chosen = {(claim.point, claim.reading) for claim in regimes.to_confirm(claims, wanted.most)}
-    chosen |= {(point.name, reading) for point in wanted.points if point.always for reading in READINGS}
+    chosen |= {(point.name, reading) for point in wanted.points if point.always for reading in wanted.readings}
     confirmed = confirm(folder, wanted, chosen)
     points = [point_numbers(point, searched[point.name], confirmed.get(point.name, {})) for point in wanted.points]
     for one in points:
@@ -181,8 +184,8 @@ def simulate_all(options: PruningRegimes, folder: Path) -> dict[str, Any]:
         "points": points,
         "claims": [{**c._asdict(), "confirmed_on_fresh_seeds": (c.point, c.reading) in chosen} for c in claims],
         "noise_level": {reading: regimes.noise_level(found) for reading, found in balanced.items()},
-        "rank_correlation": {reading: regime_driver.correlations(points, reading) for reading in READINGS},
-        "readings": list(READINGS),
+        "rank_correlation": {reading: regime_driver.correlations(points, reading) for reading in wanted.readings},
+        "readings": list(wanted.readings),
         "search_seeds": list(wanted.search),
         "confirmation_seeds": list(wanted.confirm),
     }
@@ -199,6 +202,7 @@ def point_numbers(point: Point, searched: dict[str, Any], confirmed: dict[str, A
             "verdict": regimes.verdict(best),
             "verdict_at_equal_loss": regimes.verdict(best, "equal loss"),
             "seeds": "confirmation" if reading in confirmed else "search",
+            "nothing_learned": regimes.learned_nothing(best),
             "search": found,
             "confirmation": confirmed.get(reading),
         }

@@ -17,7 +17,7 @@ CONFIG = toy(train__n_steps=30, train__n_records=6, train__precision="float32", 
 
 def toy_plan(preset):
     points = [point for point in regime_points.few_points(CONFIG) if point.axis in ("base", "imbalance")]
-    return pruning_regimes.Plan(CONFIG, points, range(3), range(5, 9), {"helps": 1, "harms": 1})
+    return pruning_regimes.Plan(CONFIG, points, range(3), range(5, 9), {"helps": 1, "harms": 1}, (READING,))
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,6 @@ def done(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(plots, "DPI", 30)
         patch.setattr(pruning_regimes, "plan", toy_plan)
-        patch.setattr(pruning_regimes, "READINGS", {READING: regime_points.READINGS[READING]})
         patch.setattr(study, "simulate", counted)
         patch.setattr(study, "finish", lambda folder: None)  # the parts are looked at below
         folder = pruning_regimes.study(pruning_regimes.PruningRegimes(out=out))

@@ -176,6 +176,10 @@ def test_what_is_known_of_a_point():
     assert regimes.verdict(known) == "unstable"  # 3 of 4 seeds are fewer than four fifths
     good = regimes.with_side(alone, "random_fixed", make_runs((0, 0, 1, 1), **PLACEBO), pruned, n_resamples=200)
     assert regimes.verdict(good) == regimes.verdict(good, "equal loss") == "helps"
+    assert not regimes.learned_nothing(good)
+    nobody = make_runs((0,) * 4, (0,) * 4)
+    assert regimes.learned_nothing(regimes.evidence(nobody, make_runs((0,) * 4, (0,) * 4, **MASK), n_resamples=200))
+    assert not regimes.learned_nothing(regimes.evidence(nobody, pruned, n_resamples=200))
     assert regimes.noise_level(good) == good["contrasts"]["dense"]["equal steps"][regimes.GROUP_GAP] == [1, 1, 1]
 
 
@@ -224,3 +228,18 @@ def test_every_point_can_run_under_every_reading_and_is_a_pair(sizes):
                 assert hyper.differing_numbers(pruned, placebo) == ["prune.kind"]
     assert {point.name for point in regime_points.few_points(base)} <= {point.name for point in points}
     assert len(regime_points.few_points(base)) == 4
+
+
+def test_the_correlation_is_over_points_that_are_stable():
+    def point(effect, measured, n_used=10):
+        one = {regimes.PRIMARY: [measured, 0, 0], "minority share of specialists": [-measured, 0, 0]}
+        dense = {"n_seeds": 10, "n_used": n_used, "equal steps": one}
+        return {
+            "readings": {"one": {"search": {"contrasts": {"dense": dense}}}},
+            "driver": {"one": {"effect": [effect, effect, effect]}},
+        }
+
+    points = [point(1, 5), point(2, 6), point(3, 9), point(4, -100, n_used=7), point(5, 1) | {"driver": {}}]
+    made = regime_driver.correlations(points, "one")
+    assert made[regimes.PRIMARY]["rho"] == pytest.approx(1) and made[regimes.PRIMARY]["n_points"] == 3
+    assert made["minority share of specialists"]["rho"] == pytest.approx(-1)

@@ -212,7 +212,7 @@ def direction(found: dict[str, Any]) -> str:
 def learned_nothing(found: dict[str, Any]) -> bool:
     """Return whether neither the dense nor the pruned runs have any specialist, so that "nothing" says little."""
     sides = [found["means"][side] for side in ("dense", "pruned")]
-    return all(side.get(name, 0.0) == 0 for side in sides for name in _NAMES[:2])
+    return all(sides) and all(side[name] == 0 for side in sides for name in _NAMES[:2])
 
 
 def claims(searched: Mapping[str, Mapping[str, dict[str, Any]]]) -> list[Claim]:

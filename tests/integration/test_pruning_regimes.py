@@ -2,21 +2,29 @@
 
 import json
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from dynsim import mask_effect, plots, regime_driver, regime_plots, simulate, study, train
 from dynsim.config import replace
-from dynsim.hyper import hyper, structure
-from experiments import make_figures, pruning_regimes, regime_points
-from tests.reference import toy
+from dynsim.hyper import structure
+from experiments import make_figures, pruning_regimes
+from experiments.regime_points import Point
+from tests.reference import begin, toy
+
+pytestmark = pytest.mark.slow  # 13 programs are compiled
 
 READING = "one branch, weights 0.6"
 CONFIG = toy(train__n_steps=30, train__n_records=6, train__precision="float32", loss__temperature_prefactor=False)
 
 
 def toy_plan(preset):
-    points = [point for point in regime_points.few_points(CONFIG) if point.axis in ("base", "imbalance")]
+    points = [
+        Point("base", "as given", always=True),
+        Point("imbalance", "r = 1", {"data.minority_ratio": 1.0}, always=True),
+        Point("imbalance", "r = 0.2", {"data.minority_ratio": 0.2}),
+    ]
     return pruning_regimes.Plan(CONFIG, points, range(3), range(5, 9), {"helps": 1, "harms": 1}, (READING,))
 
 
@@ -95,10 +103,12 @@ def test_the_driver_of_masked_neurons_is_that_of_mask_effect():
     found = regime_driver.drivers(dense, {"literal": masked.prune}, n_batches=2)
     parts = train.built_in_parts(structure(CONFIG))
     for s, seed in enumerate((4, 2)):
-        state, world = train.init(np.uint32(seed), hyper(CONFIG), parts)
-        thresholds = state.thresholds._replace(value=dense["threshold"].values[s, -1])
-        state = state._replace(params=state.params._replace(weight=dense["weight"].values[s]), thresholds=thresholds)
-        mask = mask_effect.neuron_mask(state, world, "lowest", np.float32(0.5))
+        carry, world, _ = begin(CONFIG, seed, parts)
+        state = carry.state
+        thresholds = state.thresholds._replace(value=jnp.asarray(dense["threshold"].values[s, -1]))
+        weights = state.params._replace(weight=jnp.asarray(dense["weight"].values[s]))
+        state = state._replace(params=weights, thresholds=thresholds)
+        mask = mask_effect.neuron_mask(state, world, "lowest", jnp.float32(0.5))
         with_masks = mask_effect.with_masks(parts, "literal")
         for name, kept, chosen in (("dense", None, parts), ("literal", mask, with_masks)):
             wanted = mask_effect.effect(state, world, chosen, kept, 2).driver

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from dynsim.cli import Refused, parse_plain, run_main, set_up_jax
-from experiments import pruning_comparison, stage_tracking, step_cost
+from experiments import pruning_comparison, pruning_regimes, stage_tracking, step_cost
 
 PROGRAM = "make_figures.py"
 FIGURES = Path(__file__).parent.parent / "figures"
@@ -59,6 +59,12 @@ def _captions() -> dict[str, str]:
     return plots.CAPTIONS
 
 
+def _regime_captions() -> dict[str, str]:
+    from dynsim import regime_plots
+
+    return regime_plots.CAPTIONS
+
+
 STUDIES = {
     "stage_tracking": Study(
         command="python experiments/stage_tracking.py --controls",
@@ -80,6 +86,14 @@ STUDIES = {
         draw=step_cost.draw,
         captions=lambda: {"step_cost": step_cost.CAPTION},
         statements="cost of a training step; not a statement of the paper",
+        curves=False,
+    ),
+    "pruning_regimes": Study(
+        command="python experiments/pruning_regimes.py",
+        run=lambda out: pruning_regimes.study(pruning_regimes.PruningRegimes(out=out)),
+        draw=pruning_regimes.draw,
+        captions=_regime_captions,
+        statements="Theorem 3.2 and its assumptions",
         curves=False,
     ),
 }

@@ -20,7 +20,8 @@ ORDER_TEXT = (
     "checks config_model config_training config config_json criteria streams theory theory_counts hyper draws data "
     "embedding encoder loss oracle prune threshold masking train measure mask_effect stages results compare outcome "
     "checkpoint program timing resume simulate study rates floor summary mask_probe prune_tests predictions curves "
-    "sweep plot_parts plots cost_plot prune_plots prune_forest report cli doctor __main__ "
+    "regimes regime_driver sweep plot_parts plots cost_plot prune_plots prune_forest regime_plots report cli doctor "
+    "__main__ "
 )
 ORDER = ORDER_TEXT.split()
 # What dynsim/bridge/ may import besides itself; nothing in the engine imports the bridge.

@@ -23,7 +23,7 @@ from dynsim.results import config_of
 
 PRIMARY = "minority specialists"
 GROUP_GAP = "minority - majority specialists"
-HELPS, NOTHING, HARMS, UNSTABLE = "helps", "nothing", "harms", "unstable"
+HELPS, NOTHING, HARMS, UNSTABLE, UNTESTED = "helps", "nothing", "harms", "unstable", "untested"
 LEVEL = 0.05
 """Largest adjusted p-value of a claim of the search."""
 USABLE = 0.8
@@ -173,11 +173,12 @@ def sign(one: dict[str, Any], level: str = "equal steps") -> int:
 
 
 def verdict(found: dict[str, Any], level: str = "equal steps") -> str:
-    """Return the verdict on `PRIMARY`: `HELPS`, `HARMS`, `NOTHING` or `UNSTABLE`.
+    """Return the verdict on `PRIMARY`: `HELPS`, `HARMS`, `NOTHING`, `UNSTABLE` or `UNTESTED`.
 
     It is nothing where the interval of pruned - dense holds 0, whatever a placebo does. Else it helps where all
     intervals of the usable contrasts are above 0, harms where all are below, and is nothing where they disagree. It is
-    unstable where fewer than `USABLE` of the seeds are left against the dense runs, or against every placebo.
+    unstable where fewer than `USABLE` of the seeds are left against the dense runs, or against every placebo, and
+    untested where it differs from the dense runs and no placebo was run.
 
     Args:
         found: of `evidence`.
@@ -190,7 +191,7 @@ def verdict(found: dict[str, Any], level: str = "equal steps") -> str:
     if signs["dense"] == 0:
         return NOTHING
     if len(signs) == 1:
-        return UNSTABLE
+        return UNSTABLE if len(found["contrasts"]) > 1 else UNTESTED
     if len(set(signs.values())) > 1:
         return NOTHING
     return HELPS if signs["dense"] > 0 else HARMS

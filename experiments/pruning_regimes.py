@@ -183,7 +183,7 @@ def simulate_all(options: PruningRegimes, folder: Path) -> dict[str, Any]:
     balanced = confirmed.get("imbalance: r = 1", {})
     return {
         "points": points,
-        "claims": [{**c._asdict(), "confirmed_on_fresh_seeds": (c.point, c.reading) in chosen} for c in claims],
+        "claims": [{**c._asdict(), "tested_on_fresh_seeds": (c.point, c.reading) in chosen} for c in claims],
         "noise_level": {reading: regimes.noise_level(found) for reading, found in balanced.items()},
         "rank_correlation": {reading: regime_driver.correlations(points, reading) for reading in wanted.readings},
         "readings": list(wanted.readings),
@@ -218,7 +218,7 @@ def point_numbers(point: Point, searched: dict[str, Any], confirmed: dict[str, A
 
 
 def table_text(numbers: dict[str, Any]) -> str:
-    """Return a line per reading with its verdicts, and one per confirmed point that is not "nothing"."""
+    """Return per reading its verdicts, the noise level, and a line per confirmed point that helps or harms."""
     lines = []
     for reading in numbers["readings"]:
         of_reading = [(one["name"], one["readings"][reading]) for one in numbers["points"]]
@@ -227,6 +227,8 @@ def table_text(numbers: dict[str, Any]) -> str:
             key = f"{found['verdict']} ({found['seeds']})"
             counts[key] = counts.get(key, 0) + 1
         lines.append(f"{reading}: " + ", ".join(f"{n} {key}" for key, n in sorted(counts.items())))
+        if noise := numbers["noise_level"].get(reading):
+            lines.append("  at r = 1 the two groups differ by {:+.1f} [{:+.1f}, {:+.1f}]".format(*noise))
         for name, found in of_reading:
             if found["seeds"] == "confirmation" and found["verdict"] in ("helps", "harms"):
                 spans = found["confirmation"]["contrasts"]

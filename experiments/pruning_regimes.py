@@ -2,7 +2,7 @@
 
 Claim (Liao et al. 2026, Theorem 3.2, as read in the notes that this project works from): training with the neurons of
 lowest magnitude masked gives minority features more specialists. The map varies one factor at a time around a small
-base point, and has two points where the paper's own assumptions lie (`regime_points`). At every point three ways of
+base point, and has two points where the paper's own assumptions lie (`_regime_points`). At every point three ways of
 pruning stand against dense runs and against random masks, seed by seed, at equal steps and at equal held-out loss.
 Claims are searched for on the seeds 1000 to 1005 and confirmed on 2000 to 2009; only confirmed ones are to be quoted.
 
@@ -25,8 +25,8 @@ from typing import Any, Literal, NamedTuple
 
 from dynsim.cli import parse_plain, run_main, set_up_jax
 from dynsim.config import Config, replace
-from experiments import regime_points
-from experiments.regime_points import PLACEBOS, READINGS, Point
+from experiments import _regime_points
+from experiments._regime_points import PLACEBOS, READINGS, Point
 
 PROGRAM = "pruning_regimes.py"
 N_HELD_OUT = 4  # batches per record of the loss that runs are compared at
@@ -63,17 +63,17 @@ class Plan(NamedTuple):
 def plan(preset: str) -> Plan:
     """Return what a preset runs."""
     if preset == "quick":
-        sizes = regime_points.SMALL | {"data.n_features": 8, "data.token_dim": 16, "encoder.n_neurons": 24,
+        sizes = _regime_points.SMALL | {"data.n_features": 8, "data.token_dim": 16, "encoder.n_neurons": 24,
                                        "data.batch_size": 32, "train.n_steps": 400}  # fmt: skip
-        base = regime_points.base_config(sizes)
-        return Plan(base, regime_points.few_points(base), range(1000, 1004), range(2000, 2005),
+        base = _regime_points.base_config(sizes)
+        return Plan(base, _regime_points.few_points(base), range(1000, 1004), range(2000, 2005),
                     {"helps": 1, "harms": 1}, ("one branch, weights 0.6",))  # fmt: skip
     if preset == "large":
-        base = regime_points.base_config({})
-        return Plan(base, regime_points.all_points(base), range(1000, 1008), range(2000, 2016),
+        base = _regime_points.base_config({})
+        return Plan(base, _regime_points.all_points(base), range(1000, 1008), range(2000, 2016),
                     {"helps": 24, "harms": 12})  # fmt: skip
-    base = regime_points.base_config(regime_points.SMALL)
-    points = regime_points.all_points(base)
+    base = _regime_points.base_config(_regime_points.SMALL)
+    points = _regime_points.all_points(base)
     return Plan(base, points, range(1000, 1006), range(2000, 2010), {"helps": 12, "harms": 6})
 
 

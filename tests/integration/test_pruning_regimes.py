@@ -10,7 +10,7 @@ from dynsim import mask_effect, plots, regime_driver, regime_plots, simulate, st
 from dynsim.config import replace
 from dynsim.hyper import structure
 from experiments import make_figures, pruning_regimes
-from experiments.regime_points import Point
+from experiments._regime_points import Point
 from tests.reference import begin, toy
 
 pytestmark = pytest.mark.slow  # 13 programs are compiled

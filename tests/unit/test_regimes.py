@@ -7,7 +7,7 @@ import pytest
 
 from dynsim import compare, hyper, regime_driver, regimes, results
 from dynsim.checks import ConfigError
-from experiments import pruning_regimes, regime_points
+from experiments import _regime_points, pruning_regimes
 from tests.reference import toy
 
 SEEDS = np.array([3, 1, 2, 7])
@@ -208,10 +208,10 @@ def test_the_rank_correlation():
     assert regime_driver.rank_correlation([])["n_points"] == 0
 
 
-@pytest.mark.parametrize("sizes", [regime_points.SMALL, {}])
+@pytest.mark.parametrize("sizes", [_regime_points.SMALL, {}])
 def test_every_point_can_run_under_every_reading_and_is_a_pair(sizes):
-    base = regime_points.base_config(sizes)
-    points = regime_points.all_points(base)
+    base = _regime_points.base_config(sizes)
+    points = _regime_points.all_points(base)
     assert len({point.name for point in points}) == len(points) > 30
     assert sum(point.paper for point in points) == 2 and all(point.always for point in points if point.paper)
     for point in points:
@@ -219,15 +219,15 @@ def test_every_point_can_run_under_every_reading_and_is_a_pair(sizes):
         differing = hyper.differing_numbers(base, dense)
         assert point.paper or len([name for name in differing if name != "data.noise_level"]) <= 1, point.name
         assert bool(differing) != bool(point.masks) or point.axis == "base"
-        for reading in regime_points.READINGS:
+        for reading in _regime_points.READINGS:
             pruned = pruning_regimes.reading_config(base, point, reading)
             compare.check_pair(dense, pruned)
             assert pruned.prune.kind == "lowest" and pruned.prune.rate > 0
-            for kind in regime_points.PLACEBOS[reading]:
+            for kind in _regime_points.PLACEBOS[reading]:
                 placebo = pruning_regimes.reading_config(base, point, reading, kind)
                 assert hyper.differing_numbers(pruned, placebo) == ["prune.kind"]
-    assert {point.name for point in regime_points.few_points(base)} <= {point.name for point in points}
-    assert len(regime_points.few_points(base)) == 4
+    assert {point.name for point in _regime_points.few_points(base)} <= {point.name for point in points}
+    assert len(_regime_points.few_points(base)) == 4
 
 
 def test_the_correlation_is_over_points_that_are_stable():

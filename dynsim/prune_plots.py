@@ -180,7 +180,10 @@ def amplification(gain: xr.Dataset, trend: dict[str, Any]) -> Figure:
         for group in GROUPS:
             for kind in ("lowest", "random_fixed"):
                 values = at["straight_through"].sel(kind=kind, group=group).transpose("seed", "rate").values - 1
-                _mean_band(ax, rates, values, color=GROUP_COLOR[group], ls=KIND_STYLE[kind])
+                if kind == "lowest":
+                    _mean_band(ax, rates, values, color=GROUP_COLOR[group])
+                else:  # its band would hide the other one
+                    ax.plot(rates, parts.interval(values)[0], KIND_STYLE[kind], color=GROUP_COLOR[group])
             mean = parts.interval(at["literal"].sel(group=group).transpose("seed", "rate").values - 1)[0]
             ax.plot(rates, mean, "x", ms=4, color=GROUP_COLOR[group], clip_on=True)
         ax.axhline(0, color="k", lw=0.7)
@@ -209,6 +212,7 @@ def _trend(ax: Axes, trend: dict[str, Any]) -> None:
     ax.annotate("1/d", (sizes[-1], 1 / sizes[-1]), (0, -12), textcoords="offset points", color="#009E73", ha="right")
     ax.axhline(1, color="k", lw=0.7)
     ax.set_yscale("symlog", linthresh=1.0)
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     ax.set(title="slope: majority / minority", xlabel="features d", xticks=sizes)
     ax.set_xlim(0, 1.15 * sizes[-1])
 

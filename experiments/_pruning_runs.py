@@ -180,7 +180,8 @@ def factor_runs(config: Config, few: bool) -> dict[str, dict[str, Run]]:
     found = {
         "ratio, neurons straight through": {f"{rate:g}": of_neurons(rate=rate) for rate in ratios},
         "ratio, weights on one branch": {
-            f"{rate:g}": Run(changed(config, of["weights"], {"prune.rate": rate})) for rate in sorted({*rates, 0.6})
+            f"{rate:g}": Run(changed(config, of["weights"], {"prune.rate": rate}))
+            for rate in sorted({*rates[:: 1 if few else 2], 0.6})
         },
     }
     if few:

@@ -72,18 +72,15 @@ def _sizes(base: Config) -> list[Point]:
     data, neurons = base.data, base.encoder.n_neurons
     K, d, d1 = data.batch_size, data.n_features, data.token_dim
     return [
-        *(Point("negatives", f"K = {n}", {"data.batch_size": n}) for n in (K // 4, K // 2, 2 * K)),
-        *(Point("width", f"m = {m}", {"encoder.n_neurons": m}) for m in (neurons // 2, 2 * neurons, 4 * neurons)),
+        *(Point("negatives", f"K = {n}", {"data.batch_size": n}) for n in (K // 4, 2 * K)),
+        *(Point("width", f"m = {m}", {"encoder.n_neurons": m}) for m in (neurons // 2, 4 * neurons)),
         *(Point("token dimension", f"d1/d = {n // d}", {"data.token_dim": n}) for n in (d, 4 * d) if n != d1),
     ]
 
 
 def _thresholds() -> list[Point]:
-    rules = {"schedule B": "schedule_b", "schedule C": "schedule_c"}
-    return [
-        *_numbers("threshold", "threshold.scale", (0.0, 0.25, 0.75), "kappa"),
-        *(Point("threshold", label, {"threshold.rule": rule}) for label, rule in rules.items()),
-    ]
+    kappas = _numbers("threshold", "threshold.scale", (0.0, 0.25, 0.75), "kappa")
+    return [*kappas, Point("threshold", "schedule B", {"threshold.rule": "schedule_b"})]
 
 
 def _times(base: Config) -> list[Point]:

@@ -85,12 +85,11 @@ def _thresholds() -> list[Point]:
 
 def _times(base: Config) -> list[Point]:
     n = base.train.n_steps
-    steps = [n // 4, n // 2, 3 * n]
+    steps = [n // 4, 2 * n]
     return [
         *(Point("length", f"{k} steps", {"train.n_steps": k}) for k in steps),
         Point("masked", "from the switch on", masks={"prune.start": "switch"}),
         Point("masked", "from coverage on", masks={"prune.start": "coverage"}),
-        Point("masked", f"from step {n // 2} on", masks={"prune.start_step": n // 2}),
         Point("masked", f"until step {n // 2}", masks={"prune.stop": "at_step", "prune.stop_step": n // 2}),
     ]
 

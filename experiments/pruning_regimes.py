@@ -74,7 +74,7 @@ def plan(preset: str) -> Plan:
                     {"helps": 24, "harms": 12})  # fmt: skip
     base = _regime_points.base_config(_regime_points.SMALL)
     points = _regime_points.all_points(base)
-    return Plan(base, points, range(1000, 1006), range(2000, 2010), {"helps": 12, "harms": 6})
+    return Plan(base, points, range(1000, 1006), range(2000, 2010), {"helps": 8, "harms": 4})
 
 
 def reading_config(base: Config, point: Point, reading: str, kind: str = "lowest") -> Config:

@@ -137,7 +137,7 @@ def forest(sections: dict[str, list[dict[str, Any]]], unit: str) -> Figure:
 def _row(ax: Axes, place: float, row: dict[str, Any], group: str) -> None:
     one, color = row[group], GROUP_COLOR[group]
     if one is None or one["estimate"] is None:
-        ax.text(0, place, " no seed left", va="center", fontsize=7.5, color="#555555")
+        ax.text(0, place, "no seed left ", va="center", ha="right", fontsize=7.5, color="#555555")
         return
     if one["low"] is not None:
         ax.plot([one["low"], one["high"]], [place, place], color=color, lw=1.2)

@@ -10,8 +10,8 @@ Command:  python experiments/pruning_regimes.py [--preset quick|large] [--redraw
 
 Time:     default about 20 minutes on 2 CPU cores at the first run, half of it compilation; quick about 40 seconds.
 
-Expected: masks of single weights on one branch help at the base point, also against fixed random masks; masks of neurons
-          make no difference or harm; fixed random masks explode under the straight-through reading.
+Expected: masks of single weights on one branch help at the base point, also against fixed random masks, but not at
+          equal loss; masks of neurons make no difference or harm; fixed random masks explode under straight-through.
 
 Writes summary.json and the figures into <out>/pruning_regimes-<preset>/; the last line printed is the path of
 summary.json. A stopped run goes on with the same command.

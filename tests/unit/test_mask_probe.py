@@ -1,5 +1,6 @@
 """Masks tried on recorded weights, against `mask_effect.effect` called directly at the state of the run itself."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -44,7 +45,7 @@ def test_a_mask_of_nothing_amplifies_nothing(run, found):
 def test_amplification_at_the_end_is_that_of_the_run_itself(run, found):
     parts = built_in(structure(CONFIG))
     states, world = trajectory(CONFIG, 40, seed=SEEDS[1])
-    state = states[-1]
+    state = jax.tree.map(jnp.asarray, states[-1])
     np.testing.assert_allclose(state.params.weight, run["neuron_weight"].values[1, -1], rtol=1e-9)
     mask = mask_effect.neuron_mask(state, world, "lowest", jnp.asarray(0.5))
     masked_parts = mask_effect.with_masks(parts, "straight_through")

@@ -65,9 +65,6 @@ class Config:
             waits = getattr(prune, name) == "switch"
             comes = threshold.rule != "zero" and threshold.start != "never"
             require(not waits or comes, f"prune.{name}", "a moment that comes", "switch", "the thresholds stay off")
-        one_way = not (prune.semantics == "masked_query" and self.loss.symmetric)
-        advice = "its key is held fixed, so that half of the loss would train nothing; take one_branch"
-        require(one_way, "prune.semantics", "another than masked_query for a symmetric loss", "masked_query", advice)
 
 
 def replace(config: Config, **changes: Any) -> Config:

@@ -69,7 +69,7 @@ class PruneConfig:
     """First unmasked step for stop = at_step; above start_step where both are given."""
     semantics: Literal["literal", "straight_through", "one_branch", "masked_query"] = "literal"
     """Gradient: at the masked weights; of the unmasked neurons, weighed by the masked network; masked query and dense
-    key, each by the chain rule; or a masked query, at the masked weights, against a dense key held fixed."""
+    key, each by the chain rule; or a masked query, at the masked weights, against a dense key."""
 
     def __post_init__(self) -> None:
         words_and_flags(self)

@@ -8,7 +8,10 @@ b_i, penalty and decay always act on the dense weights. The four gradients (theo
   changes the softmax weights, each neuron's own h_i and its Jacobian are dense.
 - one_branch (Q): the query is f(theta * M; X) by the chain rule, so that masked entries get nothing from it, the key
   f(theta; Y); without the loss's stop-gradient this is SDCLR's "each branch in turn" (theory 8.6).
-- masked_query: the query as in L, the key f(theta; Y) held fixed.
+- masked_query: the query as in L, the key f(theta; Y) dense, with the gradient that the loss gives it: none with the
+  loss's stop-gradient.
+
+A mask that hides nothing leaves the gradient of the loss, whatever the semantics.
 
 For masks of neurons and the inner product one_branch is literal, with and without the loss's stop-gradient: a masked
 neuron adds nothing to a similarity, whichever branch it is masked on.
@@ -207,7 +210,7 @@ def branches(
     """
     query, key = samples
     fixed = lax.stop_gradient(params)
-    for_key = fixed if hold_key or semantics == "masked_query" else params
+    for_key = fixed if hold_key else params
 
     def masked(weights: Any, tokens: Array) -> Array:
         if by_column:

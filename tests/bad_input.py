@@ -179,11 +179,6 @@ TABLE = [
         PRUNED | {"prune.start": "switch", "threshold.start": "never"},
         "prune.start",
     ),
-    BadInput(
-        "masked query of a symmetric loss",
-        PRUNED | {"prune.semantics": "masked_query", "loss.symmetric": True},
-        "prune.semantics",
-    ),
     # optimisers
     BadInput("unknown optimiser", {"optimizer.name": "sdg"}, "optimizer.name"),
     BadInput("no optimiser", {"optimizer.name": ""}, "name"),

@@ -131,7 +131,6 @@ REFUSED = {
     ("masked from=switch", "start=never"): "prune.start",
     ("masked until=switch", "rule=zero"): "prune.stop",
     ("masked until=switch", "start=never"): "prune.stop",
-    ("masked gradient=masked_query", "symmetry=True"): "prune.semantics",
     ("architecture=transformer", "trained bias=True"): "train_bias",
     ("architecture=relu", "attention=softmax_unscaled"): "attention",
     ("architecture=relu", "attention=softmax_scaled"): "attention",

@@ -52,7 +52,7 @@ def entries(mask):
 def ours(config, mask, thresholds, params=None, *, general=False, batch=BATCH):
     """Return (loss without penalty, gradient) of one masked batch. `general`: as for an encoder of the user's own."""
     parts = built_in(structure(config))._replace(own=frozenset(["encoder"] if general else []))
-    tree = mask if isinstance(mask, Params) else Params(jnp.asarray(mask))
+    tree = mask if mask is None or isinstance(mask, Params) else Params(jnp.asarray(mask))
     batch, numbers = jax.tree.map(jnp.asarray, (batch, hyper(config)))
     tree = jax.tree.map(jnp.asarray, tree)
     point = params or Params(jnp.asarray(WEIGHT))
@@ -83,8 +83,10 @@ def reference_functions(semantics, stop_gradient, cosine, kept, embed):
         fixed = held(embed(thin, X), embed(WEIGHT, Y))
         return lambda v: loss(embed(v * mask, X), embed(v, Y), fixed=fixed), WEIGHT
     if semantics == "masked_query":
+        # the query moves from the masked weights and the dense key, where the loss moves it, from the dense ones
         key = embed(WEIGHT, Y)
-        return lambda v: loss(embed(v, X), key), thin
+        moved = (lambda v: key) if stop_gradient else (lambda v: embed(v + (WEIGHT - thin), Y))
+        return lambda v: loss(embed(v, X), moved(v)), thin
 
     def unit(rows):
         return reference.unit(rows) if cosine else rows
@@ -125,6 +127,23 @@ def test_gradient_is_that_of_numpy(semantics, unit, name, b):
     dense_key = semantics in ("one_branch", "masked_query")
     key = embed(WEIGHT if dense_key else thin, Y)
     close(loss, reference.embedding_loss(embed(thin, X), key, BATCH.is_candidate, TAU, cosine=cosine))
+
+
+SYMMETRIC = {
+    "symmetric": {"loss__symmetric": True},
+    "symmetric two-sided": {"loss__symmetric": True, "loss__stop_gradient": False},
+}
+
+
+@pytest.mark.parametrize("name", [*LOSSES, *SYMMETRIC])
+@pytest.mark.parametrize(("semantics", "unit"), list(itertools.product(SEMANTICS, MASKS)))
+def test_a_mask_not_in_force_leaves_the_gradient_of_the_loss(semantics, unit, name):
+    changes, thresholds = (LOSSES | SYMMETRIC)[name], np.full(m, 0.2)
+    plain = toy(loss__temperature=TAU, loss__l2_penalty=L2, **changes)
+    wanted = ours(plain, None, thresholds)
+    loss, grads = ours(pruned(semantics, unit, **changes), np.ones_like(MASKS[unit]), thresholds)
+    close(loss, wanted[0])
+    close(grads.weight, wanted[1].weight)
 
 
 @pytest.mark.parametrize("name", LOSSES)

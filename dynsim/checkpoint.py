@@ -5,7 +5,6 @@ another name and moved in one step, and the one before it is removed afterwards:
 """
 
 import hashlib
-import json
 import os
 import shutil
 from pathlib import Path
@@ -15,6 +14,7 @@ import jax
 import numpy as np
 
 from dynsim.checks import ConfigError
+from dynsim.files import ResultError, load_json, save_json
 
 LEAVES, FILES = "leaves", "files"  # where meta.json keeps `leaf_forms` and `file_digests`
 
@@ -56,10 +56,13 @@ def save(folder: Path, n_done: int, tree: Any, meta: dict[str, Any]) -> None:
     shutil.rmtree(building, ignore_errors=True)
     building.mkdir(parents=True)
     older = [path for _, path in _steps(folder)]
-    ocp.save(building / "arrays", tree)
-    (building / "meta.json").write_text(
-        json.dumps(meta | {LEAVES: leaf_forms(tree), FILES: file_digests(building / "arrays")})
-    )
+    try:
+        ocp.save(building / "arrays", tree)
+    except Exception as error:  # orbax's handlers raise many kinds, with pages of text
+        shutil.rmtree(building, ignore_errors=True)
+        reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
+        raise OSError(f"{folder}: the checkpoint could not be written ({reason}); free space or take --out") from None
+    save_json(meta | {LEAVES: leaf_forms(tree), FILES: file_digests(building / "arrays")}, building / "meta.json")
     if final.exists():  # the same moment again: keep the whole one that is there
         shutil.rmtree(building)
         return
@@ -97,10 +100,10 @@ def latest(folder: Path) -> Path | None:
 def load_meta(path: Path) -> dict[str, Any]:
     """Return the plain values saved beside a checkpoint."""
     try:
-        meta = json.loads((path / "meta.json").read_text())
-        if isinstance(meta, dict) and {LEAVES, FILES} <= meta.keys():
+        meta = load_json(path / "meta.json")
+        if {LEAVES, FILES} <= meta.keys():
             return meta
-    except (ValueError, OSError):
+    except (ResultError, OSError):
         pass
     raise CheckpointError(f"{path}: damaged checkpoint (meta.json); delete the folder and run again")
 

@@ -6,6 +6,7 @@ then overridden by the options. Errors end with exit code 2 and one line; nothin
 
 import contextlib
 import io
+import itertools
 import os
 import re
 import sys
@@ -21,6 +22,7 @@ from dynsim.config import Config
 
 Options = TypeVar("Options", bound="RunOptions")
 Plain = TypeVar("Plain")
+LONGEST_NAME = 100  # letters in the longest name of a file below the folder for results
 
 
 @dataclass(frozen=True)
@@ -45,9 +47,6 @@ class RunOptions:
         require(is_int and self.seed >= 0, "seed", "an integer of at least 0", self.seed)
         last = self.seed + self.seeds - 1
         require(last < MAX_SEED, "seed", "seeds below 2^32", last)
-        nearest = next(path for path in (self.out, *self.out.absolute().parents) if path.exists())
-        require(nearest.is_dir(), "out", "a folder, which may be new", str(self.out), f"{nearest} is a file")
-        require(os.access(nearest, os.W_OK), "out", "a folder that can be written to", str(self.out))
 
 
 class Refused(SystemExit):
@@ -92,6 +91,39 @@ def parse(
     return name, _parse(type(presets[name]), rest, presets[name], program, about)
 
 
+def check_out(out: Path, words: Sequence[str] = ()) -> None:
+    """Refuse a folder for results that cannot be made or written to, by making it and writing a small file.
+
+    A folder that was not there before is taken away again. The file has the longest name that a study writes.
+
+    Args:
+        out: the folder.
+        words: the command line, to tell an empty name from the folder at hand.
+    Errors: `ConfigError` in one line.
+    """
+    empty = "--out=" in words or any(pair == ("--out", "") for pair in itertools.pairwise(words))
+    require(not empty, "out", "the name of a folder, which may be new", "", "leave it out for results/")
+    new: list[Path] = []
+    probe = out / ("." + "x" * LONGEST_NAME)
+    try:
+        new += [folder for folder in (out, *out.parents) if not folder.exists()]
+        out.mkdir(parents=True, exist_ok=True)
+        probe.write_bytes(b"x")
+        probe.unlink()
+    except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
+        reason = getattr(error, "strerror", None) or str(error)
+        advice = f"({reason}); name another one"
+        raise ConfigError(f"out: wanted a folder that can be written to, got {_short(str(out))} {advice}") from None
+    finally:
+        for folder in new:
+            with contextlib.suppress(OSError, ValueError):  # not made, or by now in use
+                folder.rmdir()
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 80 else text[:80] + "..."
+
+
 def parse_plain(kind: type[Plain], arguments: Sequence[str] | None, *, program: str, description: str) -> Plain:
     """Return the options of a program without presets; errors as for `parse`."""
     words = list(sys.argv[1:] if arguments is None else arguments)
@@ -102,7 +134,10 @@ def _parse(kind: type[Plain], words: list[str], default: Plain, program: str, ab
     caught = io.StringIO()
     try:
         with contextlib.redirect_stderr(caught):
-            return tyro.cli(kind, args=words, default=default, prog=program, description=about)
+            found = tyro.cli(kind, args=words, default=default, prog=program, description=about)
+        if isinstance(out := getattr(found, "out", None), Path):
+            check_out(out, words)
+        return found
     except SystemExit as stop:
         if stop.code in (0, None):
             raise

@@ -5,21 +5,31 @@ Dimensions are seed, record, neuron and feature. Coordinates: `step` (record), `
 """
 
 import hashlib
+import io
 import json
 import os
 import platform
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import h5py
 import jax
 import numpy as np
 import xarray as xr
 
 from dynsim import config_json, theory
 from dynsim.config import Config
+from dynsim.files import (  # noqa: F401
+    ADVICE,
+    ResultError,
+    atomic_write,
+    load_json,
+    load_sealed,
+    save_json,
+    save_sealed,
+)
 
 FORMAT = 1
 
@@ -33,10 +43,6 @@ SNAPSHOT_DIMS = {
     "self_weight": (),
     "kept": ("neuron",),
 }
-
-
-class ResultError(ValueError):
-    """A result file that cannot be used; the message is one line."""
 
 
 def to_dataset(
@@ -111,7 +117,7 @@ def _text_of(result: xr.Dataset, name: str) -> Any:
         raise ResultError(
             f"{name}: wanted one result, got several joined; select one, as with .sel({dim}={names[0]!r})"
         )
-    return json.dumps(json.loads(result.attrs[f"{name}s"])[names.index(str(result[dim].item()))])
+    return json.dumps(json.loads(result.attrs[f"{name}s"])[names.index(result[dim].item())])
 
 
 def provenance() -> dict[str, Any]:
@@ -138,10 +144,12 @@ def provenance() -> dict[str, Any]:
 
 
 def code_digest(folder: Path) -> str:
-    """Return a short SHA-256 of the Python sources of a folder, names included."""
+    """Return a short SHA-256 of all Python sources of a folder and the folders in it, relative paths included."""
     digest = hashlib.sha256()
-    for path in sorted(folder.glob("*.py")):
-        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    found = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*.py")}
+    for name in sorted(found):
+        source = found[name].read_bytes()
+        digest.update(f"{name}\0{len(source)}\0".encode() + source)  # the length: no text can pass for a border
     return digest.hexdigest()[:16]
 
 
@@ -163,38 +171,36 @@ def _git(*arguments: str) -> str:
     return done.stdout.strip()
 
 
-def atomic_write(path: Path, write: Any) -> None:
-    """Call `write(temporary path)` in the folder of `path` and move the outcome there in one step."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        write(temporary)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
 def save(result: xr.Dataset, path: Path) -> None:
-    """Save a result; a reader sees the old file or the whole new one, never a part."""
-    numeric = [name for name, part in result.variables.items() if part.dtype.kind in "biuf" and part.ndim and part.size]
-    checksums = {name: {"fletcher32": True} for name in numeric}  # damaged numbers are then an error on loading
-    atomic_write(path, lambda temporary: result.to_netcdf(temporary, engine="h5netcdf", encoding=checksums))
+    """Save a result with its digest; a reader sees the old file or the whole new one, never a part."""
+    save_sealed(bytes(result.to_netcdf(engine="h5netcdf")), path)
 
 
-def concat(named: dict[str, xr.Dataset], dim: str) -> xr.Dataset:
+def _axis(names: Sequence[object], dim: str) -> np.ndarray:
+    """Return the names of joined results as a coordinate: texts, or numbers; one kind throughout."""
+    texts = all(isinstance(name, str) for name in names)
+    numbers = all(isinstance(name, int | float) and not isinstance(name, bool) for name in names)
+    if not names or not (texts or (numbers and np.all(np.isfinite(np.asarray(names, float))))):
+        kinds = ", ".join(sorted({type(name).__name__ for name in names})) or "none"
+        raise ResultError(f"{dim}: wanted names that are all texts or all finite numbers, got {kinds}")
+    return np.asarray(names)
+
+
+def concat(named: Mapping[Any, xr.Dataset], dim: str) -> xr.Dataset:
     """Join results of several run sets along a new named dimension.
 
     Args:
-        named: results with equal seeds, records, neurons and features; the names become the coordinate.
+        named: results with equal seeds, records, neurons and features; the names become the coordinate: all of them
+            texts, or all of them numbers, which make a numeric axis.
         dim: name of the new dimension.
 
     Returns:
         One Dataset; configurations and provenances are kept as JSON lists in the attributes `configs` and
         `provenances`, in the order of `dim`. `config_of` works again once one entry of `dim` is selected.
     Errors:
-        `ResultError` in one line for results whose axes differ, or that are joined ones themselves.
+        `ResultError` in one line for names of other kinds, results whose axes differ, or joined ones.
     """
+    axis = xr.Variable(dim, _axis(list(named), dim))
     parts = list(named.values())
     # what depends on the configuration, such as the activation probability, gets the new dimension too
     own = [
@@ -202,7 +208,6 @@ def concat(named: dict[str, xr.Dataset], dim: str) -> xr.Dataset:
         for name in parts[0].coords
         if name not in parts[0].dims and any(not parts[0][name].equals(part[name]) for part in parts)
     ]
-    axis = xr.Variable(dim, np.asarray(list(named), dtype=object))
     try:
         joined = xr.concat(
             [part.reset_coords(own) for part in parts],
@@ -216,13 +221,9 @@ def concat(named: dict[str, xr.Dataset], dim: str) -> xr.Dataset:
     except ValueError as error:  # xarray's alignment errors are of this kind
         raise ResultError(f"{dim}: wanted results with equal axes, got others ({str(error).splitlines()[0]})") from None
     lists = {f"{n}s": json.dumps([json.loads(_text_of(part, n)) for part in parts]) for n in ("config", "provenance")}
-    return joined.assign_attrs(dynsim_format=FORMAT, finished=1, joined=json.dumps([dim, list(named)]), **lists)
-
-
-def save_json(values: dict[str, Any], path: Path) -> None:
-    """Save plain values as indented JSON, atomically; numbers that are not finite are refused."""
-    text = json.dumps(values, indent=1, allow_nan=False) + "\n"
-    atomic_write(path, lambda temporary: temporary.write_text(text))
+    return joined.assign_attrs(
+        dynsim_format=FORMAT, finished=1, joined=json.dumps([dim, axis.values.tolist()]), **lists
+    )
 
 
 def load(path: Path) -> xr.Dataset:
@@ -230,15 +231,13 @@ def load(path: Path) -> xr.Dataset:
 
     Errors: `ResultError` in one line for a file that is missing, damaged, unfinished or not one of ours.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise ResultError(f"{path}: wanted a result file, found none; run the experiment first")
+    data = load_sealed(path)
     try:
-        with xr.open_dataset(path, engine="h5netcdf") as opened:
+        with xr.open_dataset(io.BytesIO(data), engine="h5netcdf") as opened:
             result = opened.load()
-    except Exception as error:  # h5py, h5netcdf and xarray raise many kinds for a damaged file
+    except Exception as error:  # h5py, h5netcdf and xarray raise many kinds for what is no netCDF
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ResultError(f"{path}: not a readable netCDF-4 file ({reason}); delete it and run again") from None
+        raise ResultError(f"{path}: not a readable netCDF-4 file ({reason}); {ADVICE}") from None
     found = str(result.attrs.get("dynsim_format", "none"))
     if found != str(FORMAT):
         raise ResultError(f"{path}: wanted a dynsim result of format {FORMAT}, found format {found}; run again")
@@ -257,36 +256,19 @@ def load(path: Path) -> xr.Dataset:
 
 
 def save_many(named: dict[str, xr.Dataset], path: Path) -> None:
-    """Save several Datasets in one file, one netCDF group each, atomically."""
-
-    def write(temporary: Path) -> None:
-        h5py.File(temporary, "w").close()  # also where there is nothing to save
-        for position, (name, result) in enumerate(named.items()):
-            # "/" would nest groups; names are kept as an attribute
-            result.assign_attrs(name=name).to_netcdf(temporary, "a", group=f"part{position}", engine="h5netcdf")
-
-    atomic_write(path, write)
+    """Save several Datasets in one file with its digest, one netCDF group each."""
+    # "/" would nest groups: names are kept as an attribute
+    groups = {f"part{k}": result.assign_attrs(name=name) for k, (name, result) in enumerate(named.items())}
+    save_sealed(bytes(xr.DataTree.from_dict(groups).to_netcdf(engine="h5netcdf")), path)
 
 
 def load_many(path: Path) -> dict[str, xr.Dataset]:
     """Load what `save_many` wrote. Errors: `ResultError` in one line, as for `load`."""
-    path = Path(path)
-    if not path.is_file():
-        raise ResultError(f"{path}: wanted a result file, found none; run the experiment first")
+    data = load_sealed(path)
     try:
-        with h5py.File(path) as opened:
-            groups = sorted(opened, key=lambda name: int(name.removeprefix("part")))
-        loaded = [xr.load_dataset(path, group=group, engine="h5netcdf") for group in groups]
+        with xr.open_datatree(io.BytesIO(data), engine="h5netcdf") as opened:
+            parts = {name: part.load().to_dataset() for name, part in opened.children.items()}
+        loaded = [parts[f"part{k}"] for k in range(len(parts))]
         return {result.attrs.pop("name"): result for result in loaded}
     except (OSError, KeyError, ValueError) as error:
-        raise ResultError(f"{path}: not a readable file of this experiment ({error}); run it again") from None
-
-
-def load_json(path: Path) -> dict[str, Any]:
-    """Load a summary. Errors: `ResultError` in one line for a file that is missing or not JSON."""
-    try:
-        return json.loads(Path(path).read_text())
-    except FileNotFoundError:
-        raise ResultError(f"{path}: wanted a summary, found none; run the experiment without --redraw first") from None
-    except ValueError as error:
-        raise ResultError(f"{path}: not readable as JSON ({error}); delete it and run again") from None
+        raise ResultError(f"{path}: not a readable file of this experiment ({error}); {ADVICE}") from None

@@ -160,8 +160,25 @@ def test_bad_words_are_refused(name, refused):
 def test_a_file_for_a_folder_is_refused(below, refused, tmp_path):
     (tmp_path / "a_file").write_text("mine")
     line = refused(["--out", str(tmp_path / "a_file" / below)])
-    assert "out: wanted a folder" in line and "a_file is a file" in line
+    assert "out: wanted a folder that can be written to" in line and "name another one" in line
     assert (tmp_path / "a_file").read_text() == "mine"
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "/".join(["y" * 200] * 30), "/proc/none/here", "a\0b"])
+def test_a_folder_that_cannot_be_made_is_refused(name, refused, tmp_path):
+    line = refused(["--out", name if name.startswith("/") else str(tmp_path / name)])
+    assert line.count("out: wanted a folder that can be written to") == 1 and len(line) < 300
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_empty_name_is_refused_and_a_new_folder_taken_away(refused, tmp_path):
+    for words in (["--out", ""], ["--out="]):
+        assert "out: wanted the name of a folder" in refused(words)
+    parse(stage_tracking.PRESETS, ["--out", str(tmp_path / "a" / "b")], program="p.py", description="")
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "mine").mkdir()
+    parse(stage_tracking.PRESETS, ["--out", str(tmp_path / "mine" / "b")], program="p.py", description="")
+    assert list(tmp_path.iterdir()) == [tmp_path / "mine"] and not list((tmp_path / "mine").iterdir())
 
 
 def test_the_figure_maker_refuses_too(refused):

@@ -1,6 +1,5 @@
 """Long runs: whatever stops them, they go on to the bits of an undisturbed run; diverged ones are set apart."""
 
-import json
 import os
 import signal
 import subprocess
@@ -13,6 +12,7 @@ import pytest
 
 from dynsim import checkpoint, results, resume, simulate, summary
 from dynsim.checkpoint import CheckpointError
+from dynsim.files import load_json, save_json
 from dynsim.hyper import structure
 from dynsim.program import Program, program
 from tests.reference import toy
@@ -163,7 +163,7 @@ def test_what_does_not_fit_is_refused(left):
     for name in ("jax", "device", "x64", "code"):
         meta = checkpoint.latest(left) / "meta.json"
         before = meta.read_text()
-        meta.write_text(json.dumps(json.loads(before) | {name: "another"}))
+        save_json(load_json(meta) | {name: "another"}, meta)
         assert f"with {name} " in refusal(CONFIGS["map"], left)
         meta.write_text(before)
 

@@ -1,6 +1,5 @@
 """Checkpoints: what is loaded is what was saved, a whole one is always there, and what does not fit is refused."""
 
-import json
 import shutil
 
 import jax
@@ -11,6 +10,7 @@ import pytest
 from dynsim import checkpoint
 from dynsim.checkpoint import CheckpointError
 from dynsim.checks import ConfigError
+from dynsim.files import load_json, save_json
 
 
 def tree(value: float = 1.5):
@@ -105,14 +105,16 @@ def test_a_kill_while_saving_leaves_the_one_before(saved, monkeypatch):
 @pytest.mark.parametrize("name", list(PRINT))
 def test_another_writer_is_refused(saved, name):
     meta = checkpoint.latest(saved) / "meta.json"
-    meta.write_text(json.dumps(json.loads(meta.read_text()) | {name: "other"}))
+    save_json(load_json(meta) | {name: "other"}, meta)
     message = refusal(checkpoint.check_fingerprint, checkpoint.latest(saved), PRINT)
     assert f"with {name} {PRINT[name]!r}, got 'other'" in message and "delete the folder" in message
 
 
 def test_a_damaged_meta_is_refused(saved):
     meta = checkpoint.latest(saved) / "meta.json"
-    for text in ('{"n_done": 1', "", "[1, 2]", "\x00\xff"):
+    whole = meta.read_text()
+    for text in ('{"n_done": 1', "", "[1, 2]", "\x00\xff", whole.replace('"n_done": 1', '"n_done": 2'), "{}"):
+        assert text != whole
         meta.write_text(text)
         assert "damaged checkpoint (meta.json)" in refusal(
             checkpoint.check_fingerprint, checkpoint.latest(saved), PRINT

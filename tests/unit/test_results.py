@@ -3,12 +3,19 @@
 import json
 import os
 import subprocess
+import tempfile
+from pathlib import Path
 
+import h5py
+import hypothesis.strategies as st
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import xarray as xr
+from hypothesis import given, settings
 
-from dynsim import results
+import dynsim
+from dynsim import files, results
 from dynsim.config import Config, replace
 from dynsim.measure import Snapshot
 from dynsim.results import SNAPSHOT_DIMS, ResultError
@@ -152,37 +159,29 @@ def test_a_missing_file_is_refused(tmp_path):
     assert "found none" in refused(tmp_path)
 
 
-@pytest.mark.parametrize("share", [0.0, 0.01, 0.3, 0.6, 0.9, 0.999])
-def test_a_truncated_file_is_refused(saved, share):
-    whole = saved.read_bytes()
-    saved.write_bytes(whole[: int(share * len(whole))])
-    assert "not a readable netCDF-4 file" in refused(saved)
-
-
 @pytest.mark.parametrize("content", [b"", b"\x89HDF\r\n\x1a\n", b"CDF\x01", b"{}", bytes(range(256)) * 64])
-def test_a_file_of_other_bytes_is_refused(saved, content):
-    saved.write_bytes(content)
-    refused(saved)
-
-
-@pytest.mark.parametrize("name", ["alignment", "weight", "switch_step", "step", "activation_probability"])
-def test_one_damaged_bit_of_a_number_is_noticed(result, saved, name):
-    content = bytearray(saved.read_bytes())
-    place = bytes(content).find(np.ascontiguousarray(result[name].values).tobytes())
-    assert place > 0
-    content[place + 3] ^= 1
-    saved.write_bytes(content)
+def test_other_bytes_with_a_digest_are_refused(saved, content):
+    files.save_sealed(content, saved)
     assert "not a readable netCDF-4 file" in refused(saved)
 
 
 def save_raw(data: xr.Dataset, path) -> None:
-    data.to_netcdf(path, engine="h5netcdf")
+    """Save as `results.save` does, whatever the attributes."""
+    results.save(data, path)
 
 
 def test_a_foreign_file_is_refused(tmp_path):
-    path = tmp_path / "foreign.nc"
-    save_raw(xr.Dataset({"loss": ("step", np.arange(3.0))}, attrs={"title": "weather"}), path)
+    path, foreign = tmp_path / "foreign.nc", xr.Dataset({"loss": ("step", np.arange(3.0))}, attrs={"title": "weather"})
+    foreign.to_netcdf(path, engine="h5netcdf")
+    assert "its digest does not fit" in refused(path)
+    save_raw(foreign, path)
     assert "wanted a dynsim result of format 1, found format none" in refused(path)
+
+
+def test_other_programs_can_read_a_result(result, saved):
+    xr.testing.assert_identical(xr.load_dataset(saved, engine="h5netcdf"), result)
+    with h5py.File(saved) as plain:
+        np.testing.assert_array_equal(plain["alignment"], result.alignment)
 
 
 @pytest.mark.parametrize(
@@ -261,20 +260,6 @@ def test_a_failed_move_leaves_nothing_behind(saved, monkeypatch):
     assert list(saved.parent.iterdir()) == [saved] and saved.read_bytes() == before
 
 
-def test_json_is_saved_whole_and_refuses_what_is_not_finite(tmp_path):
-    path = tmp_path / "deep" / "summary.json"
-    values = {"T1": 12.5, "group": "minority", "found": None, "steps": [1, 2]}
-    results.save_json(values, path)
-    assert json.loads(path.read_text()) == values and path.read_text().endswith("}\n")
-    for bad in (float("nan"), float("inf"), -float("inf")):
-        with pytest.raises(ValueError, match="JSON compliant"):
-            results.save_json({"T1": [bad]}, path)
-    with pytest.raises(TypeError):
-        results.save_json({"T1": object()}, path)
-    assert json.loads(path.read_text()) == values
-    assert list(path.parent.iterdir()) == [path]
-
-
 def test_provenance_is_plain_and_says_how_to_make_the_result_again():
     info = results.provenance()
     assert json.loads(json.dumps(info)) == info
@@ -300,6 +285,19 @@ def test_code_digest_tells_sources_apart(tmp_path):
     assert len({one, edited, results.code_digest(tmp_path)}) == 3
 
 
+def test_code_digest_reads_folders_within(tmp_path):
+    inner = tmp_path / "engine" / "deep"
+    inner.mkdir(parents=True)
+    digests = [results.code_digest(tmp_path)]
+    for text in ("x = 1", "x = 2"):
+        (inner / "train.py").write_text(text)
+        digests.append(results.code_digest(tmp_path))
+    inner.rename(tmp_path / "engine" / "other")
+    digests.append(results.code_digest(tmp_path))
+    assert len(set(digests)) == 4
+    assert results.code_digest(Path(dynsim.__file__).parent) == results.CODE
+
+
 def test_only_changed_committed_code_is_dirty(tmp_path, monkeypatch):
     package = tmp_path / "dynsim"
     package.mkdir()
@@ -314,3 +312,42 @@ def test_only_changed_committed_code_is_dirty(tmp_path, monkeypatch):
     assert results.provenance()["dirty"] is False and len(results.provenance()["commit"]) == 40
     (package / "results.py").write_text("x = 2")
     assert results.provenance()["dirty"] is True
+
+
+LOSS = {"loss": np.array([[np.nan, 5.0, 4.0], [np.nan, 5.5, 4.5]])}
+TEXTS = st.lists(st.text("abc/ =.é1", min_size=1, max_size=6), min_size=1, max_size=3, unique=True)
+NUMBERS = st.lists(st.integers(-(2**40), 2**40) | st.floats(-9, 9), min_size=1, max_size=3, unique=True)
+
+
+@given(keys=TEXTS | NUMBERS)
+@settings(max_examples=25)
+def test_joined_results_keep_their_axis(keys):
+    ratios = np.linspace(0.3, 0.9, len(keys))
+    configs = [replace(CONFIG, **{"data.minority_ratio": float(r)}) for r in ratios]
+    parts = [results.to_dataset(config, SEEDS, STEPS, {}, LOSS, {}) for config in configs]
+    joined = results.concat(dict(zip(keys, parts, strict=True)), "level")
+    with tempfile.TemporaryDirectory() as folder:
+        results.save(joined, Path(folder) / "joined.nc")
+        loaded = results.load(Path(folder) / "joined.nc")
+    assert loaded["level"].dtype.kind in ("U" if isinstance(keys[0], str) else "if")
+    assert loaded["level"].values.tolist() == keys
+    for position, (key, config) in enumerate(zip(keys, configs, strict=True)):
+        for one in (loaded.sel(level=key), loaded.isel(level=position)):
+            assert results.config_of(one) == config and results.provenance_of(one) == {}
+
+
+@pytest.mark.parametrize("keys", [("a", 1), (True, 2), (0.5, float("nan")), (None, "a"), ((1, 2), "a"), ()])
+def test_joined_results_have_names_of_one_kind(keys):
+    part = results.to_dataset(CONFIG, SEEDS, STEPS, {}, {}, {})
+    with pytest.raises(ResultError, match=r"^level: wanted names that are all texts or all finite numbers, got"):
+        results.concat(dict.fromkeys(keys, part), "level")
+
+
+@pytest.mark.parametrize("keys", [(0.7, 0.5), ("one branch", "none"), (1, 4)])
+def test_joined_results_can_be_plotted(keys, tmp_path):
+    parts = {key: results.to_dataset(CONFIG, SEEDS, STEPS, {}, LOSS, {}) for key in keys}
+    results.save(results.concat(parts, "level"), tmp_path / "joined.nc")
+    loss = results.load(tmp_path / "joined.nc").loss
+    assert len(loss.isel(record=-1, seed=0).plot()[0].get_xdata()) == 2
+    loss.isel(seed=0).plot.line(x="record", hue="level")
+    plt.close("all")

@@ -9,6 +9,14 @@ from typing import Literal
 
 from dynsim.checks import number, positive_int, require, words_and_flags
 
+DECAY, ABOVE_ZERO, NOT_NEGATIVE = "a decay in [0, 1)", "a number above 0", "a number of at least 0"
+ARGUMENTS = {
+    **dict.fromkeys(("b1", "b2", "b3", "rho", "decay", "decay_rate", "momentum"), DECAY),
+    **dict.fromkeys(("eps", "min_norm", "trust_coefficient", "min_step_size", "max_step_size"), ABOVE_ZERO),
+    **dict.fromkeys(("eta_minus", "eta_plus", "clipping_threshold"), ABOVE_ZERO),
+    **dict.fromkeys(("eps_root", "initial_accumulator_value", "initial_scale", "eta", "gamma"), NOT_NEGATIVE),
+}
+"""What further arguments of optax's optimisers may be, by name. Others are only tried in one update."""
 EXACT = 2**24  # float32, in which the numbers of a run travel, holds all integers up to here
 
 
@@ -125,6 +133,9 @@ class OptimizerConfig:
         require(len(set(names)) == len(names), "arguments", "each name once", names)
         for name, value in self.arguments:
             number(f"arguments {name}", value, -math.inf)
+            wanted = ARGUMENTS.get(name, "")
+            ok = {DECAY: 0 <= value < 1, ABOVE_ZERO: value > 0, NOT_NEGATIVE: value >= 0}
+            require(ok.get(wanted, True), f"arguments {name}", wanted, value)
         clash = {"learning_rate", "weight_decay"} & set(names)
         require(not clash, "arguments", "no learning_rate or weight_decay", sorted(clash), "use their own options")
 

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from dynsim import hyper, streams, theory, train
-from dynsim.config import Config
+from dynsim.config import Config, PruneConfig
 from dynsim.data import batch_at
 from dynsim.encoder import Params
 from dynsim.threshold import init_thresholds
@@ -41,11 +41,13 @@ def oracle_losses(
 
     Args:
         config: data, encoder and loss; the encoder gets one neuron per feature.
+            Its masks are left out: the losses are those of the unpruned network.
         thresholded: give the neurons the norm-tracking threshold of `config` instead of b = 0.
     """
     name: Literal["norm_tracking", "zero"] = "norm_tracking" if thresholded else "zero"
     rule = dataclasses.replace(config.threshold, rule=name, start="at_step", start_step=0)
-    shape = dataclasses.replace(hyper.structure(config), threshold=rule)
+    # in one go: masks that wait for a switch are refused beside thresholds that stay off
+    shape = dataclasses.replace(hyper.structure(config), threshold=rule, prune=PruneConfig())
     parts = train.built_in_parts(shape)
     numbers = jax.tree.map(jnp.asarray, hyper.hyper(config))
 

@@ -1,5 +1,6 @@
 """Growth rates of stage 1: measured from a record, beside the closed form without a fitted constant (theory 6.1)."""
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,7 +10,7 @@ from scipy import stats
 
 from dynsim import theory
 from dynsim.checks import ConfigError, require
-from dynsim.config import Config, replace
+from dynsim.config import Config, PruneConfig, replace
 from dynsim.results import config_of
 
 GROWTH_PER_STEP = 0.005
@@ -19,10 +20,10 @@ CONFIDENCE = 0.95
 
 
 def linear_regime(config: Config) -> Config:
-    """Return `config` with a small learning rate, small weights and no threshold, for one e-fold of growth.
+    """Return `config` with a small learning rate, small weights, no threshold and no masks, for one e-fold of growth.
 
     The fastest feature grows by `GROWTH_PER_STEP`, decay not counted, over `LINEAR_STEPS` steps. The structure is that
-    of `config`, so nothing is compiled anew: the threshold is switched off by its scale.
+    of `config` without masks, so an unpruned run compiles nothing anew: the threshold is switched off by its scale.
 
     Errors: `ConfigError` where there is no closed form, or no feature grows.
     """
@@ -33,7 +34,7 @@ def linear_regime(config: Config) -> Config:
         "train.n_records": 2,
         "train.n_steps": LINEAR_STEPS,
     }
-    calm = replace(config, **small)
+    calm = replace(dataclasses.replace(config, prune=PruneConfig()), **small)
     fastest = float(np.max(theory.growth_rate(calm)))  # at eta = 1, like the decay beside it
     decay = theory.decay_rate(calm)
     advice = "lower the penalty or raise a keep probability"

@@ -12,12 +12,13 @@ import xarray as xr
 from tqdm.auto import tqdm
 
 from dynsim import results, train
-from dynsim.checks import MAX_SEED, ConfigError
+from dynsim.checks import MAX_SEED, ConfigError, require
 from dynsim.config import Config
 from dynsim.config_json import config_hash
 from dynsim.data import DataModel
 from dynsim.encoder import Encoder, embedding_path
 from dynsim.hyper import hyper, structure
+from dynsim.memory import check_fits
 from dynsim.program import (
     Program,
     check_record,
@@ -50,7 +51,12 @@ def record_grid(n_steps: int, n_records: int) -> np.ndarray:
 
 
 def check_seeds(seeds: Sequence[int]) -> np.ndarray:
-    """Return seeds as uint32. Errors: `ConfigError` for none, for repeats, or for one outside [0, 2^32)."""
+    """Return seeds as uint32.
+
+    Errors: `ConfigError` for what is no sequence, for none, for repeats, or for one outside [0, 2^32).
+    """
+    is_sequence = isinstance(seeds, Sequence) or (isinstance(seeds, np.ndarray) and seeds.ndim == 1)
+    require(is_sequence, "seeds", "a sequence of integers such as range(3)", seeds)
     others = [seed for seed in seeds if not isinstance(seed, int | np.integer) or isinstance(seed, bool)]
     if others:
         raise ConfigError(f"seeds: wanted integers, got {others[0]!r}")
@@ -66,10 +72,11 @@ def check_seeds(seeds: Sequence[int]) -> np.ndarray:
 
 
 def check_runnable(config: Config) -> None:
-    """Refuse what only JAX and optax can tell: float64 that would silently be float32, an unknown optimiser."""
+    """Refuse what only JAX and optax can tell: arrays too large, float64 that would be float32, unknown optimisers."""
     if config.train.precision == "float64" and not results.has_x64():
         raise ConfigError("train.precision: float64 needs x64, which is off; set the variable JAX_ENABLE_X64=1")
-    train.check_optimizer(config.optimizer)
+    check_fits(config)
+    train.check_optimizer(config.optimizer, config.train.precision)
 
 
 def simulate(

@@ -6,6 +6,7 @@ step but the mean of the loss between two records.
 
 import contextlib
 import inspect
+import math
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -15,7 +16,7 @@ import optax
 from jax import lax
 from jaxtyping import Array, Bool, Float, Integer
 
-from dynsim.checks import ConfigError
+from dynsim.checks import ConfigError, require
 from dynsim.config import Config, LossConfig, OptimizerConfig
 from dynsim.data import Batch, DataModel, batch_at, sparse_coding
 from dynsim.encoder import Encoder, Params, batched, make_encoder
@@ -24,6 +25,8 @@ from dynsim.loss import LossValue, contrastive_loss, l2_penalty, nt_xent
 from dynsim.masking import Moment, PruneState, branches, init_pruning, update_pruning
 from dynsim.streams import RunKeys, run_keys
 from dynsim.threshold import ThresholdState, init_thresholds, update_thresholds
+
+_FINITE = "a first update that is finite"
 
 
 class TrainState(NamedTuple):
@@ -124,13 +127,20 @@ def optax_arithmetic() -> Iterator[None]:
         yield
 
 
-def check_optimizer(config: OptimizerConfig) -> None:
-    """Refuse what cannot train here, by making one update of a single number; `ConfigError` in one line."""
+def check_optimizer(config: OptimizerConfig, precision: str = "float32") -> None:
+    """Refuse what cannot train here, by making two updates of three numbers; `ConfigError` in one line.
+
+    One of the gradients is zero, as that of a silent neuron is.
+    """
     try:
         with jax.ensure_compile_time_eval(), optax_arithmetic():
             optimizer = make_optimizer(config, config.learning_rate)
-            one = jnp.ones((1,))
-            optimizer.update(one, optimizer.init(one), one)
+            gradient, params = jnp.asarray([1.0, -0.5, 0.0], precision), jnp.ones((3,), precision)
+            first, state = optimizer.update(gradient, optimizer.init(params), params)
+            second, _ = optimizer.update(gradient, state, params)
+            found = jnp.concatenate([first, second]).tolist()
+        advice = f"change the learning rate or an argument of {config.name}"
+        require(math.isfinite(sum(map(abs, found))), "optimizer.arguments", _FINITE, found, advice)
     except ConfigError:
         raise
     except Exception as error:  # optax's own checks raise many kinds

@@ -17,6 +17,7 @@ Writes result.nc, curves.nc, summary.json and the figures into <out>/stage_track
 behind it where they were asked for; the last line printed is the path of summary.json.
 """
 
+import dataclasses
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +27,7 @@ import numpy as np
 
 from dynsim.checks import require
 from dynsim.cli import RunOptions, parse, run_main, set_up_jax
-from dynsim.config import Config, replace
+from dynsim.config import Config, PruneConfig, replace
 
 PROGRAM = "stage_tracking.py"
 N_CONTROL_SEEDS = 20
@@ -77,8 +78,14 @@ PRESETS = {
 }
 
 
+def unpruned(config: Config) -> Config:
+    """Return a configuration without masks: controls, rates and reference losses are those of the plain network."""
+    return dataclasses.replace(config, prune=PruneConfig())
+
+
 def control_configs(config: Config) -> dict[str, Config]:
-    """Return the null controls of a configuration: what a real stage 2 must be told apart from."""
+    """Return the null controls of a configuration, all unpruned: what a real stage 2 must be told apart from."""
+    config = unpruned(config)
     return {
         "b = 0": replace(config, **{"threshold.scale": 0.0}),
         "threshold from step 0": replace(config, **{"threshold.start": "at_step", "threshold.start_step": 0}),
@@ -244,10 +251,10 @@ def study(options: StageTracking) -> Path:
         numbers, reduced = load_reduced(folder)
     else:
         runs = simulate_all(options, folder)
+        results.save(runs["main"], folder / "result.nc")  # first of all: whatever comes of the rest
         numbers, reduced = analyse(runs, options)
         numbers["config_hash"] = config_json.config_hash(options.config, seeds)
         numbers["total_wall_s"] = round(time.perf_counter() - began, 1)
-        results.save(runs["main"], folder / "result.nc")
         results.save_many(reduced, folder / "curves.nc")
         results.save_json(numbers, folder / "summary.json")
         finish(folder)

@@ -39,6 +39,7 @@ CORRELATED = {"data.dictionary": "correlated"}
 COMPLEMENTARY = {"data.pair_rule": "complementary"}
 RELU = {"encoder.architecture": "relu"}
 PRUNED = {"prune.kind": "lowest", "prune.rate": 0.3}
+ADAM = {"optimizer.name": "adam"}
 NT_XENT = {"loss.kind": "nt_xent", "loss.similarity": "cosine"}
 
 TABLE = [
@@ -57,6 +58,13 @@ TABLE = [
     BadInput("one record", {"train.n_records": 1}, "n_records"),
     BadInput("no probe", {"train.n_probe": 0}, "n_probe"),
     BadInput("negative start step", {"threshold.start": "at_step", "threshold.start_step": -1}, "start_step"),
+    # sizes beyond any memory
+    BadInput("millions of features", {"data.n_features": 3_000_000, "data.token_dim": 3_000_000}, "data.n_features"),
+    BadInput("a thousand million neurons", {"encoder.n_neurons": 10**9, "data.token_dim": 9999}, "encoder.n_neurons"),
+    BadInput("millions of samples", {"data.batch_size": 3_000_000}, "data.batch_size"),
+    BadInput("millions of tokens", {"data.n_tokens": 2 * 10**9}, "data.n_tokens"),
+    BadInput("millions of probes", {"train.n_probe": 2 * 10**9}, "train.n_probe"),
+    BadInput("millions of negatives", {"data.n_negatives": 2 * 10**9}, "data.n_negatives"),
     # types
     BadInput("float for a size", {"data.n_features": 4.0}, "n_features"),
     BadInput("text for a size", {"encoder.n_neurons": "many"}, "n_neurons"),
@@ -191,6 +199,26 @@ TABLE = [
     BadInput("argument with an option of its own", {"optimizer.arguments": (("learning_rate", 0.9),)}, "arguments"),
     BadInput("argument without a value", {"optimizer.arguments": (("momentum",),)}, "arguments"),
     BadInput("arguments not in pairs", {"optimizer.arguments": 0.9}, "arguments"),
+    BadInput("decay above one", ADAM | {"optimizer.arguments": (("b1", 2.0),)}, "arguments b1"),
+    BadInput("decay of one", ADAM | {"optimizer.arguments": (("b2", 1.0),)}, "arguments b2"),
+    BadInput("negative decay of a mean", ADAM | {"optimizer.arguments": (("b2", -0.5),)}, "arguments b2"),
+    BadInput("division by zero", ADAM | {"optimizer.arguments": (("eps", 0.0),)}, "arguments eps"),
+    BadInput("negative number under a root", ADAM | {"optimizer.arguments": (("eps_root", -1.0),)}, "eps_root"),
+    BadInput("momentum above one", {"optimizer.arguments": (("momentum", 1.5),)}, "arguments momentum"),
+    BadInput(
+        "division by what float32 takes for zero",
+        ADAM | {"optimizer.arguments": (("eps", 1e-50),)},
+        "first update that is finite",
+    ),
+    BadInput(
+        "argument whose first update is not finite",
+        {
+            "optimizer.name": "optimistic_gradient_descent",
+            "optimizer.learning_rate": 1e20,
+            "optimizer.arguments": (("alpha", 1e25),),
+        },
+        "optimizer.arguments: wanted a first update that is finite",
+    ),
     # seeds
     BadInput("no seeds", {"seeds": []}, "seeds"),
     BadInput("negative seed", {"seeds": [0, -1]}, "seeds"),

@@ -17,7 +17,8 @@ CONFIG_MODULES = sorted(path for path in ENGINE.glob("config*.py") if path.stem 
 
 # A module may import only modules that stand before it. __init__ may import any.
 ORDER_TEXT = (
-    "checks files config_model config_training config config_json criteria streams theory theory_counts hyper draws data "
+    "checks files config_model config_training config config_json memory criteria streams theory theory_counts hyper "
+    "draws data "
     "embedding encoder loss oracle prune threshold masking train measure mask_effect stages results compare outcome "
     "checkpoint program timing resume simulate study rates floor summary mask_probe prune_tests predictions curves "
     "regimes regime_driver sweep plot_parts plots cost_plot prune_plots prune_forest regime_plots report cli doctor "

@@ -191,6 +191,23 @@ def test_the_training_of_a_finished_study_is_not_repeated(done, summary_of, tmp_
     assert again["stages"] == summary_of["stages"]
 
 
+@pytest.mark.usefixtures("quick_figures")
+def test_what_was_trained_outlives_a_failing_analysis(tmp_path, monkeypatch):
+    config = replace(
+        CONFIG, **{"train.n_steps": 30, "prune.kind": "lowest", "prune.rate": 0.3, "prune.start": "switch"}
+    )
+    with monkeypatch.context() as broken, pytest.raises(ZeroDivisionError):
+        broken.setattr(stage_tracking, "analyse", lambda *a: 1 / 0)
+        stage_tracking.main(words(config, tmp_path))
+    (folder,) = tmp_path.iterdir()
+    assert results.config_of(results.load(folder / "result.nc")) == config
+    monkeypatch.setattr(study, "simulate", lambda *a, **o: pytest.fail("simulated anew"))
+    lines = run(stage_tracking.main, words(config, tmp_path))
+    assert lines[-1] == str(folder / "summary.json")
+    floors = results.load_json(folder / "summary.json")["final_loss"]["floors"]
+    assert set(floors) == {"chance", "oracle_b_zero", "oracle_thresholded"}
+
+
 def test_a_damaged_summary_is_one_line(done, tmp_path, capsys):
     folder = tmp_path / done[1].name.removesuffix("-controls")
     folder.mkdir()

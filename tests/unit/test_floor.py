@@ -88,3 +88,14 @@ def test_the_grid_of_scales_moves_with_the_best_scale(monkeypatch):
     found = floor.oracle_floor(toy(), 0, thresholded=False)
     assert len(calls) == 3 and calls[1][0] < calls[0][-1]
     np.testing.assert_allclose(found.scale, 100.0, rtol=0.05)
+
+
+@pytest.mark.parametrize("moment", [{"prune__start": "switch"}, {"prune__stop": "switch"}, {"prune__rate": 0.9}])
+def test_reference_losses_of_a_pruned_run_are_those_of_the_unpruned_network(moment):
+    """Masks that wait for the thresholds cannot be told of an ideal encoder without any; nor are they wanted there."""
+    pruned = toy(**{"prune__kind": "lowest", "prune__rate": 0.5, **moment})
+    for thresholded in (False, True):
+        losses = [
+            floor.oracle_losses(config, 0, SCALES, thresholded=thresholded, n_batches=2) for config in (toy(), pruned)
+        ]
+        np.testing.assert_array_equal(*losses)

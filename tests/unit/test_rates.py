@@ -129,6 +129,12 @@ def test_linear_regime_changes_numbers_only():
         assert calm.data == config.data and calm.loss == config.loss
 
 
+def test_the_linear_regime_of_a_pruned_run_is_unpruned():
+    """The closed form is that of the unpruned network."""
+    pruned = toy(prune__kind="lowest", prune__rate=0.5, prune__start="switch")
+    assert rates.linear_regime(pruned) == rates.linear_regime(toy())
+
+
 @pytest.mark.parametrize(
     "changes",
     [

@@ -1,6 +1,7 @@
 """Running: record grid, seeds, labelled output, same bits however a run is cut, and no needless compilation."""
 
 import dataclasses
+import inspect
 import io
 from functools import partial
 from itertools import pairwise
@@ -65,6 +66,13 @@ def test_seeds():
     for seeds, words in (([], "got none"), ([-1], "got -1"), ([2**32], "got 4294967296"), ([1, 1], "each seed once")):
         with pytest.raises(ConfigError, match=words):
             check_seeds(seeds)
+
+
+@pytest.mark.parametrize("seeds", [5, None, 2.5, np.uint32(3)])
+def test_seeds_that_are_no_sequence(seeds):
+    with pytest.raises(ConfigError) as caught:
+        inspect.unwrap(check_seeds)(seeds)  # as outside of the tests, where no types are checked at calls
+    assert str(caught.value) == f"seeds: wanted a sequence of integers such as range(3), got {seeds!r}"
 
 
 def test_precision_and_optimiser_are_checked_before_the_run(monkeypatch):

@@ -193,9 +193,7 @@ def test_the_training_of_a_finished_study_is_not_repeated(done, summary_of, tmp_
 
 @pytest.mark.usefixtures("quick_figures")
 def test_what_was_trained_outlives_a_failing_analysis(tmp_path, monkeypatch):
-    config = replace(
-        CONFIG, **{"train.n_steps": 30, "prune.kind": "lowest", "prune.rate": 0.3, "prune.start": "switch"}
-    )
+    config = toy(train__n_steps=30, train__n_records=9, prune__kind="lowest", prune__rate=0.3, prune__start="switch")
     with monkeypatch.context() as broken, pytest.raises(ZeroDivisionError):
         broken.setattr(stage_tracking, "analyse", lambda *a: 1 / 0)
         stage_tracking.main(words(config, tmp_path))
@@ -215,7 +213,7 @@ def test_a_damaged_summary_is_one_line(done, tmp_path, capsys):
     with pytest.raises(SystemExit) as stopped:
         stage_tracking.main(words(CONFIG, tmp_path, "--redraw"))
     line = capsys.readouterr().err
-    assert stopped.value.code == 2 and line.count("\n") == 1 and "not readable as JSON" in line
+    assert stopped.value.code == 2 and line.count("\n") == 1 and "its digest does not fit" in line
 
 
 # ----- configurations for which some numbers do not exist

@@ -209,9 +209,23 @@ def table_text(summary: dict[str, Any]) -> str:
                 steps = [row[group][stage] for row in seeds]
                 found, step = f"{sum(s is not None for s in steps)}/{len(seeds)}", _spread(steps)
             lines.append(f"{group:<10}{stage:<7}{found:<8}{step:<20}{_spread(counts):<18}{_spread(cover, 2):<18}")
+    for name, control in summary.get("controls", {}).items():
+        lines += _control_lines(name, control)
     reasons = sorted({row[group][key] for row in seeds for group in row for key in row[group] if "_reason" in key})
     lines += [f"not found: {reason}" for reason in reasons]
     return "\n".join(lines + gone)
+
+
+def _control_lines(name: str, control: dict[str, Any]) -> list[str]:
+    """Return the rows of one control: in how many runs each stage was found, per group."""
+    n = control["n_seeds"]
+    title = f"control {name}, {n} runs" + (f" ({control['n_diverged']} diverged)" if control["n_diverged"] else "")
+    rows = []
+    for group, found in control.get("found", {}).items():
+        stages_found = "  ".join(f"{stage} in {found[stage]}/{n}" for stage in STAGES)
+        at_end = _spread(control["specialists_at_end"][group])
+        rows.append(f"  {group:<10}{stages_found}  specialists at the end {at_end}")
+    return [title, *rows]
 
 
 def as_text(values: dict[str, Any]) -> str:

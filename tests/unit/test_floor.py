@@ -39,10 +39,10 @@ def numpy_losses(config, seed, threshold, n_batches):
 @pytest.mark.parametrize("thresholded", [False, True])
 def test_oracle_losses_against_numpy(thresholded):
     config = toy(loss__temperature=1.5, loss__l2_penalty=0.5)
-    got = floor.oracle_losses(config, 4, SCALES, thresholded=thresholded, n_batches=2)
+    got = floor.oracle_losses(config, 4, SCALES, thresholded=thresholded, n_batches=3)
     d = config.data.n_features
     threshold = config.threshold.kappa * np.sqrt(2 * np.log(d) / d) if thresholded else 0.0
-    np.testing.assert_allclose(got, numpy_losses(config, 4, threshold, 2), rtol=1e-10)
+    np.testing.assert_allclose(got, numpy_losses(config, 4, threshold, 3), rtol=1e-10)
 
 
 def test_the_floor_is_the_smallest_of_the_losses():

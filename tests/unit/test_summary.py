@@ -170,3 +170,18 @@ def test_table_text_by_hand():
     assert split[3] == ["all", "T3", "0/2", "-", "-", "-"]
     assert split[4] == ["all", "end", "3", "[2,", "4]", "0.75", "[0.50,", "1.00]"]
     assert lines[5:] == ["not found: no stage 2", "not found: no stage 2 before it"]
+
+
+def test_the_table_shows_the_controls():
+    result = by_hand()
+    ends = summary.all_stage_ends(result)
+    numbers = summary.summarise(result, ends)
+    plain = summary.table_text(numbers)
+    control = summary.control_numbers(by_hand(n_seeds=3, diverged=(1,)))
+    text = summary.table_text(numbers | {"controls": {"b = 0": control}})
+    assert "control" not in plain and text.startswith(plain.split("not found")[0])
+    lines = text.splitlines()
+    place = lines.index("control b = 0, 2 runs (1 diverged)")
+    for line, (group, found) in zip(lines[place + 1 :], control["found"].items(), strict=False):
+        wanted = "  ".join(f"{stage} in {found[stage]}/2" for stage in ("T1", "T2", "T3"))
+        assert line.startswith(f"  {group:<10}{wanted}  specialists at the end ")

@@ -55,7 +55,8 @@ def check_seeds(seeds: Sequence[int]) -> np.ndarray:
 
     Errors: `ConfigError` for what is no sequence, for none, for repeats, or for one outside [0, 2^32).
     """
-    is_sequence = isinstance(seeds, Sequence) or (isinstance(seeds, np.ndarray) and seeds.ndim == 1)
+    given: object = seeds
+    is_sequence = isinstance(given, Sequence) or (isinstance(given, np.ndarray) and given.ndim == 1)
     require(is_sequence, "seeds", "a sequence of integers such as range(3)", seeds)
     others = [seed for seed in seeds if not isinstance(seed, int | np.integer) or isinstance(seed, bool)]
     if others:

@@ -17,8 +17,8 @@ from typing import Annotated, Any, Literal, TypeVar
 
 import tyro
 
-from dynsim.checks import MAX_SEED, ConfigError, positive_int, require
 from dynsim.config import Config
+from dynsim.config.checks import MAX_SEED, ConfigError, positive_int, require
 
 Options = TypeVar("Options", bound="RunOptions")
 Plain = TypeVar("Plain")
@@ -185,7 +185,7 @@ def set_up_jax(device: str, precision: str, program: str) -> None:
 
 def run_main(body: Callable[[], object], program: str) -> None:
     """Call `body` and turn the errors that a user can mend into one line and exit code 2; Ctrl-C ends with 130."""
-    from dynsim.results import ResultError
+    from dynsim.results.sealed import ResultError
 
     try:
         body()

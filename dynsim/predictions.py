@@ -12,13 +12,18 @@ import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 
-from dynsim import hyper, measure, rates, stages, streams, summary, theory, theory_counts, train
-from dynsim.checks import ConfigError, require
+from dynsim import theory
+from dynsim.analysis import groups, rates, stages, summary
+from dynsim.analysis.stages import GROUPS
 from dynsim.config import Config
-from dynsim.data import batch_at
-from dynsim.floor import FIRST_HELD_OUT_STEP
-from dynsim.results import config_of, provenance_of
-from dynsim.stages import GROUPS
+from dynsim.config.checks import ConfigError, require
+from dynsim.engine import train
+from dynsim.engine.data import batch_at
+from dynsim.engine.numbers import hyper, structure
+from dynsim.engine.reference_losses import FIRST_HELD_OUT_STEP
+from dynsim.randomness import streams
+from dynsim.results.dataset import config_of, provenance_of
+from dynsim.theory.specialists import is_learned, is_lucky
 
 N_BATCHES = 32
 
@@ -72,7 +77,7 @@ def measured_noise_activation(result: xr.Dataset) -> np.ndarray:
     From thresholds and norms at the first record after the switch; nan before it, unless there is none to come.
     """
     config, step = config_of(result), result["step"].values
-    fired = theory_counts.noise_activation(config, result["threshold"].values, result["weight_norm"].values)
+    fired = theory.noise_activation(config, result["threshold"].values, result["weight_norm"].values)
     fired = fired.mean(axis=2)
     if config.threshold.rule == "zero" or config.threshold.start == "never":
         return fired[:, 0]
@@ -94,22 +99,22 @@ def measured_share_shrinking(result: xr.Dataset) -> np.ndarray:
 def measured_lucky_count(result: xr.Dataset) -> np.ndarray:
     """Return neurons lucky for each feature at t = 0, shape (seed, feature) (theory 5.3)."""
     config = config_of(result)
-    cut = theory_counts.unit_cut(config) / theory_counts.frequency_ratio(config)
-    return measure.is_lucky(result["alignment"].values[:, 0], cut).sum(axis=1)
+    cut = theory.unit_cut(config) / theory.frequency_ratio(config)
+    return is_lucky(result["alignment"].values[:, 0], cut).sum(axis=1)
 
 
 def measured_candidate_count(result: xr.Dataset) -> np.ndarray:
     """Return the mean |N_i| at t = 0, shape (seed,) (theory 5.3)."""
     config = config_of(result)
-    cut = theory_counts.unit_cut(config) * theory_counts.frequency_ratio(config).min()
-    candidates = measure.is_lucky(result["alignment"].values[:, 0], np.full(config.data.n_features, cut))
+    cut = theory.unit_cut(config) * theory.frequency_ratio(config).min()
+    candidates = is_lucky(result["alignment"].values[:, 0], np.full(config.data.n_features, cut))
     return candidates.sum(axis=2).mean(axis=1)
 
 
 def final_specialists(result: xr.Dataset) -> np.ndarray:
     """Return Boolean specialists (seed, neuron, feature) at the last record."""
     last = result.isel(record=-1)
-    return measure.is_learned(last["alignment"].values, last["weight_norm"].values, last["firing"].values)
+    return is_learned(last["alignment"].values, last["weight_norm"].values, last["firing"].values)
 
 
 def measured_specialist_count(result: xr.Dataset) -> np.ndarray:
@@ -143,8 +148,8 @@ def held_out_drift(result: xr.Dataset, n_batches: int = N_BATCHES) -> np.ndarray
     require(not config.encoder.train_bias, "train_bias", "false", True)
     own = provenance_of(result).get("own")
     require(not own, "own functions", "the built-in data, encoder and loss", own)
-    parts = train.built_in_parts(hyper.structure(config))
-    numbers = jax.tree.map(jnp.asarray, hyper.hyper(config)._replace(l2_penalty=np.zeros((), config.train.precision)))
+    parts = train.built_in_parts(structure(config))
+    numbers = jax.tree.map(jnp.asarray, hyper(config)._replace(l2_penalty=np.zeros((), config.train.precision)))
 
     @jax.jit
     def drift(seed: Any, weight: Any, threshold: Any) -> Any:
@@ -192,7 +197,7 @@ PREDICTIONS = {
     "noise_activation": Prediction(
         "4.4: chance that noise alone fires a neuron at the switch, per token",
         "run",
-        lambda config: np.array(theory_counts.noise_false_activation_rate(config)),
+        lambda config: np.array(theory.noise_false_activation_rate(config)),
         measured_noise_activation,
     ),
     "shrinking": Prediction(
@@ -202,27 +207,25 @@ PREDICTIONS = {
         measured_share_shrinking,
     ),
     "lucky_count": Prediction(
-        "5.3: lucky neurons per feature at t = 0", "feature", theory_counts.lucky_count, measured_lucky_count
+        "5.3: lucky neurons per feature at t = 0", "feature", theory.lucky_count, measured_lucky_count
     ),
-    "candidate_count": Prediction(
-        "5.3: mean |N_i| at t = 0", "run", theory_counts.candidate_count, measured_candidate_count
-    ),
+    "candidate_count": Prediction("5.3: mean |N_i| at t = 0", "run", theory.candidate_count, measured_candidate_count),
     "specialist_count": Prediction(
         "S2c: neurons that pass the threshold at T1, per feature",
         "feature",
-        theory_counts.s2c_own_norm_count,
+        theory.s2c_own_norm_count,
         measured_specialist_count,
     ),
     "paper_specialist_count": Prediction(
         "5.1, S2b: specialists at the end, per feature, beside the paper's lower bound m d^(-1/r_j^2)",
         "feature",
-        theory_counts.paper_specialist_count,
+        theory.paper_specialist_count,
         measured_specialist_count,
     ),
     "largest_magnitude": Prediction(
         "6.3, S3a: largest |alpha_ij| of a specialist at the end, beside the paper's upper bound r_j tau",
         "feature",
-        lambda config: theory_counts.frequency_ratio(config) * config.loss.temperature,
+        lambda config: theory.frequency_ratio(config) * config.loss.temperature,
         measured_largest_magnitude,
     ),
     "stationary_magnitude": Prediction(
@@ -260,8 +263,8 @@ def _grouped(per: str, predicted: np.ndarray, measured: np.ndarray, result: xr.D
         return {"all": _row(predicted, measured)}
     if per == "group":
         return {group: _row(predicted[k], measured[:, k]) for k, group in enumerate(GROUPS)}
-    minority = summary.minority_mask(result)
-    masks = {group: mask for group, mask in stages.group_masks(minority).items() if group != "all"}
+    minority = groups.minority_mask(result)
+    masks = {group: mask for group, mask in groups.group_masks(minority).items() if group != "all"}
     with np.errstate(invalid="ignore"):
         return {g: _row(predicted[mask].mean(), _nanmean(measured[:, mask])) for g, mask in masks.items()}
 

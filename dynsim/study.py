@@ -12,10 +12,11 @@ from typing import Any
 
 import xarray as xr
 
-from dynsim import checkpoint, results
+from dynsim import results
 from dynsim.config import Config
-from dynsim.config_json import config_hash
-from dynsim.simulate import simulate
+from dynsim.config.serial import config_hash
+from dynsim.engine import checkpoint
+from dynsim.engine.simulate import simulate
 
 UNFINISHED = "unfinished"
 

@@ -60,9 +60,9 @@ def _captions() -> dict[str, str]:
 
 
 def _regime_captions() -> dict[str, str]:
-    from dynsim import regime_plots
+    from experiments.pruning import regime_map
 
-    return regime_plots.CAPTIONS
+    return regime_map.CAPTIONS
 
 
 STUDIES = {

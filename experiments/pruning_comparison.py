@@ -12,7 +12,7 @@ Example:  python experiments/pruning_comparison.py --preset quick --prune.rate 0
 Time:     default about 15 minutes and quick about 40 seconds on 2 CPU cores; large is meant for an accelerator.
 
 Expected: one line per statement with its number, interval and verdict; the verdicts follow by the rule that
-          dynsim/prune_tests.py states.
+          dynsim/stats/verdicts.py states.
 
 The options --prune.* are the pruning of neurons that is tested; its placebos, sweeps and the unpruned runs follow from
 them. Writes curves.nc, summary.json and the figures into <out>/pruning_comparison-<config hash>-<sweeps>/; the last
@@ -28,10 +28,10 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from dynsim.checks import require
 from dynsim.cli import RunOptions, parse, run_main, set_up_jax
 from dynsim.config import Config, replace
-from experiments import _pruning_runs as table
+from dynsim.config.checks import require
+from experiments.pruning import runs as table
 
 PROGRAM = "pruning_comparison.py"
 LOSS_BATCHES = 4
@@ -88,7 +88,7 @@ PRESETS = {
 
 def study_folder(options: PruningComparison) -> Path:
     """Return where a study is kept; its name holds the hash of configuration and seeds, and what was swept."""
-    from dynsim.config_json import config_hash
+    from dynsim.config.serial import config_hash
 
     name = config_hash(options.config, range(options.seed, options.seed + options.seeds))
     return options.out / f"pruning_comparison-{name}-{options.sweeps}-{options.sweep_shape}"
@@ -110,17 +110,17 @@ def all_runs(options: PruningComparison) -> dict[str, table.Run]:
 @lru_cache(maxsize=128)
 def _recorder(shape: Config, keep_weights: bool) -> Callable[..., Any]:
     """Return one record function per structure, so that equal structures share their compiled program."""
-    from dynsim import train
-    from dynsim.mask_effect import recorder_with_loss
+    from dynsim.engine import train
+    from dynsim.engine.mask_effect import recorder_with_loss
 
     return recorder_with_loss(train.built_in_parts(shape), LOSS_BATCHES, keep_weights=keep_weights)
 
 
 def simulate_all(options: PruningComparison, folder: Path) -> dict[str, Any]:
     """Train every distinct run, or load it where an earlier call finished it; return the results by name."""
-    from dynsim.hyper import structure
-    from dynsim.oracle import inverse_frequency_loss
+    from dynsim.engine.numbers import structure
     from dynsim.study import simulate_part
+    from experiments.pruning.reweighted import inverse_frequency_loss
 
     named = all_runs(options)
     seeds = range(options.seed, options.seed + options.seeds)
@@ -134,50 +134,54 @@ def simulate_all(options: PruningComparison, folder: Path) -> dict[str, Any]:
 
 def analyse(runs: dict[str, Any], options: PruningComparison) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return (summary, reduced Datasets for the figures) of the runs."""
-    from dynsim import config_json, results
-    from experiments import _pruning_mechanism as mechanism
-    from experiments import _pruning_outcome as outcome
+    from dynsim import results
+    from dynsim.config import serial
+    from experiments.pruning import end_states as outcome
+    from experiments.pruning import mechanism
 
     tests = {"P1": mechanism.p1, "P2": mechanism.p2, "P3": mechanism.p3, "P4": outcome.p4, "P5": outcome.p5,
              "P6": outcome.p6, "P7": outcome.p7, "P8": outcome.p8}  # fmt: skip
     seeds = range(options.seed, options.seed + options.seeds)
-    numbers: dict[str, Any] = {"config": config_json.to_dict(options.config), "seeds": list(seeds)}
+    numbers: dict[str, Any] = {"config": serial.to_dict(options.config), "seeds": list(seeds)}
     numbers |= {"tests": {}, "details": {}}
     reduced: dict[str, Any] = {}
     for name, test in tests.items():
         numbers["tests"][name], numbers["details"][name], more = test(runs, options.config)
         reduced |= more
     numbers["provenance"] = results.provenance()
-    numbers["config_hash"] = config_json.config_hash(options.config, seeds)
+    numbers["config_hash"] = serial.config_hash(options.config, seeds)
     return numbers, reduced
 
 
 def captions() -> dict[str, str]:
     """Return the captions of all figures by name."""
-    from dynsim import prune_forest, prune_plots
+    from dynsim.plots import forest
+    from dynsim.plots import pruning as pruning_plots
 
-    return prune_plots.CAPTIONS | prune_forest.CAPTIONS
+    return pruning_plots.CAPTIONS | forest.CAPTIONS
 
 
 def draw(numbers: dict[str, Any], reduced: dict[str, Any], folder: Path) -> list[Path]:
     """Draw every figure into a folder and return their paths."""
-    from dynsim import plots, prune_forest, prune_plots
-    from experiments._pruning_mechanism import FIGURE_RATES
+    from dynsim import plots
+    from dynsim.plots import forest
+    from dynsim.plots import pruning as pruning_plots
+    from experiments.pruning.mechanism import FIGURE_RATES
 
     details, unit = numbers["details"], "more specialists"
     release = {name.removeprefix("release "): data for name, data in reduced.items() if name.startswith("release ")}
     of_main = [row for name, of in details["P5"]["rows"].items() if name.startswith("main") for row in of]
     rows = {row["label"]: row["all"] for row in of_main}
     figures = {
-        "counts": prune_plots.counts(reduced["counts"], rows),
-        "who_is_masked": prune_plots.who_is_masked(reduced["masked"], FIGURE_RATES),
-        "amplification": prune_plots.amplification(reduced["amplification"], details["P2"]["trend_in_d"]),
-        "driver": prune_plots.driver(reduced["driver"], details["P3"]["uniform_until_step"]),
-        "end_state": prune_forest.end_state(reduced["end_states"]),
-        "placebos": prune_forest.forest(details["P5"]["rows"], unit),
-        "factors": prune_forest.forest(details["P6"]["rows"], unit),
-        "balance": prune_forest.forest(details["P7"]["rows"], unit),
-        "release": prune_plots.release(release, details["P8"]["step"]),
+        "counts": pruning_plots.counts(reduced["counts"], rows),
+        "who_is_masked": pruning_plots.who_is_masked(reduced["masked"], FIGURE_RATES),
+        "amplification": pruning_plots.amplification(reduced["amplification"], details["P2"]["trend_in_d"]),
+        "driver": pruning_plots.driver(reduced["driver"], details["P3"]["uniform_until_step"]),
+        "end_state": forest.end_state(reduced["end_states"]),
+        "placebos": forest.forest(details["P5"]["rows"], unit),
+        "factors": forest.forest(details["P6"]["rows"], unit),
+        "balance": forest.forest(details["P7"]["rows"], unit),
+        "release": pruning_plots.release(release, details["P8"]["step"]),
     }
     metadata = {"experiment": PROGRAM, "commit": numbers["provenance"]["commit"], "config": numbers["config_hash"]}
     paths = []
@@ -202,7 +206,7 @@ def table_text(numbers: dict[str, Any]) -> str:
 def study(options: PruningComparison) -> Path:
     """Simulate, analyse, save, draw and print; return the folder."""
     from dynsim import results
-    from dynsim.simulate import check_runnable, record_grid
+    from dynsim.engine.simulate import check_runnable, record_grid
     from dynsim.study import finish
 
     table.check_base(options.config)

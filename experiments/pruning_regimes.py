@@ -2,7 +2,7 @@
 
 Claim (Liao et al. 2026, Theorem 3.2, as read in the notes that this project works from): training with the neurons of
 lowest magnitude masked gives minority features more specialists. The map varies one factor at a time around a small
-base point, and has two points where the paper's own assumptions lie (`_regime_points`). At every point three ways of
+base point, and has two points where the paper's own assumptions lie (`pruning.points`). At every point three ways of
 pruning stand against dense runs and against random masks, seed by seed, at equal steps and at equal held-out loss.
 Claims are searched for on the seeds 1000 to 1005 and confirmed on 2000 to 2009; only confirmed ones are to be quoted.
 
@@ -25,8 +25,8 @@ from typing import Any, Literal, NamedTuple
 
 from dynsim.cli import parse_plain, run_main, set_up_jax
 from dynsim.config import Config, replace
-from experiments import _regime_points
-from experiments._regime_points import PLACEBOS, READINGS, Point
+from experiments.pruning import points as _regime_points
+from experiments.pruning.points import PLACEBOS, READINGS, Point
 
 PROGRAM = "pruning_regimes.py"
 N_HELD_OUT = 4  # batches per record of the loss that runs are compared at
@@ -85,15 +85,15 @@ def reading_config(base: Config, point: Point, reading: str, kind: str = "lowest
 @cache
 def _record_fn(shape: Config) -> Any:
     """Return the record function of a structure: always the same object, so that its program is compiled once."""
-    from dynsim import mask_effect, train
+    from dynsim.engine import mask_effect, train
 
     return mask_effect.recorder_with_loss(train.built_in_parts(shape), N_HELD_OUT)
 
 
 def run(folder: Path, config: Config, seeds: range) -> Any:
     """Return the result of one configuration; the same one at two points is simulated once."""
-    from dynsim.config_json import config_hash
-    from dynsim.hyper import structure
+    from dynsim.config.serial import config_hash
+    from dynsim.engine.numbers import structure
     from dynsim.study import simulate_part
 
     name = f"run {config_hash(config, seeds)}"
@@ -106,7 +106,7 @@ def evidence_at(folder: Path, wanted: Plan, point: Point, reading: str, *, fresh
     The search asks for a placebo only where the reading differs from the dense runs; each further placebo is for the
     case that the one before it loses its runs.
     """
-    from dynsim import regimes
+    from experiments.pruning import regimes
 
     base, seeds = wanted.base, wanted.confirm if fresh else wanted.search
     options = {"n_resamples": 9999 if fresh else 999}
@@ -128,7 +128,8 @@ def driver_at(folder: Path, wanted: Plan, point: Point) -> dict[str, Any]:
     """Return `regimes.driver_summary` at the ends of the dense runs of a point that are sound; empty without three."""
     import numpy as np
 
-    from dynsim import regime_driver, regimes, theory
+    from dynsim import theory
+    from experiments.pruning import regime_driver, regimes
 
     config = replace(wanted.base, **point.changes)
     dense = run(folder, config, wanted.search)
@@ -168,7 +169,7 @@ def confirm(folder: Path, wanted: Plan, chosen: set[tuple[str, str]]) -> dict[st
 
 def simulate_all(options: PruningRegimes, folder: Path) -> dict[str, Any]:
     """Search and confirm at all points; return the summary but for provenance and times."""
-    from dynsim import regime_driver, regimes
+    from experiments.pruning import regime_driver, regimes
 
     wanted = plan(options.preset)
     regimes.check_seeds(wanted.search, wanted.confirm)
@@ -194,7 +195,7 @@ def simulate_all(options: PruningRegimes, folder: Path) -> dict[str, Any]:
 
 def point_numbers(point: Point, searched: dict[str, Any], confirmed: dict[str, Any]) -> dict[str, Any]:
     """Return what the summary says of a point; verdicts rest on the confirmation where there is one."""
-    from dynsim import regimes
+    from experiments.pruning import regimes
 
     readings = {}
     for reading, found in searched.items():
@@ -238,7 +239,7 @@ def table_text(numbers: dict[str, Any]) -> str:
 
 
 def _span_text(side: str, one: dict[str, Any]) -> str:
-    from dynsim.regimes import PRIMARY
+    from experiments.pruning.regimes import PRIMARY
 
     estimate, low, high = one["equal steps"][PRIMARY]
     return f"{estimate:+.1f} [{low:+.1f}, {high:+.1f}] against {side}"
@@ -246,20 +247,22 @@ def _span_text(side: str, one: dict[str, Any]) -> str:
 
 def draw(numbers: dict[str, Any], reduced: dict[str, Any], folder: Path) -> list[Path]:
     """Draw both figures into a folder and return their paths; `reduced` is not used, all numbers are in the summary."""
-    from dynsim import plots, regime_plots
+    from dynsim import plots
+    from experiments.pruning import regime_map
 
-    figures = {"map": regime_plots.regime_map(numbers), "driver": regime_plots.driver_map(numbers)}
+    figures = {"map": regime_map.regime_map(numbers), "driver": regime_map.driver_map(numbers)}
     metadata = {"experiment": PROGRAM, "commit": numbers["provenance"]["commit"], "config": numbers["config_hash"]}
     paths = []
     for name, figure in figures.items():
         paths.append(folder / f"{name}.png")
-        plots.save_figure(figure, paths[-1], regime_plots.CAPTIONS[name], metadata)
+        plots.save_figure(figure, paths[-1], regime_map.CAPTIONS[name], metadata)
     return paths
 
 
 def study(options: PruningRegimes) -> Path:
     """Simulate, save, draw and print; return the folder."""
-    from dynsim import config_json, results
+    from dynsim import results
+    from dynsim.config import serial
     from dynsim.study import finish
 
     began = time.perf_counter()
@@ -270,9 +273,9 @@ def study(options: PruningRegimes) -> Path:
         wanted = plan(options.preset)
         numbers = simulate_all(options, folder)
         numbers |= {
-            "config": config_json.to_dict(wanted.base),
+            "config": serial.to_dict(wanted.base),
             # the figure has many configurations: the hash is that of the base point, the changes are all in "points"
-            "config_hash": config_json.config_hash(wanted.base, wanted.search),
+            "config_hash": serial.config_hash(wanted.base, wanted.search),
             "provenance": results.provenance(),
             "total_wall_s": round(time.perf_counter() - began, 1),
         }

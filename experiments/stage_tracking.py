@@ -25,9 +25,9 @@ from typing import Any
 
 import numpy as np
 
-from dynsim.checks import require
 from dynsim.cli import RunOptions, parse, run_main, set_up_jax
 from dynsim.config import Config, PruneConfig, replace
+from dynsim.config.checks import require
 
 PROGRAM = "stage_tracking.py"
 N_CONTROL_SEEDS = 20
@@ -105,7 +105,7 @@ def control_configs(config: Config) -> dict[str, Config]:
 
 def study_folder(options: StageTracking, *, controls: bool) -> Path:
     """Return where a study with or without controls is kept; its name holds the hash of configuration and seeds."""
-    from dynsim.config_json import config_hash
+    from dynsim.config.serial import config_hash
 
     name = config_hash(options.config, range(options.seed, options.seed + options.seeds))
     return options.out / f"stage_tracking-{name}{'-controls' if controls else ''}"
@@ -113,7 +113,7 @@ def study_folder(options: StageTracking, *, controls: bool) -> Path:
 
 def simulate_all(options: StageTracking, folder: Path) -> dict[str, Any]:
     """Run the main configuration, the rate runs and the controls; save each as soon as it is there."""
-    from dynsim.rates import linear_regime, no_closed_form
+    from dynsim.analysis.rates import linear_regime, no_closed_form
     from dynsim.study import simulate_part
 
     config = options.config
@@ -138,7 +138,9 @@ def simulate_all(options: StageTracking, folder: Path) -> dict[str, Any]:
 
 def analyse(runs: dict[str, Any], options: StageTracking) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return (summary, reduced Datasets for the figures) of the runs; what diverged enters neither."""
-    from dynsim import curves, floor, predictions, summary
+    from dynsim import predictions
+    from dynsim.analysis import curves, summary
+    from dynsim.engine import reference_losses
 
     main, config = runs["main"], options.config
     ends = summary.all_stage_ends(main)
@@ -147,11 +149,11 @@ def analyse(runs: dict[str, Any], options: StageTracking) -> tuple[dict[str, Any
     if "stages" in numbers:
         reduced["main"] = curves.reduce(main, ends)
         numbers["final_loss"]["floors"] = {
-            "chance": floor.chance_loss(config),
-            "oracle_b_zero": floor.oracle_floor(config, options.seed, thresholded=False)._asdict(),
+            "chance": reference_losses.chance_loss(config),
+            "oracle_b_zero": reference_losses.oracle_floor(config, options.seed, thresholded=False)._asdict(),
         }
         if config.threshold.rule != "zero" and config.threshold.start != "never" and config.threshold.kappa > 0:
-            thresholded = floor.oracle_floor(config, options.seed, thresholded=True)._asdict()
+            thresholded = reference_losses.oracle_floor(config, options.seed, thresholded=True)._asdict()
             numbers["final_loss"]["floors"]["oracle_thresholded"] = thresholded
         numbers["predictions"] = predictions.compare(summary.finite_runs(main))
     numbers["rates"], table = growth(runs, config)
@@ -168,7 +170,7 @@ def analyse(runs: dict[str, Any], options: StageTracking) -> tuple[dict[str, Any
 
 def growth(runs: dict[str, Any], config: Config) -> tuple[dict[str, Any], Any]:
     """Return the rates of the summary, and the table of the growth-rate figure or None."""
-    from dynsim import rates, summary
+    from dynsim.analysis import rates, summary
 
     if reason := rates.no_closed_form(config):
         return {"not_measured": reason}, None
@@ -187,9 +189,10 @@ def growth(runs: dict[str, Any], config: Config) -> tuple[dict[str, Any], Any]:
 
 def draw(numbers: dict[str, Any], reduced: dict[str, Any], folder: Path) -> list[Path]:
     """Draw every figure that there are numbers for into a folder and return their paths."""
-    from dynsim import config_json, plots, theory
+    from dynsim import plots, theory
+    from dynsim.config import serial
 
-    config = config_json.from_dict(numbers["config"])
+    config = serial.from_dict(numbers["config"])
     figures = {}
     if "main" in reduced:
         minority = theory.is_minority(config.data)
@@ -232,7 +235,7 @@ def load_reduced(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
 
 def check_enough_records(config: Config) -> None:
     """Refuse a record that is too short to find stages in. Errors: `ConfigError`."""
-    from dynsim.simulate import record_grid
+    from dynsim.engine.simulate import record_grid
 
     n_records = len(record_grid(config.train.n_steps, config.train.n_records))
     require(n_records >= 3, "train.n_records", "at least 3 records, at different steps", n_records)
@@ -240,7 +243,9 @@ def check_enough_records(config: Config) -> None:
 
 def study(options: StageTracking) -> Path:
     """Simulate, analyse, save, draw and print; return the folder."""
-    from dynsim import config_json, results, summary
+    from dynsim import results
+    from dynsim.analysis import summary
+    from dynsim.config import serial
     from dynsim.study import finish
 
     check_enough_records(options.config)
@@ -253,7 +258,7 @@ def study(options: StageTracking) -> Path:
         runs = simulate_all(options, folder)
         results.save(runs["main"], folder / "result.nc")  # first of all: whatever comes of the rest
         numbers, reduced = analyse(runs, options)
-        numbers["config_hash"] = config_json.config_hash(options.config, seeds)
+        numbers["config_hash"] = serial.config_hash(options.config, seeds)
         numbers["total_wall_s"] = round(time.perf_counter() - began, 1)
         results.save_many(reduced, folder / "curves.nc")
         results.save_json(numbers, folder / "summary.json")

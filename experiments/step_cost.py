@@ -23,9 +23,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from dynsim.checks import positive_int
 from dynsim.cli import parse_plain, run_main, set_up_jax
 from dynsim.config import Config, replace
+from dynsim.config.checks import positive_int
 
 PROGRAM = "step_cost.py"
 LIMIT = 1.05
@@ -118,8 +118,8 @@ def candidates(sweep: Sweep, seconds: float) -> dict[int, tuple[Callable[[], obj
 
     The size of the sweep of records is the number of records that a real run of 400 steps keeps, told by its grid.
     """
-    from dynsim.simulate import record_grid, simulate
-    from dynsim.timing import Steps
+    from dynsim.engine.simulate import record_grid, simulate
+    from dynsim.engine.timing import Steps
 
     found: dict[int, tuple[Callable[[], object], int]] = {}
     for size in sweep.sizes:
@@ -136,7 +136,7 @@ def candidates(sweep: Sweep, seconds: float) -> dict[int, tuple[Callable[[], obj
 
 def measure(named: dict[str, Sweep], rounds: int, seconds: float = 0.05) -> dict[str, Any]:
     """Time every size of every sweep in turn and return the fits, as plain values by sweep."""
-    from dynsim.timing import interleaved, power_law
+    from dynsim.engine.timing import interleaved, power_law
 
     found = {name: candidates(sweep, seconds) for name, sweep in named.items()}
     runs = {f"{name} {size}": one[0] for name, many in found.items() for size, one in many.items()}
@@ -172,7 +172,7 @@ def table_text(numbers: dict[str, Any]) -> str:
 def draw(numbers: dict[str, Any], reduced: dict[str, Any], folder: Path) -> list[Path]:
     """Draw the figure into a folder and return its path; `reduced` is not used, all numbers are in the summary."""
     from dynsim import plots
-    from dynsim.cost_plot import cost_growth
+    from dynsim.plots.cost import cost_growth
 
     path = folder / "step_cost.svg"
     metadata = {"experiment": PROGRAM, "commit": numbers["provenance"]["commit"], "config": numbers["config_hash"]}
@@ -182,7 +182,8 @@ def draw(numbers: dict[str, Any], reduced: dict[str, Any], folder: Path) -> list
 
 def study(options: StepCost) -> Path:
     """Time, save, draw and print; return the folder."""
-    from dynsim import config_json, results
+    from dynsim import results
+    from dynsim.config import serial
 
     began = time.perf_counter()
     folder = options.out / f"step_cost-{options.preset}"
@@ -196,7 +197,7 @@ def study(options: StepCost) -> Path:
             "sweeps": measure(named, rounds, 0.005 if quick else 0.05),
             "rounds": rounds,
             # the figure has many configurations: the hash is that of the first, the sizes are all in "sweeps"
-            "config_hash": config_json.config_hash(named["d"].config(named["d"].sizes[0]), [0]),
+            "config_hash": serial.config_hash(named["d"].config(named["d"].sizes[0]), [0]),
             "provenance": results.provenance(),
             "total_wall_s": round(time.perf_counter() - began, 1),
         }

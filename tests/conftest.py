@@ -26,7 +26,7 @@ hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, prin
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
 # The configuration judges its own values, and must be seen to do so with its own messages.
-SELF_CHECKED = {"__init__", "__main__", "checks", "config", "config_json", "config_model", "config_training"}
+SELF_CHECKED = {"__init__", "__main__", "config"}
 # An int is a fine float here, as it is for the static checker.
 BEARTYPE = "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))"
 

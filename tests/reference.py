@@ -12,11 +12,11 @@ from typing import Any
 import jax
 import numpy as np
 
-from dynsim import train
 from dynsim.config import Config, DataConfig, EncoderConfig, TrainConfig, replace
-from dynsim.data import Batch, DataModel, batch_at
-from dynsim.hyper import hyper, structure
-from dynsim.train import Carry, Parts, World
+from dynsim.engine import train
+from dynsim.engine.data import Batch, DataModel, batch_at
+from dynsim.engine.numbers import hyper, structure
+from dynsim.engine.train import Carry, Parts, World
 
 TOY = Config(
     data=DataConfig(n_features=5, token_dim=8, n_tokens=2, batch_size=6, activation_rate=0.4, minority_ratio=0.5),
@@ -138,7 +138,10 @@ def embedding_loss(
     symmetric: bool = False,
     fixed: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> float:
-    """Any loss of `dynsim.loss`. `fixed`: (query, key) in the second place of the similarity, for stop-gradient."""
+    """Any loss of `losses.contrastive`.
+
+    `fixed`: (query, key) in the second place of the similarity, for stop-gradient.
+    """
     query_2, key_2 = fixed or (query, key)
     if cosine or kind == "nt_xent":
         query, key, query_2, key_2 = map(unit, (query, key, query_2, key_2))

@@ -1,7 +1,13 @@
-"""The shape of the source: who imports whom, sizes, docstrings, dead fields, figures, forbidden calls."""
+"""The shape of the source: which room imports which, sizes, docstrings, dead fields, figures, forbidden calls.
+
+A room is a folder of dynsim/. The laws are about rooms and hold for whatever modules they have.
+"""
 
 import ast
 import dataclasses
+import graphlib
+import subprocess
+import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,22 +17,27 @@ import pytest
 from dynsim.config import Config
 
 ROOT = Path(__file__).resolve().parent.parent
-ENGINE = ROOT / "dynsim"
+PACKAGE = ROOT / "dynsim"
 FIGURES = ROOT / "figures"
-CONFIG_MODULES = sorted(path for path in ENGINE.glob("config*.py") if path.stem != "config_json")
 
-# A module may import only modules that stand before it. __init__ may import any.
-ORDER_TEXT = (
-    "checks files config_model config_training config config_json memory criteria streams theory theory_counts hyper "
-    "draws data "
-    "embedding encoder loss oracle prune threshold masking train measure mask_effect stages results compare outcome "
-    "checkpoint program timing resume simulate study rates floor summary mask_probe prune_tests predictions curves "
-    "regimes regime_driver sweep plot_parts plots cost_plot prune_plots prune_forest regime_plots report cli doctor "
-    "__main__ "
-)
-ORDER = ORDER_TEXT.split()
-# What dynsim/bridge/ may import besides itself; nothing in the engine imports the bridge.
-BRIDGE_MAY_IMPORT = {"checks", "config", "config_json", "streams", "hyper", "loss", "prune", "results"}
+TOP = "dynsim"
+# What each room may import beside itself; data flow downwards. The modules of the package's own folder join the rooms.
+MAY_IMPORT = {
+    "config": "",
+    "theory": "config",
+    "stats": "config",
+    "randomness": "",
+    "losses": "",
+    "prune": "losses",
+    "results": "config theory",
+    "engine": "config theory randomness losses prune results",
+    "analysis": "config theory stats results",
+    "plots": "config theory stats results analysis",
+    "bridge": "config theory stats randomness losses prune results analysis",
+    TOP: "config theory stats randomness losses prune results engine analysis plots",
+}
+# Rooms that image networks and checks of the theory use too: no JAX in them, nor in what they import.
+WITHOUT_JAX = ("config", "theory", "stats", "analysis")
 
 MAX_MODULE = 299
 MAX_FUNCTION = 49
@@ -45,87 +56,111 @@ def show(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
 
-def engine_imports(path: Path) -> Iterator[tuple[int, str]]:
-    """Yield (line, what follows `dynsim.`) of each import of our own, "" for a name taken from the package itself."""
-    modules = {*ORDER, "bridge", *(p.stem for p in ENGINE.glob("*.py"))}
-    package = ["dynsim", *path.relative_to(ENGINE).parent.parts]
+def module_name(path: Path) -> str:
+    """Return the dotted name of a module, that of the package for its __init__."""
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def room_of(module: str) -> str:
+    """Return the room of a dotted name below dynsim, `TOP` for the modules of the package's own folder."""
+    parts = module.split(".")
+    return parts[1] if len(parts) > 1 and (PACKAGE / parts[1]).is_dir() else TOP
+
+
+def imported(path: Path, top: str = "dynsim") -> Iterator[tuple[int, str]]:
+    """Yield (line, dotted name) of each module or name below `top` that a file imports, wherever the import stands."""
     for node in ast.walk(parse(path)):
         if isinstance(node, ast.Import):
-            for alias in node.names:
-                head, _, rest = alias.name.partition(".")
-                if head == "dynsim":
-                    yield node.lineno, rest
+            yield from ((node.lineno, alias.name) for alias in node.names if alias.name.split(".")[0] == top)
         elif isinstance(node, ast.ImportFrom):
-            base = package[: len(package) + 1 - node.level] if node.level else []
-            full = base + (node.module.split(".") if node.module else [])
-            if full == ["dynsim"]:
-                for alias in node.names:
-                    yield node.lineno, alias.name if alias.name in modules else ""
-            elif full[:1] == ["dynsim"]:
-                yield node.lineno, ".".join(full[1:])
+            assert node.level == 0, f"{show(path)}:{node.lineno} has a relative import; say where it comes from"
+            if (node.module or "").split(".")[0] == top:
+                yield from ((node.lineno, f"{node.module}.{alias.name}") for alias in node.names)
 
 
-def module_complaint(name: str, target: str) -> str:
-    """Say what is wrong with module `name` importing `dynsim.<target>`; "" when nothing is."""
-    head = target.split(".")[0]
-    if head == "":
-        return "imports a name from the package; import it from its module"
-    if head == "bridge":
-        return "imports the bridge, and nothing in the engine may"
-    if head not in ORDER:
-        return f"imports dynsim.{head}, which has no place in ORDER of tests/test_layout.py; add it"
-    if name == "train" and head == "measure":
-        return "imports measure; the record function is an argument of train"
-    if ORDER.index(head) >= ORDER.index(name):
-        return f"imports dynsim.{head}, which does not stand before it"
+def complaint(room: str, target: str) -> str:
+    """Say what is wrong with a module of `room` importing the dotted name `target`; "" when nothing is."""
+    other = room_of(target)
+    if target == TOP or (other == TOP and room != TOP):
+        return f"imports {target}, which lies above all rooms"
+    if other != room and other not in MAY_IMPORT[room].split():
+        return f"imports {target}; the room {room} may import {MAY_IMPORT[room] or 'no other'}"
     return ""
 
 
-def test_every_module_has_a_place_in_the_order():
-    unknown = [path.stem for path in ENGINE.glob("*.py") if path.stem not in {*ORDER, "__init__"}]
-    assert not unknown, f"add to ORDER in tests/test_layout.py: {sorted(unknown)}"
+def test_every_room_has_a_row():
+    rooms = {path.name for path in PACKAGE.iterdir() if path.is_dir() and any(path.glob("*.py"))}
+    assert rooms <= set(MAY_IMPORT), f"add to MAY_IMPORT: {sorted(rooms - set(MAY_IMPORT))}"
+    assert all((PACKAGE / room / "__init__.py").is_file() for room in rooms)
 
 
-def test_modules_import_only_modules_before_them():
+def test_rooms_import_only_rooms_below_them():
     wrong = []
-    for path in ENGINE.glob("*.py"):
-        if path.stem in ORDER:
-            for line, target in engine_imports(path):
-                if complaint := module_complaint(path.stem, target):
-                    wrong.append(f"{show(path)}:{line} {complaint}")
-    assert not wrong, "\n".join(sorted(wrong))
-
-
-def test_the_bridge_imports_only_the_shared_modules():
-    wrong = []
-    for path in (ENGINE / "bridge").rglob("*.py"):
-        for line, target in engine_imports(path):
-            if target.split(".")[0] not in {*BRIDGE_MAY_IMPORT, "bridge"}:
-                wrong.append(f"{show(path)}:{line} imports dynsim.{target}")
-    assert not wrong, "\n".join(sorted(wrong))
+    for path in sources("dynsim"):
+        for line, target in imported(path):
+            if said := complaint(room_of(module_name(path)), target):
+                wrong.append(f"{show(path)}:{line} {said}")
+    assert not wrong, "\n".join(wrong)
 
 
 @pytest.mark.parametrize(
-    ("name", "target", "fine"),
+    ("room", "target", "fine"),
     [
-        ("train", "loss", True),
-        ("train", "measure", False),
-        ("measure", "train", True),
-        ("theory", "theory", False),
-        ("config", "checks", True),
-        ("simulate", "bridge.resnet", False),
-        ("simulate", "", False),
-        ("simulate", "no_such_module", False),
+        ("engine", "dynsim.losses.contrastive.info_nce", True),
+        ("analysis", "dynsim.engine.train", False),
+        ("losses", "dynsim.config.Config", False),
+        ("engine", "dynsim.study.finish", False),
+        ("engine", "dynsim.engine.data.Batch", True),
+        (TOP, "dynsim.plots", True),
+        (TOP, "dynsim.cli.parse", True),
+        ("theory", "dynsim", False),
     ],
 )
-def test_the_import_rule_itself(name, target, fine):
-    assert (module_complaint(name, target) == "") is fine
+def test_the_import_rule_itself(room, target, fine):
+    assert (complaint(room, target) == "") is fine
+
+
+@pytest.mark.parametrize("folder", ["dynsim", "experiments"])
+def test_no_circle_of_imports(folder):
+    names = {module_name(path): path for path in sources(folder)}
+    graph = {}
+    for name, path in names.items():
+        wanted = [target for _, target in imported(path, folder)]
+        # a target is a module, or a name in one; a room's __init__ joins its modules and is no stop on the way
+        modules = {target if target in names else target.rpartition(".")[0] for target in wanted}
+        graph[name] = {module for module in modules if module in names and names[module].name != "__init__.py"}
+    list(graphlib.TopologicalSorter(graph).static_order())  # CycleError names the circle
+
+
+def test_rooms_without_jax_load_none():
+    for room in WITHOUT_JAX:
+        assert set(MAY_IMPORT[room].split()) <= {*WITHOUT_JAX, "results"}
+        for path in sources(f"dynsim/{room}"):
+            found = [line for line, _ in imported(path, "jax")]
+            assert not found, f"{show(path)}:{found[0]} imports JAX"
+    modules = [module_name(path) for room in WITHOUT_JAX for path in sources(f"dynsim/{room}")]
+    code = f"import importlib, sys; [importlib.import_module(m) for m in {modules}]; sys.exit('jax' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=60)
+
+
+def test_experiments_share_only_their_own_folder():
+    """A folder of experiments/ is used by the experiments that have its name in theirs, and by no other."""
+    wrong = []
+    for path in sources("experiments"):
+        for line, target in imported(path, "experiments"):
+            folder = target.split(".")[1]
+            inside = path.parent.name == folder or path.stem.startswith(folder) or path.stem == "make_figures"
+            if (ROOT / "experiments" / folder).is_dir() and not inside:
+                wrong.append(f"{show(path)}:{line} imports {target}")
+    assert not wrong, "\n".join(wrong)
 
 
 def test_modules_and_functions_are_short():
     long = []
     for path in sources("dynsim", "experiments"):
-        lines = len(path.read_text(encoding="utf-8").splitlines())
+        text = path.read_text(encoding="utf-8")
+        lines = len(text.splitlines())
         if lines > MAX_MODULE:
             long.append(f"{show(path)}: {lines} lines, wanted at most {MAX_MODULE}")
         for node in ast.walk(parse(path)):
@@ -148,10 +183,10 @@ def is_property(node: ast.stmt) -> bool:
 
 
 def test_every_configuration_field_is_used():
-    if not (ENGINE / "simulate.py").exists():
-        pytest.skip("the engine is not complete")
-    used = set().union(*(attributes(parse(path)) for path in sources("dynsim") if path not in CONFIG_MODULES))
-    classes = [cls for path in CONFIG_MODULES for cls in parse(path).body if isinstance(cls, ast.ClassDef)]
+    """Each field is read somewhere outside the room of the configuration, or through a property that is."""
+    own = sources("dynsim/config")
+    used = set().union(*(attributes(parse(path)) for path in sources("dynsim") if path not in own))
+    classes = [cls for path in own for cls in parse(path).body if isinstance(cls, ast.ClassDef)]
     sections = {type(getattr(Config(), field.name)).__name__ for field in dataclasses.fields(Config)}
     assert {cls.name for cls in classes if is_dataclass(cls)} == sections | {"Config"}, "not all sections are looked at"
     dead = []

@@ -16,7 +16,7 @@ def test_every_name_of_the_notation_table_exists():
     rows = [line for line in README.splitlines() if re.match(r"\| `", line)]
     names = [name for row in rows for name in re.findall(r"`(\w+)`", row.split("|")[1])]
     assert len(names) > 20
-    sources = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "dynsim").glob("*.py"))
+    sources = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "dynsim").rglob("*.py"))
     missing = [name for name in names if not re.search(rf"\b{name}\b", sources)]
     assert not missing, f"in the README's notation table, but nowhere in dynsim/: {missing}"
 

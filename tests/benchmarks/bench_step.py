@@ -17,8 +17,8 @@ import jax
 import pytest
 
 from dynsim.cli import set_up_jax
-from dynsim.results import provenance
-from dynsim.timing import interleaved, ratio
+from dynsim.engine.timing import interleaved, ratio
+from dynsim.results.origin import provenance
 from tests.benchmarks import candidates
 from tests.benchmarks.shapes import SHAPES, useful_bytes, useful_operations
 

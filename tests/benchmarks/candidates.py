@@ -10,11 +10,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dynsim import train
 from dynsim.config import Config, replace
-from dynsim.data import Batch, batch_at
-from dynsim.simulate import record_grid, simulate
-from dynsim.timing import Steps
+from dynsim.engine import train
+from dynsim.engine.data import Batch, batch_at
+from dynsim.engine.simulate import record_grid, simulate
+from dynsim.engine.timing import Steps
 
 TRAINED = 40  # steps before the timing starts, so that the thresholds are on as for most of a run
 TRAINED_LARGE = 4  # and at large shapes, where 16 runs take minutes for 40; a step costs the same with thresholds of 0

@@ -13,8 +13,8 @@ import numpy as np
 
 from dynsim.cli import set_up_jax
 from dynsim.config import replace
-from dynsim.hyper import hyper, structure
-from dynsim.program import peak_memory, program, runs_one_by_one
+from dynsim.engine.numbers import hyper, structure
+from dynsim.engine.program import peak_memory, program, runs_one_by_one
 from tests.benchmarks.shapes import SHAPES
 
 
@@ -31,7 +31,7 @@ def peak_mb() -> float:
 def main(name: str, n_steps: int) -> None:
     """Compile what a run needs by calling it, go on for `n_steps` steps with recording, and print both measures."""
     set_up_jax("cpu", "float32", "fresh")
-    from dynsim.simulate import simulate
+    from dynsim.engine.simulate import simulate
 
     config = replace(SHAPES[name], **{"train.n_steps": n_steps, "train.n_records": 10})
     began = time.perf_counter()

@@ -5,10 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dynsim import train
 from dynsim.config import Config, replace
-from dynsim.data import batch_at
-from dynsim.hyper import hyper, structure
+from dynsim.engine import train
+from dynsim.engine.data import batch_at
+from dynsim.engine.numbers import hyper, structure
 
 torch = pytest.importorskip("torch", reason="PyTorch is installed by make bench only")
 

@@ -15,10 +15,10 @@ import jax
 import numpy as np
 import pytest
 
-from dynsim.checks import ConfigError
 from dynsim.config import Config, replace
-from dynsim.results import config_of
-from dynsim.simulate import simulate
+from dynsim.config.checks import ConfigError
+from dynsim.engine.simulate import simulate
+from dynsim.results.dataset import config_of
 
 d, SEEDS = 4, [0, 2**32 - 1]
 BASE = replace(

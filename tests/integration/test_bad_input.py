@@ -2,10 +2,10 @@
 
 import pytest
 
-from dynsim import simulate as module
-from dynsim.checks import ConfigError
 from dynsim.config import replace
-from dynsim.simulate import simulate
+from dynsim.config.checks import ConfigError
+from dynsim.engine import simulate as module
+from dynsim.engine.simulate import simulate
 from tests.bad_input import TABLE, VALID, VALID_SEEDS, BadInput
 
 

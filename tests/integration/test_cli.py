@@ -9,12 +9,13 @@ from pathlib import Path
 import jax
 import pytest
 
-from dynsim import cli, simulate
-from dynsim.checks import ConfigError
+from dynsim import cli
 from dynsim.cli import RunOptions, option_names, parse, parse_plain, run_main
 from dynsim.config import Config
-from dynsim.hyper import differing_numbers
-from dynsim.results import ResultError
+from dynsim.config.checks import ConfigError
+from dynsim.config.differences import differing_numbers
+from dynsim.engine import simulate
+from dynsim.results.sealed import ResultError
 from experiments import make_figures, stage_tracking
 from tests.bad_input import TABLE, VALID
 

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from dynsim import results
-from dynsim.checks import ConfigError
 from dynsim.config import Config, replace
-from dynsim.data import Batch, DataModel
-from dynsim.encoder import Encoder, make_encoder
-from dynsim.loss import LossValue
-from dynsim.program import Program
-from dynsim.simulate import simulate
+from dynsim.config.checks import ConfigError
+from dynsim.engine.data import Batch, DataModel
+from dynsim.engine.encoder import Encoder, make_encoder
+from dynsim.engine.program import Program
+from dynsim.engine.simulate import simulate
+from dynsim.losses.contrastive import LossValue
 from tests.reference import toy
 
 
@@ -116,8 +116,8 @@ def test_one_own_part_leaves_the_others():
 
 
 def test_what_is_not_replaced_is_what_was_built_in():
-    from dynsim import train
-    from dynsim.hyper import structure
+    from dynsim.engine import train
+    from dynsim.engine.numbers import structure
 
     built_in = train.built_in_parts(structure(toy()))
     alone = simulate(toy(), [5])

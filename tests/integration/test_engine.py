@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from dynsim import measure, simulate, train
 from dynsim.config import (
     Config,
     DataConfig,
@@ -17,8 +16,11 @@ from dynsim.config import (
     TrainConfig,
     replace,
 )
-from dynsim.encoder import make_encoder
-from dynsim.hyper import hyper, structure
+from dynsim.engine import simulate, train
+from dynsim.engine.encoder import make_encoder
+from dynsim.engine.numbers import hyper, structure
+from dynsim.engine.snapshot import snapshot
+from dynsim.theory.specialists import is_lucky
 from tests.reference import TOY, toy
 
 # ----- stage 1 (theory 6.1)
@@ -117,7 +119,7 @@ def test_lucky_neurons_follow_the_beta_law():
     M = np.linalg.qr(np.random.default_rng(0).normal(size=(token_dim, n_features)))[0]
     alignment = np.asarray(weight) @ M
     for cut in (0.3, 0.5, 0.7, 0.9):
-        lucky = measure.is_lucky(alignment, np.full(n_features, cut))
+        lucky = is_lucky(alignment, np.full(n_features, cut))
         # <w,M_j>^2 / ||M M^T w||^2 ~ Beta(1/2, (d-1)/2), neurons independent: each count is binomial
         chance = stats.beta.sf(cut**2, 0.5, (n_features - 1) / 2)
         low, high = stats.binom.interval(1 - 1e-6, m, chance)
@@ -175,7 +177,7 @@ def test_every_structure_traces_in_its_own_precision(options, precision):
     def run(seed, numbers):
         state, world = train.init(seed, numbers, parts)
         carry = train.advance(train.start(state), world, jnp.int32(0), jnp.int32(3), parts)
-        return carry, measure.snapshot(carry.state, world, parts)
+        return carry, snapshot(carry.state, world, parts)
 
     # tracing alone, under strict promotion: no compilation, yet shapes and dtypes of every branch are checked
     shapes = jax.eval_shape(run, np.uint32(0), hyper(config))

@@ -11,7 +11,8 @@ import pytest
 
 from dynsim import plots, results, study
 from dynsim.config import Config
-from dynsim.hyper import differing_numbers
+from dynsim.config.differences import differing_numbers
+from dynsim.engine import simulate
 from experiments import make_figures, stage_tracking
 from tests.reference import toy
 
@@ -180,7 +181,7 @@ def test_a_second_run_gives_the_same_numbers(done, summary_of, tmp_path):
 
 @pytest.mark.usefixtures("quick_figures")
 def test_the_training_of_a_finished_study_is_not_repeated(done, summary_of, tmp_path, monkeypatch):
-    labels, real = [], study.simulate
+    labels, real = [], simulate.simulate
     monkeypatch.setattr(study, "simulate", lambda *a, **o: labels.append(o["label"]) or real(*a, **o))
     out = tmp_path / "results"
     out.mkdir()

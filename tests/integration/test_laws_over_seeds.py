@@ -11,7 +11,6 @@ import pytest
 from scipy import linalg, stats
 
 from dynsim import prune, theory
-from dynsim.checks import ConfigError
 from dynsim.config import (
     Config,
     DataConfig,
@@ -22,8 +21,9 @@ from dynsim.config import (
     TrainConfig,
     replace,
 )
-from dynsim.encoder import Encoder, make_encoder
-from dynsim.simulate import simulate
+from dynsim.config.checks import ConfigError
+from dynsim.engine.encoder import Encoder, make_encoder
+from dynsim.engine.simulate import simulate
 
 FALSE_ALARM = 1e-4  # chance that one comparison of two equal laws is called a difference
 N_SEEDS = 48  # per group: two groups that do not overlap in one statistic then have p < 1e-27

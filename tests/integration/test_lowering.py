@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from dynsim.config import Config, replace
-from dynsim.hyper import hyper, structure
-from dynsim.program import program
+from dynsim.engine.numbers import hyper, structure
+from dynsim.engine.program import program
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 SMALL = {

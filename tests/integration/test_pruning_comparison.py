@@ -7,11 +7,13 @@ import math
 import jax
 import pytest
 
-from dynsim import plots, prune_tests, results, simulate, study
-from dynsim.compare import check_pair
-from dynsim.hyper import structure
-from experiments import _pruning_runs as table
+from dynsim import plots, results, study
+from dynsim.analysis.pairs import check_pair
+from dynsim.engine import simulate
+from dynsim.engine.numbers import structure
+from dynsim.stats import verdicts
 from experiments import make_figures, pruning_comparison
+from experiments.pruning import runs as table
 from experiments.pruning_comparison import PRESETS, all_runs
 
 TOY = ["--preset", "quick", "--seeds", "3", "--train.n-steps", "40", "--train.n-records", "8",
@@ -162,7 +164,7 @@ def test_every_test_has_entries_that_follow_the_rule(summary_of):
                 low, high = (math.nan if end is None else end for end in entry["interval"])
                 ends = [-math.inf, math.inf]
                 wanted = tuple(ends[k] if end is None else end for k, end in enumerate(entry["wanted"]))
-                assert entry["verdict"] == prune_tests.judge(low, high, wanted, entry["p_holm"])
+                assert entry["verdict"] == verdicts.judge(low, high, wanted, entry["p_holm"])
 
 
 @pytest.mark.slow

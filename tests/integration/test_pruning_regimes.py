@@ -6,11 +6,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dynsim import mask_effect, plots, regime_driver, regime_plots, simulate, study, train
+from dynsim import plots, study
 from dynsim.config import replace
-from dynsim.hyper import structure
+from dynsim.engine import mask_effect, simulate, train
+from dynsim.engine.numbers import structure
 from experiments import make_figures, pruning_regimes
-from experiments._regime_points import Point
+from experiments.pruning import regime_driver, regime_map
+from experiments.pruning.points import Point
 from tests.reference import begin, toy
 
 pytestmark = pytest.mark.slow  # 13 programs are compiled
@@ -76,7 +78,7 @@ def test_what_is_written(done):
         assert found["confirmation"] is None or "random_fixed" in found["confirmation"]["contrasts"]
         assert set(point["driver"]) == {"dense", READING}
     files = {path.name for path in folder.iterdir() if path.is_file()}
-    assert files == {"summary.json", *(f"{name}.png" for name in regime_plots.CAPTIONS)}
+    assert files == {"summary.json", *(f"{name}.png" for name in regime_map.CAPTIONS)}
 
 
 def test_redrawing_simulates_nothing_and_gives_the_same_bytes(done, monkeypatch):
@@ -94,7 +96,7 @@ def test_figures_take_it_over_under_its_own_name(done, monkeypatch, tmp_path):
     toy_study = make_figures.Study(entry.command, lambda out: folder, entry.draw, entry.captions, "", curves=False)
     rows = make_figures.renew("pruning_regimes", toy_study, make_figures.MakeFigures(simulate=True))
     assert {row["figure"] for row in rows} == {"pruning_regimes_map.png", "pruning_regimes_driver.png"}
-    assert [row["caption"] for row in rows] == list(regime_plots.CAPTIONS.values())
+    assert [row["caption"] for row in rows] == list(regime_map.CAPTIONS.values())
 
 
 def test_the_driver_of_masked_neurons_is_that_of_mask_effect():

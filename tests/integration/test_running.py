@@ -10,11 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dynsim import checkpoint, results, resume, simulate, summary
-from dynsim.checkpoint import CheckpointError
-from dynsim.files import load_json, save_json
-from dynsim.hyper import structure
-from dynsim.program import Program, program
+from dynsim import results
+from dynsim.analysis import summary
+from dynsim.engine import checkpoint, resume, simulate
+from dynsim.engine.checkpoint import CheckpointError
+from dynsim.engine.numbers import structure
+from dynsim.engine.program import Program, program
+from dynsim.results.sealed import load_json, save_json
 from tests.reference import toy
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -108,18 +110,19 @@ import jax
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_compilation_cache_dir", sys.argv[2])
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
-from dynsim import config_json, resume, simulate
+from dynsim.config import serial
+from dynsim.engine import resume, simulate
 resume.CHECKPOINT_EVERY_S = 0.0
-simulate.simulate(config_json.from_json(sys.argv[3]), [3, 8], checkpoint_folder=Path(sys.argv[1]))
+simulate.simulate(serial.from_json(sys.argv[3]), [3, 8], checkpoint_folder=Path(sys.argv[1]))
 """
 
 
 def test_a_killed_process_goes_on_to_the_same_bits(tmp_path, monkeypatch):
-    from dynsim import config_json
+    from dynsim.config import serial
 
     config = toy(train__n_steps=4000, train__n_records=60)  # of the toy structure: compiled before
     cache = os.environ.get("JAX_COMPILATION_CACHE_DIR") or str(ROOT / ".cache" / "jax")
-    words = [sys.executable, "-c", CHILD, str(tmp_path), cache, config_json.to_json(config)]
+    words = [sys.executable, "-c", CHILD, str(tmp_path), cache, serial.to_json(config)]
     child = subprocess.Popen(words, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}, stderr=subprocess.PIPE)
     deadline = time.monotonic() + 100
     while checkpoint.latest(tmp_path) is None and child.poll() is None and time.monotonic() < deadline:

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dynsim.checks import ConfigError
 from dynsim.config import Config, replace
-from dynsim.config_json import config_hash, from_dict, from_json, to_dict, to_json
-from dynsim.hyper import hyper, structure
+from dynsim.config.checks import ConfigError
+from dynsim.config.serial import config_hash, from_dict, from_json, to_dict, to_json
+from dynsim.engine.numbers import hyper, structure
 
 SIZES = st.integers(1, 9)
 SHARES = st.floats(0.0, 1.0)

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from dynsim.config import Config, replace
-from dynsim.data import candidates, make_dictionary, sample_codes
-from dynsim.hyper import hyper
+from dynsim.engine.data import candidates, make_dictionary, sample_codes
+from dynsim.engine.numbers import hyper
 
 D, L, N = 4, 2, 64  # one shape, so that nothing is compiled anew
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from dynsim.config import DataConfig, EncoderConfig
-from dynsim.embedding import BLOCK_BYTES, block_number, pooled, pooled_reference
-from dynsim.encoder import Params, make_encoder, why_plain
+from dynsim.engine.encoder import Params, make_encoder, why_plain
+from dynsim.engine.pooled import BLOCK_BYTES, block_number, pooled, pooled_reference
 
 n, L, m, d1 = 3, 2, 12, 4
 values = st.floats(-4, 4, width=16)

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from dynsim.config import DataConfig, EncoderConfig
-from dynsim.encoder import Params, make_encoder, soft_threshold
+from dynsim.engine.encoder import Params, make_encoder
+from dynsim.engine.pooled import soft_threshold
 
 m, L, d1 = 4, 3, 5
 KINDS = ("token_wise", "softmax_unscaled", "softmax_scaled", "uniform")

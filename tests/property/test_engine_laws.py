@@ -10,11 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dynsim import train
-from dynsim.data import Batch, batch_at
-from dynsim.encoder import Params
-from dynsim.hyper import hyper, structure
-from dynsim.threshold import init_thresholds
+from dynsim.engine import train
+from dynsim.engine.data import Batch, batch_at
+from dynsim.engine.encoder import Params
+from dynsim.engine.numbers import hyper, structure
+from dynsim.engine.thresholds import init_thresholds
 from tests.reference import advancer, begin, built_in, toy
 
 T = 30

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from dynsim.loss import contrastive_loss, info_nce, nt_xent
+from dynsim.losses.contrastive import contrastive_loss, info_nce, nt_xent
 
 K, C, m = 3, 6, 2
 values = st.floats(-4, 4, width=16)

@@ -7,10 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dynsim import checkpoint
-from dynsim.checkpoint import CheckpointError
-from dynsim.checks import ConfigError
-from dynsim.files import load_json, save_json
+from dynsim.config.checks import ConfigError
+from dynsim.engine import checkpoint
+from dynsim.engine.checkpoint import CheckpointError
+from dynsim.results.sealed import load_json, save_json
 
 
 def tree(value: float = 1.5):

@@ -10,9 +10,11 @@ import xarray as xr
 from hypothesis import given, settings
 from scipy import stats
 
-from dynsim import compare, results
-from dynsim.checks import ConfigError
-from dynsim.results import ResultError
+from dynsim import results
+from dynsim.analysis import pairs
+from dynsim.config.checks import ConfigError
+from dynsim.results.sealed import ResultError
+from dynsim.stats import intervals
 from tests.reference import toy
 
 SEEDS = np.array([3, 1, 2, 7])
@@ -37,7 +39,7 @@ def one_line(caught) -> str:
 def refused(*datasets, **options) -> str:
     """Return the message with which results are refused as a pair."""
     with pytest.raises(ConfigError) as caught:
-        compare.check_paired(*datasets, **options)
+        pairs.check_paired(*datasets, **options)
     return one_line(caught)
 
 
@@ -46,38 +48,38 @@ def refused(*datasets, **options) -> str:
 
 def test_a_pair_may_differ_in_the_named_parts_only():
     base, other = toy(), toy(threshold__scale=0.7, data__minority_ratio=0.4, data__noise_level="sqrt_log_d")
-    compare.check_pair(base, toy(), ())
-    compare.check_pair(base, other, ("threshold", "data"))
-    compare.check_pair(base, other, ("threshold.scale", "data.minority_ratio", "data.noise_level"))
+    pairs.check_pair(base, toy(), ())
+    pairs.check_pair(base, other, ("threshold", "data"))
+    pairs.check_pair(base, other, ("threshold.scale", "data.minority_ratio", "data.noise_level"))
     with pytest.raises(ConfigError) as caught:
-        compare.check_pair(base, other, ("threshold", "data.noise_level"))
+        pairs.check_pair(base, other, ("threshold", "data.noise_level"))
     message = one_line(caught)
     assert message.startswith("data.minority_ratio: wanted equal values") and "(0.5, 0.4)" in message
     with pytest.raises(ConfigError) as caught:
-        compare.check_pair(base, other)
+        pairs.check_pair(base, other)
     assert one_line(caught).startswith("data.minority_ratio, data.noise_level, threshold.scale: ")
 
 
 @pytest.mark.parametrize("near", ["thresh", "threshold.", "scale", "threshold.scal", "data.scale", ".scale"])
 def test_a_name_that_only_looks_like_the_field_allows_nothing(near):
     with pytest.raises(ConfigError, match=r"^threshold\.scale: "):
-        compare.check_pair(toy(), toy(threshold__scale=0.7), (near,))
+        pairs.check_pair(toy(), toy(threshold__scale=0.7), (near,))
 
 
 def test_left_alone_only_the_section_prune_may_differ(monkeypatch):
-    monkeypatch.setattr(compare, "differing_numbers", lambda first, second: ["prune.rate", "prune.seed"])
-    compare.check_pair(toy(), toy())
-    compare.check_paired(make_result(), make_result())
+    monkeypatch.setattr(pairs, "differing_numbers", lambda first, second: ["prune.rate", "prune.seed"])
+    pairs.check_pair(toy(), toy())
+    pairs.check_paired(make_result(), make_result())
     with pytest.raises(AttributeError):  # it looks for the values of prune.rate, to show them
-        compare.check_pair(toy(), toy(), ())
+        pairs.check_pair(toy(), toy(), ())
 
 
 def test_results_that_are_a_pair_pass():
     first = make_result(own=["loss=m.f#1"])
     other = make_result(config=toy(threshold__scale=0.7), own=["loss=m.f#1", "record_fn=m.g#2"])
-    compare.check_paired(first, other, first, may_differ=("threshold",))
+    pairs.check_paired(first, other, first, may_differ=("threshold",))
     turned = other.transpose(*reversed(list(other.dims)))  # an order of axes is no difference
-    compare.check_paired(first, turned, may_differ=("threshold.scale",))
+    pairs.check_paired(first, turned, may_differ=("threshold.scale",))
 
 
 def test_other_seeds_are_refused():
@@ -96,7 +98,7 @@ def test_shuffled_seeds_are_refused_though_they_are_the_same():
     first = make_result()
     shuffled = first.isel(seed=[1, 0, 2, 3])
     assert refused(first, shuffled).endswith("order one by the other, as with .sel(seed=other.seed)")
-    compare.check_paired(first.sel(seed=shuffled.seed), shuffled)  # the advice works
+    pairs.check_paired(first.sel(seed=shuffled.seed), shuffled)  # the advice works
 
 
 def test_other_dictionaries_are_refused():
@@ -121,14 +123,14 @@ def test_other_configurations_and_functions_are_refused():
     assert refused(first, first, other).startswith("loss.temperature: ")
     own = make_result(own=["loss=m.f#1"])
     assert refused(first, own).startswith("own functions: ") and refused(own, first).startswith("own functions: ")
-    compare.check_paired(first, own, may_differ=("own",))
+    pairs.check_paired(first, own, may_differ=("own",))
 
 
 def test_a_joined_result_must_be_selected_first():
     joined = results.concat({"a": make_result(), "b": make_result()}, "study")
     with pytest.raises(ResultError, match="select one"):
-        compare.check_paired(joined, joined)
-    compare.check_paired(joined.sel(study="a"), joined.sel(study="b"))
+        pairs.check_paired(joined, joined)
+    pairs.check_paired(joined.sel(study="a"), joined.sel(study="b"))
 
 
 # ---- intervals and tests
@@ -136,7 +138,7 @@ def test_a_joined_result_must_be_selected_first():
 
 def test_the_interval_is_that_of_scipy():
     difference = np.array([0.75, -0.25, 1.25, 1.75, 0.125, 4.5])  # sums are exact, so no rounding hides a tie
-    found = compare.paired_difference(
+    found = intervals.paired_difference(
         np.arange(6.0), np.arange(6.0) + difference, level=0.9, n_resamples=500, rng_seed=4
     )
     options = {"n_resamples": 500, "confidence_level": 0.9}
@@ -148,18 +150,18 @@ def test_the_interval_is_that_of_scipy():
     np.testing.assert_allclose(found.estimate, 8.125 / 6, rtol=1e-12)
     assert (found.n_seeds, found.level) == (6, 0.9)
     assert found.high > percentile.confidence_interval.high  # corrected towards the long tail, which is on the right
-    plain = compare.interval(difference, level=0.9, n_resamples=500, rng_seed=4)
+    plain = intervals.interval(difference, level=0.9, n_resamples=500, rng_seed=4)
     assert plain[:3] == found[:3] and np.isnan(plain.p_value)
 
 
 def test_the_interval_repeats_and_its_seed_counts():
-    one, again, other = (compare.paired_difference(FIRST, SECOND, rng_seed=s, n_resamples=200) for s in (0, 0, 1))
+    one, again, other = (intervals.paired_difference(FIRST, SECOND, rng_seed=s, n_resamples=200) for s in (0, 0, 1))
     assert one == again and (one.low, one.high) != (other.low, other.high)
 
 
 def test_pairing_matters():
     shift = FIRST + np.array([1.0, 1.1, 0.9, 1.0, 1.2, 0.8])
-    paired, crossed = compare.paired_difference(FIRST, shift), compare.paired_difference(FIRST, shift[::-1])
+    paired, crossed = intervals.paired_difference(FIRST, shift), intervals.paired_difference(FIRST, shift[::-1])
     np.testing.assert_allclose(paired.estimate, crossed.estimate)
     assert paired.high - paired.low < 0.25 and crossed.high - crossed.low > 2
     assert paired.p_value == 2 / 2**6 and crossed.p_value > 0.2
@@ -182,9 +184,9 @@ def test_pairing_matters():
 )
 def test_p_values_by_hand(values, p):
     x = np.array(values, float)
-    assert compare.sign_flip_p_value(x) == p
-    assert compare.sign_flip_p_value(-x) == p
-    np.testing.assert_equal(compare.paired_difference(np.zeros_like(x), x, n_resamples=100).p_value, p)
+    assert intervals.sign_flip_p_value(x) == p
+    assert intervals.sign_flip_p_value(-x) == p
+    np.testing.assert_equal(intervals.paired_difference(np.zeros_like(x), x, n_resamples=100).p_value, p)
 
 
 def _signs(n):
@@ -197,7 +199,7 @@ def test_exact_p_values_are_those_of_scipy(n):
     wanted = stats.permutation_test(
         (x,), np.mean, permutation_type="samples", vectorized=True, n_resamples=2**n, batch=2**10
     )
-    np.testing.assert_allclose(compare.sign_flip_p_value(x), wanted.pvalue, rtol=1e-12)
+    np.testing.assert_allclose(intervals.sign_flip_p_value(x), wanted.pvalue, rtol=1e-12)
 
 
 def test_a_sampled_p_value_is_near_the_exact_one():
@@ -205,52 +207,53 @@ def test_a_sampled_p_value_is_near_the_exact_one():
     signs = np.array(list(_signs(15)))
     exact = np.mean(np.abs(signs @ x) >= abs(x.sum()) - 1e-12)
     assert 0.02 < exact < 0.5
-    sampled = compare.sign_flip_p_value(x)
+    sampled = intervals.sign_flip_p_value(x)
     # twice the smaller of two tails, each a binomial count
-    assert abs(sampled - exact) < 4 * np.sqrt(2 * exact / compare.N_RESAMPLES)
-    assert sampled != exact and sampled == compare.sign_flip_p_value(x)
-    assert sampled != compare.sign_flip_p_value(x, rng_seed=1)
-    assert compare.sign_flip_p_value(np.zeros(15)) == 1
+    assert abs(sampled - exact) < 4 * np.sqrt(2 * exact / intervals.N_RESAMPLES)
+    assert sampled != exact and sampled == intervals.sign_flip_p_value(x)
+    assert sampled != intervals.sign_flip_p_value(x, rng_seed=1)
+    assert intervals.sign_flip_p_value(np.zeros(15)) == 1
 
 
 def test_equal_differences_are_a_point():
-    found = compare.paired_difference(FIRST.round(), FIRST.round() + 2)
-    assert found == compare.Interval(2.0, 2.0, 2.0, 2 / 2**6, 6, 0.95)
-    assert compare.paired_difference(FIRST, FIRST) == compare.Interval(0.0, 0.0, 0.0, 1.0, 6, 0.95)
+    found = intervals.paired_difference(FIRST.round(), FIRST.round() + 2)
+    assert found == intervals.Interval(2.0, 2.0, 2.0, 2 / 2**6, 6, 0.95)
+    assert intervals.paired_difference(FIRST, FIRST) == intervals.Interval(0.0, 0.0, 0.0, 1.0, 6, 0.95)
 
 
 @pytest.mark.parametrize("n", [1, 2])
 def test_too_few_seeds_have_no_interval(n):
-    found = compare.paired_difference(FIRST[:n], SECOND[:n])
+    found = intervals.paired_difference(FIRST[:n], SECOND[:n])
     np.testing.assert_allclose(found.estimate, [0.8, 0.3][n - 1], rtol=1e-9)
     assert np.isnan(found.low) and np.isnan(found.high) and found.n_seeds == n
-    ratio = compare.paired_ratio(FIRST[:n], SECOND[:n])
+    ratio = intervals.paired_ratio(FIRST[:n], SECOND[:n])
     assert np.isnan(ratio.low) and np.isnan(ratio.high) and ratio.n_seeds == n
 
 
 def test_tiny_huge_and_nearly_equal_values_do_not_break_the_correction():
     values = np.array([1.1, 3.0, 4.3, 9.7])
-    wanted = compare.interval(values, n_resamples=200)
+    wanted = intervals.interval(values, n_resamples=200)
     for power in (-500, 500):  # the cubes vanish or overflow
-        found = compare.interval(2.0**power * values, n_resamples=200)
+        found = intervals.interval(2.0**power * values, n_resamples=200)
         np.testing.assert_array_equal(found[:3], 2.0**power * np.array(wanted[:3]))
-    rounded = compare.paired_difference(FIRST, FIRST + 0.1)
+    rounded = intervals.paired_difference(FIRST, FIRST + 0.1)
     assert np.ptp(FIRST + 0.1 - FIRST) > 0 and rounded.low == rounded.estimate == rounded.high
     np.testing.assert_allclose(rounded.estimate, 0.1, rtol=1e-12)
 
 
 def test_rounding_does_not_hide_ties():
     exact = np.array([1.0, 3.0, 4.0, 9.0])  # of four, one resample in eleven is the sample in another order
-    wanted = compare.interval(exact, n_resamples=200)
-    np.testing.assert_allclose(compare.interval(exact / 30, n_resamples=200)[:3], np.array(wanted[:3]) / 30, rtol=1e-9)
+    wanted = intervals.interval(exact, n_resamples=200)
+    scaled = intervals.interval(exact / 30, n_resamples=200)
+    np.testing.assert_allclose(scaled[:3], np.array(wanted[:3]) / 30, rtol=1e-9)
 
 
 def test_ratios_by_hand():
-    found = compare.paired_ratio(np.array([1.0, 2.0, 5.0]), np.array([2.0, 8.0, 40.0]))
+    found = intervals.paired_ratio(np.array([1.0, 2.0, 5.0]), np.array([2.0, 8.0, 40.0]))
     np.testing.assert_allclose(found.estimate, 4.0, rtol=1e-12)  # (2 * 4 * 8)^(1/3)
     assert 2 <= found.low < 4 < found.high <= 8.0001 and found.p_value == 2 / 8
-    logs = compare.interval(np.log(SECOND / FIRST), n_resamples=300)
-    ratio = compare.paired_ratio(FIRST, SECOND, n_resamples=300)
+    logs = intervals.interval(np.log(SECOND / FIRST), n_resamples=300)
+    ratio = intervals.paired_ratio(FIRST, SECOND, n_resamples=300)
     np.testing.assert_allclose(ratio[:3], np.exp(logs[:3]), rtol=1e-9)
 
 
@@ -262,10 +265,10 @@ numbers = st.lists(sixteenths, min_size=3, max_size=7).map(np.array)
 @given(numbers, st.sampled_from([0.125, 1.0, 32.0]), st.data())
 def test_laws_of_scale_and_exchange(first, scale, data):
     second = np.array(data.draw(st.lists(sixteenths, min_size=len(first), max_size=len(first))))
-    there = compare.paired_difference(first, second, n_resamples=100)
-    scaled = compare.paired_difference(scale * first, scale * second, n_resamples=100)
-    back = compare.paired_ratio(second, first, n_resamples=100)
-    ratio = compare.paired_ratio(first, second, n_resamples=100)
+    there = intervals.paired_difference(first, second, n_resamples=100)
+    scaled = intervals.paired_difference(scale * first, scale * second, n_resamples=100)
+    back = intervals.paired_ratio(second, first, n_resamples=100)
+    ratio = intervals.paired_ratio(first, second, n_resamples=100)
     assert scaled[:3] == tuple(scale * end for end in there[:3])
     np.testing.assert_allclose(back.estimate, 1 / ratio.estimate, rtol=1e-9)
     assert there.p_value == scaled.p_value and ratio.p_value == back.p_value
@@ -278,7 +281,7 @@ def test_laws_of_scale_and_exchange(first, scale, data):
 
 def test_intervals_hold_the_mean_about_as_often_as_stated():
     rng = np.random.default_rng(0)
-    found = [compare.interval(rng.normal(3, 2, 16), n_resamples=199) for _ in range(300)]
+    found = [intervals.interval(rng.normal(3, 2, 16), n_resamples=199) for _ in range(300)]
     share = np.mean([part.low <= 3 <= part.high for part in found])
     assert 0.92 - 4 * 0.016 < share < 0.92 + 4 * 0.016  # 0.016: binomial standard error of 300
 
@@ -287,7 +290,7 @@ def test_intervals_hold_the_mean_about_as_often_as_stated():
 @pytest.mark.parametrize(("n", "stated"), [(5, 0.85), (8, 0.89), (16, 0.92)])
 def test_coverage_stated_in_the_docstring(n, stated):
     rng = np.random.default_rng(n)
-    found = [compare.interval(rng.normal(size=n), n_resamples=999) for _ in range(4000)]
+    found = [intervals.interval(rng.normal(size=n), n_resamples=999) for _ in range(4000)]
     assert abs(np.mean([part.low <= 0 <= part.high for part in found]) - stated) < 0.03
 
 
@@ -301,7 +304,7 @@ def test_coverage_stated_in_the_docstring(n, stated):
         ([[1.0]], [[1.0]], "first: wanted one number per seed"),
     ],
 )
-@pytest.mark.parametrize("compared", [compare.paired_difference, compare.paired_ratio])
+@pytest.mark.parametrize("compared", [intervals.paired_difference, intervals.paired_ratio])
 def test_values_that_do_not_fit_are_refused(compared, first, second, start):
     with pytest.raises(ConfigError) as caught:
         compared(np.array(first), np.array(second))
@@ -312,9 +315,9 @@ def test_values_that_do_not_fit_are_refused(compared, first, second, start):
 def test_ratios_of_numbers_not_above_zero_are_refused(bad):
     good, other = np.array([1.0, 2.0, 3.0]), np.array([1.0, bad, 3.0])
     with pytest.raises(ConfigError, match=r"^first: wanted numbers above 0"):
-        compare.paired_ratio(other, good)
+        intervals.paired_ratio(other, good)
     with pytest.raises(ConfigError, match=r"^second: wanted numbers above 0"):
-        compare.paired_ratio(good, other)
+        intervals.paired_ratio(good, other)
 
 
 @pytest.mark.parametrize(
@@ -322,7 +325,7 @@ def test_ratios_of_numbers_not_above_zero_are_refused(bad):
 )
 def test_options_that_do_not_fit_are_refused(option):
     with pytest.raises(ConfigError, match=f"^{next(iter(option))}: wanted"):
-        compare.paired_difference(FIRST, SECOND, **option)
+        intervals.paired_difference(FIRST, SECOND, **option)
 
 
 # ---- many tests at once
@@ -331,14 +334,14 @@ def test_options_that_do_not_fit_are_refused(option):
 def test_holm_by_hand():
     # sorted 0.005, 0.01, 0.03, 0.04 times 4, 3, 2, 1: 0.02, 0.03, 0.06, 0.04, and the last is raised to 0.06
     wanted = {"a": 0.03, "b": 0.06, "c": 0.06, "d": 0.02}
-    found = compare.holm({"a": 0.01, "b": 0.04, "c": 0.03, "d": 0.005})
+    found = intervals.holm({"a": 0.01, "b": 0.04, "c": 0.03, "d": 0.005})
     assert list(found) == list(wanted)
     np.testing.assert_allclose(list(found.values()), list(wanted.values()), rtol=1e-12)
-    np.testing.assert_allclose(compare.holm([0.6, 0.5, 0.0]), [1.0, 1.0, 0.0])
-    assert compare.holm([]) == [] and compare.holm({}) == {}
+    np.testing.assert_allclose(intervals.holm([0.6, 0.5, 0.0]), [1.0, 1.0, 0.0])
+    assert intervals.holm([]) == [] and intervals.holm({}) == {}
     for bad in (1.1, -0.1, float("nan")):
         with pytest.raises(ConfigError, match=r"^p_values: "):
-            compare.holm([0.5, bad])
+            intervals.holm([0.5, bad])
 
 
 raw_p = st.lists(st.one_of(st.floats(0, 1), st.sampled_from([0.0, 0.01, 0.05, 1.0])), min_size=1, max_size=8)
@@ -346,12 +349,12 @@ raw_p = st.lists(st.one_of(st.floats(0, 1), st.sampled_from([0.0, 0.01, 0.05, 1.
 
 @given(raw_p, st.sampled_from([0.01, 0.05, 0.2]))
 def test_laws_of_holm(raw, level):
-    adjusted = compare.holm(raw)
+    adjusted = intervals.holm(raw)
     assert all(p <= q <= 1 for p, q in zip(raw, adjusted, strict=True))
     pairs = list(zip(raw, adjusted, strict=True))
     assert all(a[1] <= b[1] for a in pairs for b in pairs if a[0] <= b[0])
-    assert compare.holm(raw[:1]) == raw[:1]
-    assert compare.holm(raw[::-1]) == adjusted[::-1]
+    assert intervals.holm(raw[:1]) == raw[:1]
+    assert intervals.holm(raw[::-1]) == adjusted[::-1]
     # the procedure as it is defined: from the smallest on, stop at the first p above level / (number left)
     rejected = set()
     left = list(range(len(raw)))
@@ -378,9 +381,9 @@ MEASURES = {
 
 def test_measures_of_two_results(tmp_path):
     first, second = pair_of_results()
-    found = compare.compare_runs(first, second, MEASURES, n_resamples=300, level=0.9, rng_seed=2)
+    found = pairs.compare_runs(first, second, MEASURES, n_resamples=300, level=0.9, rng_seed=2)
     assert list(found) == ["alive", "final", "same"]
-    wanted = compare.paired_difference(FIRST, SECOND, n_resamples=300, level=0.9, rng_seed=2)
+    wanted = intervals.paired_difference(FIRST, SECOND, n_resamples=300, level=0.9, rng_seed=2)
     # signs of 0.8, -0.2, 1.3, 1.7, 0.1, 4.5: sums of at least 8.2 have + but for -0.2 and 0.1: 8.6, 8.4, 8.2
     assert wanted.p_value == 2 * 3 / 64
     assert found["final"] == wanted._asdict() | {"p_holm": 2 * wanted.p_value}
@@ -393,20 +396,20 @@ def test_measures_of_two_results(tmp_path):
 
 def test_what_is_not_there_is_null_in_the_summary():
     first, second = (part.isel(seed=[0, 1]) for part in pair_of_results())
-    row = compare.compare_runs(first, second, MEASURES)["alive"]
+    row = pairs.compare_runs(first, second, MEASURES)["alive"]
     assert row["low"] is None and row["high"] is None and row["n_seeds"] == 2
     assert json.loads(json.dumps(row, allow_nan=False)) == row
-    assert compare.interval(FIRST).plain()["p_value"] is None
+    assert intervals.interval(FIRST).plain()["p_value"] is None
 
 
 def test_measures_are_taken_of_pairs_only():
     first, second = pair_of_results()
     with pytest.raises(ConfigError, match=r"^seeds: "):
-        compare.compare_runs(first, second.isel(seed=[1, 0, 2, 3, 4, 5]), MEASURES)
+        pairs.compare_runs(first, second.isel(seed=[1, 0, 2, 3, 4, 5]), MEASURES)
     changed = second.assign_attrs(make_result(config=toy(threshold__scale=0.7)).attrs)
     with pytest.raises(ConfigError, match=r"^threshold\.scale: "):
-        compare.compare_runs(first, changed, MEASURES)
-    assert compare.compare_runs(first, changed, MEASURES, may_differ=("threshold",))
+        pairs.compare_runs(first, changed, MEASURES)
+    assert pairs.compare_runs(first, changed, MEASURES, may_differ=("threshold",))
 
 
 @pytest.mark.parametrize(
@@ -419,12 +422,12 @@ def test_measures_are_taken_of_pairs_only():
 )
 def test_measures_that_do_not_fit_are_refused_by_name(measure, message):
     with pytest.raises(ConfigError) as caught:
-        compare.compare_runs(*pair_of_results(), {"x": measure})
+        pairs.compare_runs(*pair_of_results(), {"x": measure})
     assert one_line(caught).startswith(message)
 
 
 def test_a_result_is_not_changed():
     first, second = pair_of_results()
     before = first.copy(deep=True)
-    compare.compare_runs(first, second, MEASURES)
+    pairs.compare_runs(first, second, MEASURES)
     xr.testing.assert_identical(first, before)

@@ -6,7 +6,6 @@ import math
 import numpy as np
 import pytest
 
-from dynsim.checks import ConfigError, number, numbers, positive_int, require
 from dynsim.config import (
     Config,
     DataConfig,
@@ -18,6 +17,7 @@ from dynsim.config import (
     TrainConfig,
     replace,
 )
+from dynsim.config.checks import ConfigError, number, numbers, positive_int, require
 
 
 def test_the_defaults_are_those_of_theory_11_3():

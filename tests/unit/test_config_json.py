@@ -5,9 +5,9 @@ import json
 import numpy as np
 import pytest
 
-from dynsim.checks import ConfigError
 from dynsim.config import Config, replace
-from dynsim.config_json import SCHEMA, config_hash, from_dict, from_json, to_dict, to_json
+from dynsim.config.checks import ConfigError
+from dynsim.config.serial import SCHEMA, config_hash, from_dict, from_json, to_dict, to_json
 
 
 def test_the_dictionary_has_every_field_and_the_schema():

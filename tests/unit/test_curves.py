@@ -5,9 +5,10 @@ import dataclasses
 import numpy as np
 import pytest
 
-from dynsim import curves, results
+from dynsim import results
+from dynsim.analysis import curves
+from dynsim.analysis.stages import STAGES, StageEnd
 from dynsim.config import Config, DataConfig, EncoderConfig
-from dynsim.stages import STAGES, StageEnd
 
 STEPS = np.array([0, 10, 20])
 # <w_i, M_j> of four neurons at three records; features 0 and 1 are majority, 2 and 3 minority.

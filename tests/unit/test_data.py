@@ -13,9 +13,9 @@ from scipy import stats
 
 from dynsim import theory
 from dynsim.config import Config, replace
-from dynsim.data import batch_at, make_dictionary, probe_samples, sample_codes, sample_views, sparse_coding
-from dynsim.hyper import Hyper, hyper, structure
-from dynsim.streams import run_keys
+from dynsim.engine.data import batch_at, make_dictionary, probe_samples, sample_codes, sample_views, sparse_coding
+from dynsim.engine.numbers import Hyper, hyper, structure
+from dynsim.randomness.streams import run_keys
 
 N = 20_000
 FIVE_SIGMA = float(2 * stats.norm.sf(5))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.special import erfinv
 
-from dynsim import draws
+from dynsim.randomness import draws
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2**32 - 1])

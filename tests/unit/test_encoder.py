@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from dynsim.config import DataConfig, EncoderConfig
-from dynsim.encoder import Params, attention_weights, make_encoder, mean_self_weight, soft_threshold
-from dynsim.hyper import hyper
+from dynsim.engine.encoder import Params, attention_weights, make_encoder, mean_self_weight
+from dynsim.engine.numbers import hyper
+from dynsim.engine.pooled import soft_threshold
 from tests import reference
 from tests.reference import TOY
 

@@ -12,9 +12,9 @@ import pytest
 import xarray as xr
 from hypothesis import example, given, settings
 
-from dynsim import files, results
+from dynsim import results
 from dynsim.config import Config, replace
-from dynsim.files import ResultError
+from dynsim.results.sealed import ResultError
 
 CONFIG = replace(Config(), **{"data.n_features": 3, "data.token_dim": 3, "encoder.n_neurons": 2})
 RESULT = results.to_dataset(CONFIG, np.array([4]), np.array([0, 1]), {"firing": np.ones((1, 2, 2))}, {}, {})
@@ -27,8 +27,8 @@ def written(tmp_path_factory):
     folder = tmp_path_factory.mktemp("files")
     results.save(RESULT, folder / "result.nc")
     results.save_many({"main": RESULT, "control b = 0": RESULT}, folder / "curves.nc")
-    files.save_json(VALUES, folder / "summary.json")
-    load = {"result.nc": results.load, "curves.nc": results.load_many, "summary.json": files.load_json}
+    results.save_json(VALUES, folder / "summary.json")
+    load = {"result.nc": results.load, "curves.nc": results.load_many, "summary.json": results.load_json}
     return {name: ((folder / name).read_bytes(), fn) for name, fn in load.items()}
 
 
@@ -66,7 +66,7 @@ def refused(path, content, load):
 
 @pytest.mark.parametrize("text", ["{}", '{"sha256": "0"}', "[1, 2]", "", '{\n "T1": 3\n}\n'])
 def test_json_of_others_is_refused(tmp_path, text):
-    refused(tmp_path / "summary.json", text.encode(), files.load_json)
+    refused(tmp_path / "summary.json", text.encode(), results.load_json)
 
 
 PLAIN = st.recursive(
@@ -85,8 +85,8 @@ PLAIN = st.recursive(
 @example(values={})
 def test_json_comes_back_and_is_plain_json(tmp_path_factory, values):
     path = tmp_path_factory.getbasetemp() / "deep" / "summary.json"
-    files.save_json(values, path)
-    assert files.load_json(path) == values
+    results.save_json(values, path)
+    assert results.load_json(path) == values
     read = json.loads(path.read_text(encoding="utf-8"))
     assert next(iter(read)) == "sha256" and len(read.pop("sha256")) == 64 and read == values
     assert path.read_text(encoding="utf-8").endswith("}\n")
@@ -94,15 +94,15 @@ def test_json_comes_back_and_is_plain_json(tmp_path_factory, values):
 
 def test_json_refuses_what_is_not_finite_or_not_plain_and_keeps_the_old_file(tmp_path):
     path = tmp_path / "summary.json"
-    files.save_json(VALUES, path)
+    results.save_json(VALUES, path)
     for bad in (float("nan"), float("inf"), -float("inf")):
         with pytest.raises(ValueError, match="JSON compliant"):
-            files.save_json({"T1": [bad]}, path)
+            results.save_json({"T1": [bad]}, path)
     with pytest.raises(TypeError):
-        files.save_json({"T1": object()}, path)
+        results.save_json({"T1": object()}, path)
     with pytest.raises(ValueError, match="sha256"):
-        files.save_json({"sha256": "mine"}, path)
-    assert files.load_json(path) == VALUES and list(tmp_path.iterdir()) == [path]
+        results.save_json({"sha256": "mine"}, path)
+    assert results.load_json(path) == VALUES and list(tmp_path.iterdir()) == [path]
 
 
 def test_many_results_come_back(written, tmp_path):

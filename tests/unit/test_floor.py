@@ -5,9 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dynsim import floor, train
-from dynsim.data import batch_at
-from dynsim.hyper import hyper
+from dynsim.engine import data, reference_losses, train
+from dynsim.engine.data import batch_at
+from dynsim.engine.numbers import hyper
 from tests.reference import begin, toy
 
 SCALES = np.array([0.0, 0.5, 2.0])
@@ -21,7 +21,7 @@ def numpy_losses(config, seed, threshold, n_batches):
     M = np.asarray(world.dictionary)
     losses = np.zeros(len(SCALES))
     for n in range(n_batches):
-        batch = jax.device_get(draw(np.int32(floor.FIRST_HELD_OUT_STEP + n)))
+        batch = jax.device_get(draw(np.int32(reference_losses.FIRST_HELD_OUT_STEP + n)))
         for k, a in enumerate(SCALES):
             b = threshold * a  # every ||w_i|| is a
             h = [
@@ -39,32 +39,32 @@ def numpy_losses(config, seed, threshold, n_batches):
 @pytest.mark.parametrize("thresholded", [False, True])
 def test_oracle_losses_against_numpy(thresholded):
     config = toy(loss__temperature=1.5, loss__l2_penalty=0.5)
-    got = floor.oracle_losses(config, 4, SCALES, thresholded=thresholded, n_batches=3)
+    got = reference_losses.oracle_losses(config, 4, SCALES, thresholded=thresholded, n_batches=3)
     d = config.data.n_features
     threshold = config.threshold.kappa * np.sqrt(2 * np.log(d) / d) if thresholded else 0.0
     np.testing.assert_allclose(got, numpy_losses(config, 4, threshold, 3), rtol=1e-10)
 
 
 def test_the_floor_is_the_smallest_of_the_losses():
-    losses = floor.oracle_losses(toy(), 0, thresholded=False)
-    best = floor.oracle_floor(toy(), 0, thresholded=False)
-    assert best.loss == losses.min() and best.scale == floor.SCALES[np.argmin(losses)]
+    losses = reference_losses.oracle_losses(toy(), 0, thresholded=False)
+    best = reference_losses.oracle_floor(toy(), 0, thresholded=False)
+    assert best.loss == losses.min() and best.scale == reference_losses.SCALES[np.argmin(losses)]
     assert best.loss < losses[0]  # telling features apart is worth something
 
 
 def test_without_any_weight_the_loss_is_that_of_chance():
     config = toy(data__mask_equal_codes=False, loss__temperature=1.5)
-    none = floor.oracle_losses(config, 0, np.zeros(1), thresholded=False, n_batches=1)
-    np.testing.assert_allclose(none, floor.chance_loss(config), rtol=1e-12)
+    none = reference_losses.oracle_losses(config, 0, np.zeros(1), thresholded=False, n_batches=1)
+    np.testing.assert_allclose(none, reference_losses.chance_loss(config), rtol=1e-12)
 
 
 def test_chance_loss_by_hand():
     K = toy().data.batch_size
-    assert floor.chance_loss(toy()) == pytest.approx(np.log(K))
-    assert floor.chance_loss(toy(loss__temperature=0.2)) == pytest.approx(0.2 * np.log(K))
+    assert reference_losses.chance_loss(toy()) == pytest.approx(np.log(K))
+    assert reference_losses.chance_loss(toy(loss__temperature=0.2)) == pytest.approx(0.2 * np.log(K))
     bare = toy(loss__temperature=0.2, loss__temperature_prefactor=False)
-    assert floor.chance_loss(bare) == pytest.approx(np.log(K))
-    assert floor.chance_loss(toy(data__n_negatives=9)) == pytest.approx(np.log(10))
+    assert reference_losses.chance_loss(bare) == pytest.approx(np.log(K))
+    assert reference_losses.chance_loss(toy(data__n_negatives=9)) == pytest.approx(np.log(10))
 
 
 def test_chance_loss_of_nt_xent_is_that_of_its_candidates():
@@ -72,9 +72,9 @@ def test_chance_loss_of_nt_xent_is_that_of_its_candidates():
     loss = train.built_in_loss(config.loss)
     K = config.data.batch_size
     same = jnp.ones((K, 3))  # all embeddings agree
-    batch = train.Batch(same[:, None], same[:, None], same, jnp.ones((K, K), bool))
+    batch = data.Batch(same[:, None], same[:, None], same, jnp.ones((K, K), bool))
     value = loss(same, same, batch, jax.tree.map(jnp.asarray, hyper(config)))
-    assert floor.chance_loss(config) == pytest.approx(float(value.loss))
+    assert reference_losses.chance_loss(config) == pytest.approx(float(value.loss))
 
 
 def test_the_grid_of_scales_moves_with_the_best_scale(monkeypatch):
@@ -84,8 +84,8 @@ def test_the_grid_of_scales_moves_with_the_best_scale(monkeypatch):
         calls.append(scales)
         return (np.log(scales) - np.log(100.0)) ** 2
 
-    monkeypatch.setattr(floor, "oracle_losses", losses)
-    found = floor.oracle_floor(toy(), 0, thresholded=False)
+    monkeypatch.setattr(reference_losses, "oracle_losses", losses)
+    found = reference_losses.oracle_floor(toy(), 0, thresholded=False)
     assert len(calls) == 3 and calls[1][0] < calls[0][-1]
     np.testing.assert_allclose(found.scale, 100.0, rtol=0.05)
 
@@ -96,6 +96,7 @@ def test_reference_losses_of_a_pruned_run_are_those_of_the_unpruned_network(mome
     pruned = toy(**{"prune__kind": "lowest", "prune__rate": 0.5, **moment})
     for thresholded in (False, True):
         losses = [
-            floor.oracle_losses(config, 0, SCALES, thresholded=thresholded, n_batches=2) for config in (toy(), pruned)
+            reference_losses.oracle_losses(config, 0, SCALES, thresholded=thresholded, n_batches=2)
+            for config in (toy(), pruned)
         ]
         np.testing.assert_array_equal(*losses)

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from dynsim.config import Config, replace
-from dynsim.hyper import Hyper, differing_numbers, hyper, structure
+from dynsim.config.differences import differing_numbers
+from dynsim.engine.numbers import Hyper, hyper, structure
 
 D = 4
 BASE = replace(Config(), **{"data.n_features": D, "data.token_dim": 6})

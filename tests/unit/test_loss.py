@@ -8,7 +8,7 @@ import numpy as np
 import optax
 import pytest
 
-from dynsim.loss import contrastive_loss, info_nce, l2_penalty, normalise, nt_xent
+from dynsim.losses.contrastive import contrastive_loss, info_nce, l2_penalty, normalise, nt_xent
 from tests import reference
 
 K, C, m, TAU = 5, 7, 4, 0.7

@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dynsim import mask_effect
-from dynsim.data import Batch, batch_at
+from dynsim.engine import mask_effect
+from dynsim.engine.data import Batch, batch_at
 from tests import reference
 from tests.reference import begin, toy
 

@@ -5,9 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dynsim import mask_effect, mask_probe, outcome
-from dynsim.hyper import structure
-from dynsim.simulate import simulate
+from dynsim.analysis import outcomes
+from dynsim.engine import mask_effect
+from dynsim.engine.numbers import structure
+from dynsim.engine.simulate import simulate
+from experiments.pruning import probe
 from tests.reference import begin, built_in, toy, trajectory
 
 pytestmark = pytest.mark.slow  # half a minute, nearly all of it compilation
@@ -24,11 +26,11 @@ def run():
 
 @pytest.fixture(scope="module")
 def found(run):
-    return mask_probe.amplifications(run, "straight_through", ("lowest", "highest"), (0.0, 0.5), n_batches=2)
+    return probe.amplifications(run, "straight_through", ("lowest", "highest"), (0.0, 0.5), n_batches=2)
 
 
 def test_moments_are_records_in_order(run):
-    places = mask_probe.moments(run)
+    places = probe.moments(run)
     assert places.shape == (2, 4) and (np.diff(places[:, [0, 1, 3]], axis=1) >= 0).all()
     steps = run["step"].values
     for seed in range(2):
@@ -53,7 +55,7 @@ def test_amplification_at_the_end_is_that_of_the_run_itself(run, found):
         np.asarray(mask_effect.effect(state, world, masked_parts if one else parts, one, 2).growth)
         for one in (None, mask)
     )
-    learned = outcome.learned(outcome.at_end(run))[1]
+    learned = outcomes.learned(outcomes.at_end(run))[1]
     for group in ("minority", "majority"):
         own = learned & (run["group"].values == group)[None, :]
         value = found.sel(moment="end", kind="lowest", rate=0.5, group=group).values[1]
@@ -65,7 +67,7 @@ def test_amplification_at_the_end_is_that_of_the_run_itself(run, found):
 
 
 def test_drivers_are_those_of_the_run_itself(run):
-    drivers = mask_probe.drivers(run, ("lowest",), 0.5, [0, run.sizes["record"] - 1], n_batches=2)
+    drivers = probe.drivers(run, ("lowest",), 0.5, [0, run.sizes["record"] - 1], n_batches=2)
     assert drivers["step"].values.tolist() == [0, 40]
     carry, world, parts = begin(CONFIG, seed=SEEDS[0])
     minority = run["group"].values == "minority"

@@ -8,11 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dynsim import masking, train
 from dynsim.config import PruneConfig
-from dynsim.data import Batch
-from dynsim.encoder import Params
-from dynsim.hyper import hyper, structure
+from dynsim.engine import pruning, train
+from dynsim.engine.data import Batch
+from dynsim.engine.encoder import Params
+from dynsim.engine.numbers import hyper, structure
 from tests import reference
 from tests.reference import built_in, toy
 
@@ -238,7 +238,7 @@ def test_trained_attention_is_masked_too(scope):
     params, thresholds = Params(WEIGHT, None, attention), np.full(m, 0.2)
     config = pruned("one_branch", "weight", prune__scope=scope, **options)
     point, key = jax.tree.map(jnp.asarray, params), jax.random.key(0)
-    tree = jax.device_get(masking.draw_mask(point, config.prune, jnp.asarray(0.4), key, jnp.asarray(0)))
+    tree = jax.device_get(pruning.draw_mask(point, config.prune, jnp.asarray(0.4), key, jnp.asarray(0)))
     sizes = [part.size for part in (WEIGHT, *attention)]
     hidden = [int(np.sum(~np.asarray(part))) for part in (tree.weight, *tree.attention)]
     if scope == "global":
@@ -275,7 +275,7 @@ def test_a_masked_neuron_loses_its_bias(semantics):
     params, batch = Params(WEIGHT, bias), BATCH._replace(query=X[:, :1], key=Y[:, :1])
     config = pruned(semantics, **relu, **LOSSES["two-sided"])
     point, key = jax.tree.map(jnp.asarray, params), jax.random.key(0)
-    tree = jax.device_get(masking.draw_mask(point, config.prune, jnp.asarray(0.4), key, jnp.asarray(0)))
+    tree = jax.device_get(pruning.draw_mask(point, config.prune, jnp.asarray(0.4), key, jnp.asarray(0)))
     assert np.array_equal(tree.weight, tree.bias) and np.sum(~np.asarray(tree.bias)) == 2
 
     def embed(p, tokens, hide):
@@ -297,7 +297,7 @@ OPEN_TO = BATCH.is_candidate
 
 
 def drawn(config, weight=WEIGHT, rate=0.4, refresh=0, seed=0):
-    tree = masking.draw_mask(
+    tree = pruning.draw_mask(
         Params(jnp.asarray(weight)), config, jnp.asarray(rate), jax.random.key(seed), jnp.asarray(refresh)
     )
     assert tree.bias is None and tree.attention is None
@@ -346,7 +346,7 @@ def test_covered_features_by_hand():
     rows = {"pure": [1, 0, 0, 0], "mixed": [1, 1, 1, 0], "weak": [0, 0.09, 0, 0], "off": [0, 0, 0.8, 0.8]}
     cases = [(["pure"], 1), (["pure", "pure"], 1), (["mixed"], 0), (["pure", "weak"], 1), (["off"], 1)]
     cases += [(["pure", "off", "mixed"], 2), ([], 0)]
-    count = jax.jit(masking.n_covered)
+    count = jax.jit(pruning.n_covered)
     for names, wanted in cases:
         weight = np.zeros((4, 4))
         weight[: len(names)] = np.array([rows[name] for name in names]).reshape(-1, 4)
@@ -360,19 +360,19 @@ def test_covered_features_by_hand():
 def test_nine_in_ten_features_are_coverage(n_features, least):
     for covered in (least - 1, least):
         weight = jnp.asarray(np.eye(70, dtype=np.float32)[:covered])
-        now = masking.Moment(
+        now = pruning.Moment(
             Params(weight), jnp.int32(0), jnp.int32(-1), jnp.asarray(np.eye(70, n_features, dtype=np.float32))
         )
         config = PruneConfig(kind="lowest", rate=0.5, start="coverage")
         numbers = hyper(toy(train__precision="float32", prune__kind="lowest", prune__rate=0.5))
-        state = masking.init_pruning(now, config, jax.tree.map(jnp.asarray, numbers), jax.random.key(0))
+        state = pruning.init_pruning(now, config, jax.tree.map(jnp.asarray, numbers), jax.random.key(0))
         assert (state.start_step == 0) == (covered == least)
 
 
 def test_kept_share_per_neuron():
     def share(mask):
-        state = masking.PruneState(Params(jnp.asarray(mask)), jnp.asarray(0), jnp.asarray(-1))
-        return masking.kept_share(state, np.float64)
+        state = pruning.PruneState(Params(jnp.asarray(mask)), jnp.asarray(0), jnp.asarray(-1))
+        return pruning.kept_share(state, np.float64)
 
     close(share(MASKS["neuron"]), MASKS["neuron"].astype(float))
     close(share(MASKS["weight"]), MASKS["weight"].mean(axis=1))
@@ -389,10 +389,10 @@ def schedule(config, n_steps=12, walk=None, switch=None, dictionary=None):
     M, key = jnp.asarray(np.eye(d1, d) if dictionary is None else dictionary), jax.random.key(0)
 
     def moment(n):
-        return masking.Moment(Params(jnp.asarray(walk[n])), jnp.int32(n), jnp.int32(switch[n]), M)
+        return pruning.Moment(Params(jnp.asarray(walk[n])), jnp.int32(n), jnp.int32(switch[n]), M)
 
-    begin = jax.jit(lambda now: masking.init_pruning(now, structure(config).prune, numbers, key))
-    update = jax.jit(lambda state, now: masking.update_pruning(state, now, structure(config).prune, numbers, key))
+    begin = jax.jit(lambda now: pruning.init_pruning(now, structure(config).prune, numbers, key))
+    update = jax.jit(lambda state, now: pruning.update_pruning(state, now, structure(config).prune, numbers, key))
     states = [begin(moment(0))]
     for n in range(1, n_steps + 1):
         states.append(update(states[-1], moment(n)))
@@ -441,7 +441,7 @@ def test_detected_moments(start, stop, steps):
     switch = [-1] * 3 + [3] * 10
     config = pruned(prune__start=start, prune__stop=stop)
     _, states = schedule(config, walk=walk, switch=switch)
-    counts = [int(masking.n_covered(jnp.asarray(w), jnp.asarray(np.eye(d1, d)))) for w in walk]
+    counts = [int(pruning.n_covered(jnp.asarray(w), jnp.asarray(np.eye(d1, d)))) for w in walk]
     assert [count == d for count in counts] == [False] * 7 + [True] * 6
     first, last = steps
     for n, state in enumerate(states):
@@ -465,11 +465,11 @@ def test_side_by_side_is_one_by_one_for_masks():
 
         def run(walk, numbers, key, shape=shape):
             def moment(n):
-                return masking.Moment(Params(walk[n]), jnp.int32(n), jnp.int32(-1), jnp.eye(d1, d))
+                return pruning.Moment(Params(walk[n]), jnp.int32(n), jnp.int32(-1), jnp.eye(d1, d))
 
-            states = [masking.init_pruning(moment(0), shape, numbers, key)]
+            states = [pruning.init_pruning(moment(0), shape, numbers, key)]
             for n in range(1, 5):
-                states.append(masking.update_pruning(states[-1], moment(n), shape, numbers, key))
+                states.append(pruning.update_pruning(states[-1], moment(n), shape, numbers, key))
             return states
 
         single = jax.jit(run)

@@ -5,9 +5,18 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dynsim import measure
-from dynsim.data import Batch
-from dynsim.encoder import Params
+from dynsim.engine.data import Batch
+from dynsim.engine.encoder import Params
+from dynsim.engine.snapshot import recorder
+from dynsim.theory.specialists import (
+    cosine_alignment,
+    is_active,
+    is_candidate,
+    is_learned,
+    is_lucky,
+    purity,
+    residual_share,
+)
 from tests.reference import attention_weights, begin, encode, repeating, toy
 
 d, d1, m = 5, 8, 6
@@ -29,7 +38,7 @@ def taken(dictionary, weight, thresholds=None, probe=None, codes=None, **changes
     state = carry.state._replace(
         params=Params(jnp.asarray(weight)), thresholds=carry.state.thresholds._replace(value=jnp.asarray(b))
     )
-    return jax.device_get(jax.jit(measure.recorder(parts))(state, world))
+    return jax.device_get(jax.jit(recorder(parts))(state, world))
 
 
 def close(got, wanted, tolerance=1e-12):
@@ -95,7 +104,7 @@ def test_relu_neurons_are_judged_on_the_sign_that_they_can_fire_on():
     shot = taken(ORTHONORMAL, weight, b, probe, codes, encoder__n_neurons=d, **relu)
     close(shot.firing, np.ones(d))
     close(shot.false_firing, np.zeros(d))
-    assert np.array_equal(measure.is_learned(shot.alignment, shot.weight_norm, shot.firing), np.eye(d, dtype=bool))
+    assert np.array_equal(is_learned(shot.alignment, shot.weight_norm, shot.firing), np.eye(d, dtype=bool))
     w, b = rng.normal(size=(d, d1)), rng.uniform(0, 1, size=d)
     shot = taken(ORTHONORMAL, w, b, probe, codes, encoder__n_neurons=d, **relu)
     fired, alignment = probe[:, 0] @ w.T > b, w @ ORTHONORMAL
@@ -113,15 +122,15 @@ def test_self_weight_is_the_mean_over_the_probe(kind):
 
 def test_purity_and_cosine():
     alignment, norm = np.array([[3.0, -4.0], [0.0, 1.0], [0.0, 0.0]]), np.array([5.0, 2.0, 0.0])
-    close(measure.cosine_alignment(alignment, norm), [[0.6, -0.8], [0, 0.5], [0, 0]])
-    close(measure.purity(alignment, norm), [0.8, 0.5, 0])
-    stacked = measure.purity(np.stack([alignment] * 3), np.stack([norm] * 3))  # leading axes stay
-    assert stacked.shape == (3, 3) and np.array_equal(stacked[2], measure.purity(alignment, norm))
+    close(cosine_alignment(alignment, norm), [[0.6, -0.8], [0, 0.5], [0, 0]])
+    close(purity(alignment, norm), [0.8, 0.5, 0])
+    stacked = purity(np.stack([alignment] * 3), np.stack([norm] * 3))  # leading axes stay
+    assert stacked.shape == (3, 3) and np.array_equal(stacked[2], purity(alignment, norm))
 
 
 def test_is_active_at_and_below_the_floor():
-    assert measure.is_active(np.array([1.0, 0.1, 0.0999, 0.0])).tolist() == [True, True, False, False]
-    assert measure.is_active(np.array([1.0, 0.1]), norm_floor=0.3).tolist() == [True, False]
+    assert is_active(np.array([1.0, 0.1, 0.0999, 0.0])).tolist() == [True, True, False, False]
+    assert is_active(np.array([1.0, 0.1]), norm_floor=0.3).tolist() == [True, False]
 
 
 @pytest.mark.parametrize(
@@ -137,35 +146,35 @@ def test_is_active_at_and_below_the_floor():
 )
 def test_is_learned(row, norm, firing, wanted):
     alignment, norms = np.array([row, [0.1, 0.2]]), np.array([norm, 1.0])  # the second one is large and mixed
-    learned = measure.is_learned(alignment, norms, np.array([firing, 1.0]))
+    learned = is_learned(alignment, norms, np.array([firing, 1.0]))
     assert learned.tolist() == [wanted, [False, False]]
 
 
 def test_a_neuron_is_specialist_for_one_feature_at_most():
     alignment = np.full((3, 4), 0.5)
-    learned = measure.is_learned(alignment, np.ones(3), np.ones(3), min_purity=0.4)
+    learned = is_learned(alignment, np.ones(3), np.ones(3), min_purity=0.4)
     assert learned.sum(axis=1).tolist() == [1, 1, 1]
 
 
 def test_is_candidate():
     alignment = np.array([[4.0, -2.0, 1.9], [0.0, 0.0, -1.0]])
-    assert measure.is_candidate(alignment).tolist() == [[True, True, False], [False, False, True]]
-    assert measure.is_candidate(alignment, 0.4).tolist() == [[True, True, True], [False, False, True]]
+    assert is_candidate(alignment).tolist() == [[True, True, False], [False, False, True]]
+    assert is_candidate(alignment, 0.4).tolist() == [[True, True, True], [False, False, True]]
 
 
 def test_is_lucky_compares_with_the_norm_inside_the_span():
     alignment = np.array([[3.0, 4.0], [-4.0, 3.0]])  # both of norm 5
-    assert measure.is_lucky(alignment, np.array([0.6, 0.7])).tolist() == [[True, True], [True, False]]
+    assert is_lucky(alignment, np.array([0.6, 0.7])).tolist() == [[True, True], [True, False]]
 
 
 def test_residual_share():
-    close(measure.residual_share(np.array([3.0, 0.0, 0.0]), np.array([5.0, 2.0, 0.0])), [0.36, 0, 0])
+    close(residual_share(np.array([3.0, 0.0, 0.0]), np.array([5.0, 2.0, 0.0])), [0.36, 0, 0])
 
 
 def test_the_snapshot_of_a_fresh_run():
     config = toy()
     carry, world, parts = begin(config)
-    shot = jax.device_get(jax.jit(measure.recorder(parts))(carry.state, world))
+    shot = jax.device_get(jax.jit(recorder(parts))(carry.state, world))
     assert [value.shape for value in shot] == [(m, d), (m,), (m,), (m,), (m,), (m,), ()]
     assert not shot.threshold.any()
     assert np.all(shot.firing == 1) and np.all(shot.false_firing == 1)  # without thresholds noise fires every neuron

@@ -4,10 +4,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dynsim.data import Batch
-from dynsim.hyper import hyper
-from dynsim.loss import contrastive_loss
-from dynsim.oracle import anchor_weights, inverse_frequency_loss
+from dynsim.engine.data import Batch
+from dynsim.engine.numbers import hyper
+from dynsim.losses.contrastive import contrastive_loss
+from experiments.pruning.reweighted import anchor_weights, inverse_frequency_loss
 from tests.reference import info_nce, toy
 
 

@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
-from dynsim import compare, outcome, results
+from dynsim import results
+from dynsim.analysis import outcomes
+from dynsim.config import checks
 from tests.reference import toy
 
 CONFIG = toy()  # five features, of which two are minority
@@ -40,8 +42,8 @@ def test_counts_coverage_and_strength_by_hand():
     majority = [j for j in range(5) if j not in minority]
     first = aligned(minority[0], minority[0], majority[0], size=2.0)
     second = aligned(majority[0], majority[1], size=1.0)
-    result = outcome.at_end(make([[first], [second]], [[1.5], [2.5]]))
-    found = outcome.values(result)
+    result = outcomes.at_end(make([[first], [second]], [[1.5], [2.5]]))
+    found = outcomes.values(result)
     assert found["minority specialists"] == [2, 0]
     assert found["majority specialists"] == [1, 2]
     assert found["minority share of specialists"] == [pytest.approx(2 / 3), 0]
@@ -56,7 +58,7 @@ def test_equal_loss_is_the_first_record_at_the_level_that_both_reach():
     nothing = np.zeros((2, 4, 6, 5))
     first = make(nothing, [[3, 2, 1.0, 0.5], [3, 2.5, 2.4, 2.3]])
     second = make(nothing, [[3, 2.5, 1.1, 1.2], [3, 1, 1, 1]])
-    one, other = outcome.at_equal_loss(first, second)
+    one, other = outcomes.at_equal_loss(first, second)
     # seed 0: levels 0.5 and 1.1, hence 1.1; seed 1: 2.3 and 1, hence 2.3
     assert one["step"].values.tolist() == [2, 3]
     assert other["step"].values.tolist() == [2, 1]
@@ -68,9 +70,9 @@ def test_ends_are_compared_pair_by_pair_and_strangers_are_refused():
     losses = np.array([[3.0, 1.0], [3.0, 1.5]])
     first = make(rng.normal(size=(2, 2, 6, 5)), losses)
     second = make(rng.normal(size=(2, 2, 6, 5)), losses - 0.25, toy(prune__kind="lowest", prune__rate=0.5))
-    found = outcome.compare_ends(first, second)
+    found = outcomes.compare_ends(first, second)
     assert found["equal steps"]["held-out loss"]["estimate"] == pytest.approx(-0.25)
-    assert set(found["equal loss"]) == set(outcome.MEASURES)
+    assert set(found["equal loss"]) == set(outcomes.MEASURES)
     other = make(rng.normal(size=(2, 2, 6, 5)), losses, toy(data__minority_ratio=0.4))
-    with pytest.raises(compare.ConfigError, match=r"data\.minority_ratio"):
-        outcome.compare_ends(first, other)
+    with pytest.raises(checks.ConfigError, match=r"data\.minority_ratio"):
+        outcomes.compare_ends(first, other)

@@ -6,9 +6,11 @@ import pytest
 import xarray as xr
 from PIL import Image
 
-from dynsim import curves, plot_parts, plots, results
+from dynsim import plots, results
+from dynsim.analysis import curves
+from dynsim.analysis.stages import STAGES, StageEnd
 from dynsim.config import Config, DataConfig, EncoderConfig
-from dynsim.stages import STAGES, StageEnd
+from dynsim.plots import parts
 
 STEPS = np.array([0, 1, 3, 10, 30, 100])
 
@@ -163,14 +165,14 @@ def test_growth_rates_add_the_decay_once(decay):
 
 
 def test_interval_by_hand():
-    mean, half = plot_parts.interval(np.array([[1.0, 5.0, np.nan], [3.0, np.nan, np.nan]]))
+    mean, half = parts.interval(np.array([[1.0, 5.0, np.nan], [3.0, np.nan, np.nan]]))
     np.testing.assert_array_equal(mean, [2, 5, np.nan])
     # two values, each 1 from their mean: s / sqrt(2) = 1, and the t quantile at one degree of freedom is tan(0.475 pi)
     np.testing.assert_allclose(half, [np.tan(0.475 * np.pi), np.nan, np.nan])
 
 
 def test_spread_moves_only_equal_places():
-    moved = plot_parts.spread(np.array([0.5, 1.0, 1.0, 1.0]), share=0.1)
+    moved = parts.spread(np.array([0.5, 1.0, 1.0, 1.0]), share=0.1)
     np.testing.assert_allclose(moved, [0.5, 0.95, 1.0, 1.05])
 
 

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from dynsim import config_json, predictions, theory, theory_counts
-from dynsim.checks import ConfigError
-from dynsim.config import Config, replace
+from dynsim import predictions, theory
+from dynsim.config import Config, replace, serial
+from dynsim.config.checks import ConfigError
+from dynsim.engine.simulate import simulate
 from dynsim.predictions import PREDICTIONS
-from dynsim.results import config_of
-from dynsim.simulate import simulate
+from dynsim.results.dataset import config_of
 
 TOY = replace(
     Config(),
@@ -88,10 +88,10 @@ def test_noise_activation_is_the_gaussian_tail(run):
 def test_noise_activation_is_the_same_quantity_on_both_sides(run, changes):
     config = replace(TOY, **changes)
     off = config.threshold.rule == "zero"
-    like = run.copy(deep=True).assign_attrs(config=config_json.to_json(config))
+    like = run.copy(deep=True).assign_attrs(config=serial.to_json(config))
     switch = -1 if off else like["step"].values[2]
     like["switch_step"].values[:] = switch
-    like["threshold"].values[:] = theory_counts.threshold_value(config, like["weight_norm"].values)
+    like["threshold"].values[:] = theory.threshold_value(config, like["weight_norm"].values)
     expected = PREDICTIONS["noise_activation"].predicted(config)
     np.testing.assert_allclose(predictions.measured_noise_activation(like), expected, rtol=1e-5)
 
@@ -101,7 +101,7 @@ def test_noise_activation_refuses_relu(run):
     with pytest.raises(ConfigError, match="architecture"):
         PREDICTIONS["noise_activation"].predicted(relu)
     with pytest.raises(ConfigError, match="architecture"):
-        predictions.measured_noise_activation(run.assign_attrs(config=config_json.to_json(relu)))
+        predictions.measured_noise_activation(run.assign_attrs(config=serial.to_json(relu)))
 
 
 def test_growth_is_refused_where_thresholds_are_on_from_step_0(run):
@@ -122,7 +122,7 @@ def test_growth_is_refused_where_thresholds_are_on_from_step_0(run):
 def test_held_out_drift_refuses_what_the_result_does_not_hold(run, changes, field):
     config = replace(TOY, **changes)
     with pytest.raises(ConfigError, match=field):
-        predictions.held_out_drift(run.assign_attrs(config=config_json.to_json(config)))
+        predictions.held_out_drift(run.assign_attrs(config=serial.to_json(config)))
 
 
 def test_held_out_drift_refuses_own_functions(run):

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 from dynsim import results
-from dynsim.hyper import hyper, structure
-from dynsim.program import origins, peak_memory, program
-from dynsim.simulate import simulate
+from dynsim.engine.numbers import hyper, structure
+from dynsim.engine.program import origins, peak_memory, program
+from dynsim.engine.simulate import simulate
 from tests.reference import TOY, toy
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -122,7 +122,7 @@ def test_origins_tell_edited_functions_apart(made):
 def test_origins_do_not_depend_on_the_process(tmp_path):
     # sets of strings have another order in every process
     (tmp_path / "own.py").write_text("def loss(a):\n    return a in {'one', 'two', 'three', 'four'}\n")
-    child = "import own; from dynsim.program import origins; print(origins({'loss': own.loss})[0])"
+    child = "import own; from dynsim.engine.program import origins; print(origins({'loss': own.loss})[0])"
     places = os.pathsep.join([str(tmp_path), str(ROOT)])
     lines = {
         subprocess.run(

@@ -5,10 +5,13 @@ import math
 import numpy as np
 import pytest
 
-from dynsim import outcome, prune_tests, results
-from dynsim.compare import holm, sign_flip_p_value
+from dynsim import results
+from dynsim.analysis import outcomes
 from dynsim.config import Config, replace
-from dynsim.prune_tests import Statement, judge
+from dynsim.stats import verdicts
+from dynsim.stats.intervals import holm, sign_flip_p_value
+from dynsim.stats.verdicts import Statement, judge
+from experiments.pruning import measures
 
 INF, NAN = math.inf, math.nan
 DENSE = replace(
@@ -71,7 +74,7 @@ def statement(wanted):
 
 def test_entries_share_holms_correction_and_count_the_seeds_left_out():
     a, b = np.arange(1.0, 9), np.array([-1.0, 2, 3, 4, 5, 6, 7, NAN])
-    entries = prune_tests.judged([(statement((0.0, INF)), a), (statement((1.0, INF)), b), (statement((-9, 9)), a)])
+    entries = verdicts.judged([(statement((0.0, INF)), a), (statement((1.0, INF)), b), (statement((-9, 9)), a)])
     adjusted = holm([sign_flip_p_value(a), sign_flip_p_value(b[:7] - 1)])
     assert [entry["p_holm"] for entry in entries] == [*adjusted, None]
     assert [entry["seeds_left_out"] for entry in entries] == [0, 1, 0] and entries[1]["seeds"] == 7
@@ -83,7 +86,7 @@ def test_entries_share_holms_correction_and_count_the_seeds_left_out():
 
 @pytest.mark.parametrize("values", [[], [NAN, INF], [1.0, 2.0]])
 def test_too_few_seeds_are_no_verdict(values):
-    (entry,) = prune_tests.judged([(statement((0.0, INF)), np.array(values))])
+    (entry,) = verdicts.judged([(statement((0.0, INF)), np.array(values))])
     assert entry["verdict"] == "not at this size" and entry["interval"] == [None, None]
 
 
@@ -94,31 +97,31 @@ def test_lost_and_exploded_seeds_leave_both_sides_and_are_counted():
     # strengths S_j of seed s are size^2 times one or two neurons; 11^2 > 100 has exploded, 9^2 has not
     dense = result()
     pruned = result(PRUNED, sized(1, 11, 9, NAN, 1), diverged=np.array([-1, -1, -1, 7, -1]))
-    assert prune_tests.broken(pruned).tolist() == [False, False, False, True, False]
-    assert prune_tests.usable(dense, pruned).tolist() == [0, 2, 4]
-    found = prune_tests.difference(dense, dense, pruned)
+    assert outcomes.broken(pruned).tolist() == [False, False, False, True, False]
+    assert outcomes.usable(dense, pruned).tolist() == [0, 2, 4]
+    found = outcomes.difference(dense, dense, pruned)
     assert (found["n_seeds"], found["n_diverged"], found["n_exploded"]) == (3, 1, 1)
     assert found["end"]["majority strength"] == pytest.approx(np.median([1.5, 1.5 * 121, 1.5 * 81, 1.5]))
     strength = found["equal steps"]["minority strength"]
     assert strength["n_seeds"] == 3 and strength["estimate"] == pytest.approx((0 + 1.5 * 80 + 0) / 3)
-    assert set(found["equal loss"]) == set(outcome.MEASURES)
+    assert set(found["equal loss"]) == set(outcomes.MEASURES)
 
 
 def test_a_loss_that_is_not_finite_leaves_the_seed_out():
     loss = np.ones((5, 3))
     loss[2, 1] = INF
-    assert prune_tests.usable(result(), result(PRUNED, loss=loss)).tolist() == [0, 1, 3, 4]
+    assert outcomes.usable(result(), result(PRUNED, loss=loss)).tolist() == [0, 1, 3, 4]
 
 
 def test_without_any_seed_there_is_no_difference_but_a_count():
-    found = prune_tests.difference(result(), result(), result(PRUNED, diverged=3))
+    found = outcomes.difference(result(), result(), result(PRUNED, diverged=3))
     assert found["n_diverged"] == 5 and found["n_seeds"] == 0 and "equal steps" not in found and found["end"] == {}
 
 
 def test_the_end_difference_is_nan_for_seeds_left_out():
     dense = result()
     pruned = result(PRUNED, sized(1, 11, 1, 1, 1), owners=(0, 2, 2, 2, 3, 3))
-    found = prune_tests.end_difference(dense, dense, pruned, "minority specialists")
+    found = outcomes.end_difference(dense, dense, pruned, "minority specialists")
     np.testing.assert_array_equal(found, [2, NAN, 2, 2, 2])
 
 
@@ -129,7 +132,7 @@ def test_shares_of_masked_neurons_by_hand():
     # norms grow with the neuron; neurons 0 and 1 do not fire and are then no specialists, and silent
     firing = np.array([0, 0, 1, 1, 1, 1])
     one = result(size=np.array([1.0, 2, 3, 4, 5, 6]), firing=firing, n_seeds=1)
-    shares = prune_tests.masked_shares(one, [0.5, 0.7]).isel(seed=0, record=0)
+    shares = measures.masked_shares(one, [0.5, 0.7]).isel(seed=0, record=0)
     assert shares["neuron_class"].values.tolist() == ["minority", "majority", "none", "silent"]
     # half of six: neurons 0, 1, 2; the only majority specialist left is neuron 2
     np.testing.assert_allclose(shares["masked"].sel(rate=0.5), [0, 1, 1, 1])
@@ -140,7 +143,7 @@ def test_shares_of_masked_neurons_by_hand():
 
 
 def test_a_class_without_members_has_no_share():
-    shares = prune_tests.masked_shares(result(n_seeds=1), [0.5])
+    shares = measures.masked_shares(result(n_seeds=1), [0.5])
     assert np.isnan(shares["masked"].sel(neuron_class="none")).all()
     assert (shares["of_masked"].sel(neuron_class="none") == 0).all()
 
@@ -151,8 +154,8 @@ def test_a_class_without_members_has_no_share():
 def test_slopes_of_lines_are_found():
     x = np.array([0.1, 0.3, 0.5])
     y = np.array([[2.0], [-3.0]]) * x[None, :]
-    np.testing.assert_allclose(prune_tests.slope_through_origin(x, y), [2, -3])
-    np.testing.assert_allclose(prune_tests.slope(x, y + 7), [2, -3])
+    np.testing.assert_allclose(measures.slope_through_origin(x, y), [2, -3])
+    np.testing.assert_allclose(measures.slope(x, y + 7), [2, -3])
 
 
 def test_end_states_at_several_ratios():
@@ -165,31 +168,31 @@ def test_end_states_at_several_ratios():
         per_ratio["data.minority_ratio"] = r
         dense.append(result(replace(DENSE, **per_ratio), size[r]))
         pruned.append(result(replace(PRUNED, **per_ratio), 1.0))
-    found = prune_tests.end_states(dense, pruned)["equal steps"]["strength ratio"]
+    found = measures.end_states(dense, pruned)["equal steps"]["strength ratio"]
     assert found.shape == (2, 2, 5)
-    slopes = prune_tests.slope(np.log(ratios), found.transpose(0, 2, 1))
+    slopes = measures.slope(np.log(ratios), found.transpose(0, 2, 1))
     np.testing.assert_allclose(slopes, np.repeat([[1.0], [0.0]], 5, axis=1), atol=1e-12)
-    counts = prune_tests.end_states(dense, pruned)["equal steps"]["specialist ratio"]
+    counts = measures.end_states(dense, pruned)["equal steps"]["specialist ratio"]
     np.testing.assert_allclose(counts, np.log(3.5 / 3.5), atol=1e-12)
 
 
 def test_count_curves_by_hand():
-    curves = prune_tests.count_curves(result(owners=(0, 1, 1, 1, 2, 3)), np.array([1, 3]))
+    curves = measures.count_curves(result(owners=(0, 1, 1, 1, 2, 3)), np.array([1, 3]))
     assert curves.sizes["seed"] == 2
     for group, number in (("minority", 2), ("majority", 4)):
         assert (curves.sel(group=group) == number).all()
 
 
 def test_weights_stay_uniform_until_the_first_change():
-    assert prune_tests.uniform_until(result()) == 10.0
+    assert measures.uniform_until(result()) == 10.0
     flat = result()
     flat["positive_weight"][:] = np.array([[NAN, 0.1, 0.105]] * 5)
-    assert prune_tests.uniform_until(flat) == 20.0
+    assert measures.uniform_until(flat) == 20.0
 
 
 def test_all_measures_are_compared_where_the_pair_differs_in_what_is_named():
     eta = replace(DENSE, **{"optimizer.learning_rate": 1.0})
-    found = prune_tests.difference(result(), result(), result(eta), ("optimizer.learning_rate",))
-    assert set(found["equal steps"]) == set(outcome.MEASURES) and "equal loss" not in found
+    found = outcomes.difference(result(), result(), result(eta), ("optimizer.learning_rate",))
+    assert set(found["equal steps"]) == set(outcomes.MEASURES) and "equal loss" not in found
     with pytest.raises(ValueError, match=r"optimizer\.learning_rate: wanted equal values in a pair"):
-        prune_tests.difference(result(), result(), result(eta))
+        outcomes.difference(result(), result(), result(eta))

@@ -7,12 +7,13 @@ import jax
 import numpy as np
 import pytest
 
-from dynsim import results, simulate, train
-from dynsim.checks import ConfigError
-from dynsim.data import Batch
-from dynsim.encoder import Encoder, make_encoder
-from dynsim.hyper import hyper, structure
-from dynsim.program import Program, program
+from dynsim import results
+from dynsim.config.checks import ConfigError
+from dynsim.engine import simulate, train
+from dynsim.engine.data import Batch
+from dynsim.engine.encoder import Encoder, make_encoder
+from dynsim.engine.numbers import hyper, structure
+from dynsim.engine.program import Program, program
 from tests import reference
 from tests.reference import TOY, advancer, begin, repeating, toy, trajectory
 

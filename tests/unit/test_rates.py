@@ -5,10 +5,11 @@ import pytest
 import xarray as xr
 from scipy import stats
 
-from dynsim import config_json, rates, theory
-from dynsim.checks import ConfigError
-from dynsim.config import Config, replace
-from dynsim.hyper import structure
+from dynsim import theory
+from dynsim.analysis import rates
+from dynsim.config import Config, replace, serial
+from dynsim.config.checks import ConfigError
+from dynsim.engine.numbers import structure
 from tests.reference import toy
 
 STEPS = np.array([0, 3, 10])
@@ -31,7 +32,7 @@ def planted(growth: np.ndarray, noise: float = 0.0, config: Config = CONFIG) -> 
             "group": ("feature", GROUP),
             "activation_probability": ("feature", theory.activation_probability(config.data)),
         },
-        {"config": config_json.to_json(config)},
+        {"config": serial.to_json(config)},
     )
 
 
@@ -73,7 +74,7 @@ def test_interval_is_students():
 def with_switch(steps: list[int], config: Config) -> xr.Dataset:
     """A run set with these switch steps and the record 0, 1, ..., 30."""
     coords = {"step": ("record", np.arange(31))}
-    attrs = {"config": config_json.to_json(config)}
+    attrs = {"config": serial.to_json(config)}
     return xr.Dataset({"switch_step": ("seed", np.array(steps, int))}, coords, attrs)
 
 

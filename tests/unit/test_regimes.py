@@ -5,9 +5,13 @@ import math
 import numpy as np
 import pytest
 
-from dynsim import compare, hyper, regime_driver, regimes, results
-from dynsim.checks import ConfigError
-from experiments import _regime_points, pruning_regimes
+from dynsim import results
+from dynsim.analysis import pairs
+from dynsim.config.checks import ConfigError
+from dynsim.config.differences import differing_numbers
+from experiments import pruning_regimes
+from experiments.pruning import points as _regime_points
+from experiments.pruning import regime_driver, regimes
 from tests.reference import toy
 
 SEEDS = np.array([3, 1, 2, 7])
@@ -216,16 +220,16 @@ def test_every_point_can_run_under_every_reading_and_is_a_pair(sizes):
     assert sum(point.paper for point in points) == 2 and all(point.always for point in points if point.paper)
     for point in points:
         dense = pruning_regimes.replace(base, **point.changes)
-        differing = hyper.differing_numbers(base, dense)
+        differing = differing_numbers(base, dense)
         assert point.paper or len([name for name in differing if name != "data.noise_level"]) <= 1, point.name
         assert bool(differing) != bool(point.masks) or point.axis == "base"
         for reading in _regime_points.READINGS:
             pruned = pruning_regimes.reading_config(base, point, reading)
-            compare.check_pair(dense, pruned)
+            pairs.check_pair(dense, pruned)
             assert pruned.prune.kind == "lowest" and pruned.prune.rate > 0
             for kind in _regime_points.PLACEBOS[reading]:
                 placebo = pruning_regimes.reading_config(base, point, reading, kind)
-                assert hyper.differing_numbers(pruned, placebo) == ["prune.kind"]
+                assert differing_numbers(pruned, placebo) == ["prune.kind"]
     assert {point.name for point in _regime_points.few_points(base)} <= {point.name for point in points}
     assert len(_regime_points.few_points(base)) == 4
 

@@ -15,10 +15,12 @@ import xarray as xr
 from hypothesis import given, settings
 
 import dynsim
-from dynsim import files, results
+from dynsim import results
 from dynsim.config import Config, replace
-from dynsim.measure import Snapshot
-from dynsim.results import SNAPSHOT_DIMS, ResultError
+from dynsim.results import origin
+from dynsim.results.dataset import SNAPSHOT_DIMS
+from dynsim.results.sealed import ResultError
+from dynsim.theory.specialists import Snapshot
 
 SEEDS, STEPS, NEURONS, D, D1 = np.array([0, 2**32 - 1], np.uint32), np.array([0, 1, 5]), 7, 4, 6
 CONFIG = replace(Config(), **{"data.n_features": D, "data.token_dim": D1, "encoder.n_neurons": NEURONS})
@@ -161,7 +163,7 @@ def test_a_missing_file_is_refused(tmp_path):
 
 @pytest.mark.parametrize("content", [b"", b"\x89HDF\r\n\x1a\n", b"CDF\x01", b"{}", bytes(range(256)) * 64])
 def test_other_bytes_with_a_digest_are_refused(saved, content):
-    files.save_sealed(content, saved)
+    results.save_sealed(content, saved)
     assert "not a readable netCDF-4 file" in refused(saved)
 
 
@@ -301,16 +303,18 @@ def test_code_digest_reads_folders_within(tmp_path):
 def test_only_changed_committed_code_is_dirty(tmp_path, monkeypatch):
     package = tmp_path / "dynsim"
     package.mkdir()
-    (package / "results.py").write_text("x = 1")
+    source = package / "results" / "origin.py"
+    source.parent.mkdir()
+    source.write_text("x = 1")
     (tmp_path / "README.md").write_text("one")
     name = ("-c", "user.name=n", "-c", "user.email=e@x")
     for words in (["init", "-q"], ["add", "."], [*name, "commit", "-qm", "first"]):
         subprocess.run(["git", *words], cwd=tmp_path, check=True)
-    monkeypatch.setattr(results, "__file__", str(package / "results.py"))
+    monkeypatch.setattr(origin, "__file__", str(source))
     (package / "new.py").write_text("not committed")
     (tmp_path / "README.md").write_text("two")
     assert results.provenance()["dirty"] is False and len(results.provenance()["commit"]) == 40
-    (package / "results.py").write_text("x = 2")
+    source.write_text("x = 2")
     assert results.provenance()["dirty"] is True
 
 

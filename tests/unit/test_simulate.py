@@ -10,11 +10,12 @@ import jax
 import numpy as np
 import pytest
 
-from dynsim import results, resume, simulate, train
-from dynsim.checks import ConfigError
-from dynsim.hyper import hyper, structure
-from dynsim.program import Program, program, runs_one_by_one
-from dynsim.simulate import check_seeds, record_grid
+from dynsim import results
+from dynsim.config.checks import ConfigError
+from dynsim.engine import resume, simulate, train
+from dynsim.engine.numbers import hyper, structure
+from dynsim.engine.program import Program, program, runs_one_by_one
+from dynsim.engine.simulate import check_seeds, record_grid
 from tests.reference import TOY, advancer, begin, toy
 
 SEEDS = [3, 8, 11]

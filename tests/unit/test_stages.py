@@ -6,9 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from dynsim.criteria import CHANCE, PURITY, chance_purity
-from dynsim.measure import Snapshot, is_learned
-from dynsim.stages import GroupRecord, StageEnd, Trajectory, convergence, find_stages, specialisation_end
+from dynsim.analysis.stages import GroupRecord, StageEnd, Trajectory, convergence, find_stages, specialisation_end
+from dynsim.theory.specialists import CHANCE, PURITY, Snapshot, chance_purity, is_learned
 
 D, D1, M = 8, 16, 32
 MINORITY = np.arange(D) >= D // 2

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dynsim.streams import RunKeys, run_keys, step_key
+from dynsim.randomness.streams import RunKeys, run_keys, step_key
 
 SEEDS = [0, 1, 2**16, 2**31 - 1, 2**31, 2**32 - 1]
 

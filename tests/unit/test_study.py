@@ -3,7 +3,8 @@
 import pytest
 
 from dynsim import results, study
-from dynsim.program import Program
+from dynsim.engine import simulate
+from dynsim.engine.program import Program
 from dynsim.study import finish, part_path, simulate_part
 from tests.reference import toy
 
@@ -19,7 +20,7 @@ def a_clean_commit(monkeypatch):
 
 @pytest.fixture
 def calls(monkeypatch):
-    made, original = [], study.simulate
+    made, original = [], simulate.simulate
 
     def counted(*arguments, **options):
         made.append(arguments)

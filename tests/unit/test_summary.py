@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from dynsim import config_json, stages, summary
-from dynsim.measure import Snapshot
+from dynsim.analysis import stages, summary
+from dynsim.config import serial
+from dynsim.theory.specialists import Snapshot
 from tests.reference import toy
 
 STEPS = np.array([0, 5, 10, 20])
@@ -48,7 +49,7 @@ def by_hand(n_seeds=2, diverged=()):
     data["diverged_step"] = "seed", np.array([9 if s in diverged else -1 for s in range(n_seeds)])
     data["diverged_reason"] = "seed", np.array(["why" if s in diverged else "" for s in range(n_seeds)], object)
     attrs = {
-        "config": config_json.to_json(toy(data__n_features=3, data__minority_fraction=0.3)),
+        "config": serial.to_json(toy(data__n_features=3, data__minority_fraction=0.3)),
         "provenance": json.dumps({"wall_s": 4.0, "steps_per_s": 10.0}),
     }
     result = xr.Dataset(

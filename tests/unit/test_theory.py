@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from scipy.stats import binom
 
 from dynsim import theory
-from dynsim.checks import ConfigError
 from dynsim.config import Config, DataConfig, LossConfig, OptimizerConfig, replace
+from dynsim.config.checks import ConfigError
 
 
 def enumerate_codes(data):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from dynsim.config import ThresholdConfig
-from dynsim.threshold import NOT_YET, init_thresholds, update_thresholds
+from dynsim.engine.thresholds import NOT_YET, init_thresholds, update_thresholds
 
 ETA, KAPPA, d, m, T = 0.5, 0.7, 5, 4, 10
 LOG = math.log(d) / d

@@ -6,8 +6,8 @@ import jax
 import numpy as np
 import pytest
 
-from dynsim.checks import ConfigError
-from dynsim.timing import Steps, interleaved, power_law, ratio
+from dynsim.config.checks import ConfigError
+from dynsim.engine.timing import Steps, interleaved, power_law, ratio
 from tests.reference import toy
 
 

@@ -9,13 +9,13 @@ import numpy as np
 import optax
 import pytest
 
-from dynsim import train
-from dynsim.checks import ConfigError
 from dynsim.config import OptimizerConfig
-from dynsim.data import Batch
-from dynsim.encoder import Params
-from dynsim.hyper import hyper, structure
-from dynsim.train import make_optimizer
+from dynsim.config.checks import ConfigError
+from dynsim.engine import train
+from dynsim.engine.data import Batch
+from dynsim.engine.encoder import Params
+from dynsim.engine.numbers import hyper, structure
+from dynsim.engine.train import make_optimizer
 from tests import reference
 from tests.reference import TOY, advancer, begin, built_in, repeating, toy, trajectory
 

@@ -1,0 +1,1 @@
+"""What a record says: groups, stages, rates, curves, outcomes, paired differences, summary."""

@@ -1,0 +1,191 @@
+"""What runs with and without masks are compared by: one number per seed, at one record of each run (theory 8.5 P4)."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from dynsim.analysis import pairs
+from dynsim.analysis.groups import minority_mask
+from dynsim.analysis.pairs import compare_runs
+from dynsim.theory.specialists import is_learned
+
+Measure = Callable[[xr.Dataset], np.ndarray]
+"""(result with one record per seed) -> (seed,)."""
+
+
+def at_record(result: xr.Dataset, records: np.ndarray) -> xr.Dataset:
+    """Return a result cut to one record per seed.
+
+    Args:
+        records: shape (seed,), positions on the record axis.
+    """
+    return result.isel(record=xr.DataArray(records, dims="seed"))
+
+
+def at_end(result: xr.Dataset) -> xr.Dataset:
+    """Return a result cut to its last record."""
+    return at_record(result, np.full(result.sizes["seed"], result.sizes["record"] - 1))
+
+
+def at_equal_loss(first: xr.Dataset, second: xr.Dataset) -> tuple[xr.Dataset, xr.Dataset]:
+    """Return two paired results, each cut per seed to the first record at which it is as good as the worse one gets.
+
+    The level of a seed is the larger of the two lowest values of `held_out_loss`; both runs reach it.
+    """
+    loss = [result["held_out_loss"].values for result in (first, second)]
+    level = np.maximum(*(part.min(axis=1) for part in loss))
+    reached = [np.argmax(part <= level[:, None], axis=1) for part in loss]
+    return at_record(first, reached[0]), at_record(second, reached[1])
+
+
+def learned(result: xr.Dataset) -> np.ndarray:
+    """Return which neuron is a specialist for which feature, Boolean (..., neuron, feature) (theory 5.5)."""
+    return is_learned(*(result[name].values for name in ("alignment", "weight_norm", "firing")))
+
+
+def _of_group(result: xr.Dataset, group: str) -> np.ndarray:
+    return result["group"].values == group
+
+
+def specialists(group: str) -> Measure:
+    """Return the measure: number of specialist neurons of the features of a group."""
+    return lambda result: learned(result)[..., _of_group(result, group)].sum(axis=(-2, -1)).astype(float)
+
+
+def coverage(group: str) -> Measure:
+    """Return the measure: share of the features of a group that have a specialist."""
+    return lambda result: learned(result)[..., _of_group(result, group)].any(axis=-2).mean(axis=-1)
+
+
+def strength(group: str) -> Measure:
+    """Return the measure: mean over the features of a group of S_j = sum_i <w_i, M_j>^2, over all neurons."""
+    return lambda result: (result["alignment"].values ** 2).sum(axis=-2)[..., _of_group(result, group)].mean(axis=-1)
+
+
+def strength_ratio(result: xr.Dataset) -> np.ndarray:
+    """Return sqrt(mean S_j of the minority / mean S_j of the majority), shape (seed,)."""
+    return np.sqrt(strength("minority")(result) / strength("majority")(result))
+
+
+def specialist_share(result: xr.Dataset) -> np.ndarray:
+    """Return the minority's share of all specialists, shape (seed,); 0 where there is none."""
+    minority, majority = specialists("minority")(result), specialists("majority")(result)
+    return minority / np.maximum(minority + majority, 1)
+
+
+def final_loss(result: xr.Dataset) -> np.ndarray:
+    """Return `held_out_loss`, shape (seed,)."""
+    return result["held_out_loss"].values
+
+
+MEASURES: dict[str, Measure] = {
+    "minority specialists": specialists("minority"),
+    "majority specialists": specialists("majority"),
+    "minority share of specialists": specialist_share,
+    "minority coverage": coverage("minority"),
+    "majority coverage": coverage("majority"),
+    "minority strength": strength("minority"),
+    "majority strength": strength("majority"),
+    "strength ratio": strength_ratio,
+    "held-out loss": final_loss,
+}
+"""What is compared at the end of training, by the name that summaries and figures give it."""
+
+
+def values(result: xr.Dataset) -> dict[str, list[float]]:
+    """Return every measure of `MEASURES` per seed, of a result with one record per seed."""
+    return {name: [float(x) for x in fn(result)] for name, fn in MEASURES.items()}
+
+
+def compare_ends(first: xr.Dataset, second: xr.Dataset, **options: Any) -> dict[str, dict[str, Any]]:
+    """Return the paired differences second - first at equal steps (the end) and at equal held-out loss.
+
+    Args:
+        first, second: paired results with `held_out_loss` in their record.
+        options: those of `pairs.compare_runs`.
+
+    Returns:
+        {"equal steps": {measure: interval}, "equal loss": {measure: interval}}.
+    """
+    pairs = {"equal steps": (at_end(first), at_end(second)), "equal loss": at_equal_loss(first, second)}
+    return {name: compare_runs(*pair, MEASURES, **options) for name, pair in pairs.items()}
+
+
+EXPLODED = 100.0
+
+
+# ----- which seeds can be used
+
+
+def end_strength(result: xr.Dataset) -> np.ndarray:
+    """Return the larger of both groups' mean S_j at the last record, shape (seed,); NaN for weights that are lost."""
+    squares = np.square(result["alignment"].isel(record=-1).values.astype(np.float64)).sum(axis=1)  # (seed, feature)
+    minority = minority_mask(result)
+    return np.max([squares[:, mask].mean(axis=1) for mask in (minority, ~minority) if mask.any()], axis=0)
+
+
+def broken(result: xr.Dataset) -> np.ndarray:
+    """Return the seeds of a result that diverged or in which a recorded loss is not finite, Boolean (seed,)."""
+    finite = np.isfinite(result["held_out_loss"].values).all(axis=1) & np.isfinite(end_strength(result))
+    return (result["diverged_step"].values >= 0) | ~finite
+
+
+def exploded(dense: xr.Dataset, result: xr.Dataset) -> np.ndarray:
+    """Return the seeds that end stronger than `EXPLODED` times their unpruned partner, Boolean (seed,)."""
+    with np.errstate(invalid="ignore"):
+        return end_strength(result) > EXPLODED * end_strength(dense)
+
+
+def usable(dense: xr.Dataset, *others: xr.Dataset) -> np.ndarray:
+    """Return the positions of the seeds in which all of these runs went well."""
+    bad = broken(dense)
+    for other in others:
+        bad = bad | broken(other) | exploded(dense, other)
+    return np.flatnonzero(~bad)
+
+
+def difference(
+    dense: xr.Dataset, first: xr.Dataset, second: xr.Dataset, may_differ: tuple[str, ...] = ("prune",)
+) -> dict[str, Any]:
+    """Return the paired differences second - first over the usable seeds, ready for summary.json.
+
+    Args:
+        dense: the unpruned partner of both, which says what has exploded; it may be `first` itself.
+        may_differ: as for `pairs.check_paired`. Where it is pruning alone, also compared at equal held-out loss.
+
+    Returns:
+        n_seeds, n_diverged and n_exploded (of `second`), `end` {measure: median over the finite seeds of `second`,
+        exploded ones among them}, `equal steps` and, for pruning, `equal loss` {measure: interval}.
+    """
+    kept = usable(dense, first, second)
+    lost, grown = broken(second), exploded(dense, second)
+    out: dict[str, Any] = {
+        "n_seeds": len(kept),
+        "n_diverged": int(lost.sum()),
+        "n_exploded": int((grown & ~lost).sum()),
+        "end": {},
+    }
+    finite = np.flatnonzero(~lost)
+    if len(finite):
+        each = values(at_end(second.isel(seed=finite)))
+        out["end"] = {name: float(np.median(values)) for name, values in each.items()}
+    if len(kept):
+        pair = [one.isel(seed=kept) for one in (first, second)]
+        if may_differ == ("prune",):
+            out |= compare_ends(pair[0], pair[1])
+        else:
+            ends = at_end(pair[0]), at_end(pair[1])
+            out["equal steps"] = pairs.compare_runs(ends[0], ends[1], MEASURES, may_differ=may_differ)
+    return out
+
+
+def end_difference(dense: xr.Dataset, first: xr.Dataset, second: xr.Dataset, name: str) -> np.ndarray:
+    """Return second - first of one measure of `MEASURES` at the end, (seed,); NaN for seeds left out."""
+    out = np.full(dense.sizes["seed"], np.nan)
+    kept = usable(dense, first, second)
+    if len(kept):
+        values = [MEASURES[name](at_end(one.isel(seed=kept))) for one in (first, second)]
+        out[kept] = values[1] - values[0]
+    return out

@@ -1,0 +1,19 @@
+"""What a run is: one frozen dataclass per section, every default once, values that check themselves."""
+
+from dynsim.config.checks import ConfigError
+from dynsim.config.model import DataConfig, EncoderConfig, LossConfig
+from dynsim.config.run import Config, replace
+from dynsim.config.training import OptimizerConfig, PruneConfig, ThresholdConfig, TrainConfig
+
+__all__ = [
+    "Config",
+    "ConfigError",
+    "DataConfig",
+    "EncoderConfig",
+    "LossConfig",
+    "OptimizerConfig",
+    "PruneConfig",
+    "ThresholdConfig",
+    "TrainConfig",
+    "replace",
+]

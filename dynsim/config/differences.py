@@ -1,0 +1,16 @@
+"""What two configurations differ in."""
+
+import dataclasses
+
+from dynsim.config.run import Config
+
+
+def differing_numbers(first: Config, second: Config) -> list[str]:
+    """Return the dotted names of the fields in which two configurations differ."""
+    names = []
+    for section in dataclasses.fields(Config):
+        a, b = getattr(first, section.name), getattr(second, section.name)
+        for part in dataclasses.fields(a):
+            if getattr(a, part.name) != getattr(b, part.name):
+                names.append(f"{section.name}.{part.name}")
+    return names

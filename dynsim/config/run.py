@@ -1,0 +1,83 @@
+"""What a run is: frozen dataclasses that hold every default once and validate themselves.
+
+Symbols: README.md. The sections are in config_model and config_training; all are imported from here. Errors are of
+one line.
+"""
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any
+
+from dynsim.config.checks import ConfigError, require
+from dynsim.config.model import DataConfig, EncoderConfig, LossConfig
+from dynsim.config.training import OptimizerConfig, PruneConfig, ThresholdConfig, TrainConfig
+
+__all__ = [
+    "Config",
+    "DataConfig",
+    "EncoderConfig",
+    "LossConfig",
+    "OptimizerConfig",
+    "PruneConfig",
+    "ThresholdConfig",
+    "TrainConfig",
+    "replace",
+]
+
+
+@dataclass(frozen=True)
+class Config:
+    """One run set, apart from its seeds."""
+
+    data: DataConfig = field(default_factory=DataConfig)
+    encoder: EncoderConfig = field(default_factory=EncoderConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+    threshold: ThresholdConfig = field(default_factory=ThresholdConfig)
+    prune: PruneConfig = field(default_factory=PruneConfig)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+
+    def __post_init__(self) -> None:
+        relu = self.encoder.architecture == "relu"
+        L = self.data.n_tokens
+        require(not relu or L == 1, "data.n_tokens", "1 for encoder.architecture relu", L)
+        if self.data.dictionary == "identity":
+            require(
+                self.optimizer.name == "sgd",
+                "data.dictionary",
+                f"qr with optimizer {self.optimizer.name}",
+                "identity",
+                "an optimiser that works per coordinate is not rotation-equivariant",
+            )
+        nt_xent = self.loss.kind == "nt_xent"
+        apart = self.data.n_negatives is not None
+        require(not (nt_xent and apart), "data.n_negatives", "None for loss.kind nt_xent", self.data.n_negatives)
+        both = self.loss.symmetric and apart
+        require(not both, "data.n_negatives", "None for a symmetric loss", self.data.n_negatives)
+        if self.prune.kind != "none":
+            self._check_prune()
+
+    def _check_prune(self) -> None:
+        prune, threshold = self.prune, self.threshold
+        beyond = prune.scope != "weight" and not self.encoder.train_attention
+        require(not beyond, "prune.scope", "weight unless encoder.train_attention", prune.scope)
+        for name in ("start", "stop"):
+            waits = getattr(prune, name) == "switch"
+            comes = threshold.rule != "zero" and threshold.start != "never"
+            require(not waits or comes, f"prune.{name}", "a moment that comes", "switch", "the thresholds stay off")
+
+
+def replace(config: Config, **changes: Any) -> Config:
+    """Return `config` with dotted fields changed: ``replace(c, **{"data.minority_ratio": 0.5})``.
+
+    Errors: `ConfigError` for an unknown field, and whatever the changed part's own validation says.
+    """
+    parts: dict[str, dict[str, Any]] = {}
+    sections = [section.name for section in dataclasses.fields(Config)]
+    for dotted, value in changes.items():
+        section, _, name = dotted.partition(".")
+        if section not in sections or name not in getattr(config, section).__dataclass_fields__:
+            raise ConfigError(f"{dotted}: no such field; the sections are {', '.join(sections)}")
+        parts.setdefault(section, {})[name] = value
+    new = {section: dataclasses.replace(getattr(config, section), **values) for section, values in parts.items()}
+    return dataclasses.replace(config, **new)

@@ -1,0 +1,163 @@
+"""Configuration sections of how it is trained: thresholds, masks, optimiser, length. `dynsim.config` joins them.
+
+Each field is a command-line option, the docstring below it its help.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from dynsim.config.checks import number, positive_int, require, words_and_flags
+
+DECAY, ABOVE_ZERO, NOT_NEGATIVE = "a decay in [0, 1)", "a number above 0", "a number of at least 0"
+ARGUMENTS = {
+    **dict.fromkeys(("b1", "b2", "b3", "rho", "decay", "decay_rate", "momentum"), DECAY),
+    **dict.fromkeys(("eps", "min_norm", "trust_coefficient", "min_step_size", "max_step_size"), ABOVE_ZERO),
+    **dict.fromkeys(("eta_minus", "eta_plus", "clipping_threshold"), ABOVE_ZERO),
+    **dict.fromkeys(("eps_root", "initial_accumulator_value", "initial_scale", "eta", "gamma"), NOT_NEGATIVE),
+}
+"""What further arguments of optax's optimisers may be, by name. Others are only tried in one update."""
+EXACT = 2**24  # float32, in which the numbers of a run travel, holds all integers up to here
+
+
+@dataclass(frozen=True)
+class ThresholdConfig:
+    """The dead-zone half-widths b_i, set by a rule and never by a gradient (theory section 4.3)."""
+
+    rule: Literal["zero", "norm_tracking", "schedule_b", "schedule_c"] = "norm_tracking"
+    """zero: b = 0; norm_tracking: kappa sqrt(2 log d / d) ||w||; schedule_b, schedule_c: those of Wen & Li 2021 and Sun
+    et al. 2025, set at the switch, grown while the norms grow, then frozen."""
+    scale: float | None = None
+    """kappa: factor on the rule's value; None takes 0.5 for norm_tracking and 1 for the literal schedules."""
+    start: Literal["online", "at_step", "never"] = "online"
+    """online: when the median of ||w||^2 has doubled; at_step: at start_step; never."""
+    start_step: int = 0
+    """Step of the switch for start = at_step."""
+    stop_growth: float = 1.0
+    """The literal schedules freeze once every ||w|| exceeds stop_growth * d * ||w|| at the switch."""
+
+    def __post_init__(self) -> None:
+        words_and_flags(self)
+        number("scale", self.kappa, 0.0)
+        number("stop_growth", self.stop_growth, 0.0, open_low=True)
+        positive_int("start_step", self.start_step, 0)
+        late = self.start != "at_step" and self.start_step > 0
+        require(not late, "start_step", "0 unless start is at_step", self.start_step)
+
+    @property
+    def kappa(self) -> float:
+        """The factor in use."""
+        return (0.5 if self.rule == "norm_tracking" else 1.0) if self.scale is None else self.scale
+
+
+@dataclass(frozen=True)
+class PruneConfig:
+    """Masks over the weights during training (theory section 8)."""
+
+    kind: Literal["none", "lowest", "highest", "random_fixed", "random", "dropout"] = "none"
+    """What is masked: nothing; the lowest or the highest in magnitude; a random subset, fixed or drawn anew at each
+    refresh; or each entry by its own chance at each refresh, so that the number varies."""
+    unit: Literal["neuron", "weight"] = "neuron"
+    """What a mask hides: whole neurons, scored by ||w_i|| (their trained bias with them), or single weights."""
+    scope: Literal["weight", "global", "per_array"] = "weight"
+    """Arrays of a mask of single weights: the neurons' weights; or those and trained W_Q, W_K, W_V, with one count
+    over all (global) or the share of each (per_array)."""
+    rate: float = 0.0
+    """Masked share, in [0, 1); 0 is the unpruned run."""
+    refresh: int | None = 1
+    """Steps from one mask to the next: 1 for each step; None for a mask computed once."""
+    start: Literal["at_step", "switch", "coverage"] = "at_step"
+    """First masked step: start_step; when the thresholds come on; or when 90 percent of the features have a specialist
+    by weights alone (seen while running, so it is not the T2 of the stage detector, which knows the end)."""
+    start_step: int = 0
+    """First masked step for start = at_step."""
+    stop: Literal["never", "at_step", "switch", "coverage"] = "never"
+    """First step without the mask again: none, stop_step, or as for start; before the start it means no mask."""
+    stop_step: int = 0
+    """First unmasked step for stop = at_step; above start_step where both are given."""
+    semantics: Literal["literal", "straight_through", "one_branch", "masked_query"] = "literal"
+    """Gradient: at the masked weights; of the unmasked neurons, weighed by the masked network; masked query and dense
+    key, each by the chain rule; or a masked query, at the masked weights, against a dense key."""
+
+    def __post_init__(self) -> None:
+        words_and_flags(self)
+        number("rate", self.rate, 0.0, 1.0)
+        require(self.rate < 1, "rate", "a share in [0, 1)", self.rate)
+        require(self.rate == 0 or self.kind != "none", "rate", "0 for kind none", self.rate, "choose what is masked")
+        if self.refresh is not None:
+            positive_int("refresh", self.refresh)
+        positive_int("start_step", self.start_step, 0)
+        positive_int("stop_step", self.stop_step, 0)
+        for name in ("refresh", "start_step", "stop_step"):
+            require((getattr(self, name) or 0) <= EXACT, name, f"at most 2^24 = {EXACT}", getattr(self, name))
+        by_neuron = self.unit == "neuron"
+        require(not by_neuron or self.scope == "weight", "scope", "weight for unit neuron", self.scope, "set the unit")
+        self._check_moments()
+
+    def _check_moments(self) -> None:
+        late = self.start != "at_step" and self.start_step > 0
+        require(not late, "start_step", "0 unless start is at_step", self.start_step)
+        unasked = self.stop != "at_step" and self.stop_step > 0
+        require(not unasked, "stop_step", "0 unless stop is at_step", self.stop_step)
+        same = self.start == self.stop != "at_step"
+        require(not same, "stop", f"a moment after the start, which is at {self.start}", self.stop)
+        if self.start == self.stop == "at_step":
+            above = self.stop_step > self.start_step
+            require(above, "stop_step", f"a step above start_step = {self.start_step}", self.stop_step)
+        elif self.stop == "at_step":
+            require(self.stop_step > 0, "stop_step", "a step above 0", 0)
+
+
+@dataclass(frozen=True)
+class OptimizerConfig:
+    """Any optax transformation by name; the default is the theory's plain SGD."""
+
+    name: str = "sgd"
+    """Name of a function of optax that takes a learning rate: sgd, adam, adamw, rmsprop, ..."""
+    learning_rate: float = 0.5
+    """eta."""
+    attention_learning_rate: float = 0.01
+    """Learning rate of W_Q, W_K, W_V where they are trained."""
+    arguments: tuple[tuple[str, float], ...] = ()
+    """Further arguments by name, for instance: momentum 0.9."""
+
+    def __post_init__(self) -> None:
+        require(isinstance(self.name, str) and self.name.isidentifier(), "name", "a name in optax", self.name)
+        number("learning_rate", self.learning_rate, 0.0, open_low=True)
+        number("attention_learning_rate", self.attention_learning_rate, 0.0)
+        pairs = isinstance(self.arguments, tuple) and all(
+            isinstance(pair, tuple) and len(pair) == 2 and isinstance(pair[0], str) for pair in self.arguments
+        )
+        require(pairs, "arguments", "a tuple of (name, number) pairs", self.arguments)
+        names = [name for name, _ in self.arguments]
+        require(len(set(names)) == len(names), "arguments", "each name once", names)
+        for name, value in self.arguments:
+            number(f"arguments {name}", value, -math.inf)
+            wanted = ARGUMENTS.get(name, "")
+            ok = {DECAY: 0 <= value < 1, ABOVE_ZERO: value > 0, NOT_NEGATIVE: value >= 0}
+            require(ok.get(wanted, True), f"arguments {name}", wanted, value)
+        clash = {"learning_rate", "weight_decay"} & set(names)
+        require(not clash, "arguments", "no learning_rate or weight_decay", sorted(clash), "use their own options")
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Length, recording and arithmetic of a run."""
+
+    n_steps: int = 4000
+    """Training steps."""
+    n_records: int = 160
+    """Points of the geometric record grid (equal steps are joined, so fewer are kept)."""
+    n_probe: int = 8
+    """Held-out samples per feature on which firing is measured at each record."""
+    precision: Literal["float32", "float64"] = "float32"
+    """Arithmetic; float64 needs JAX_ENABLE_X64=1, which the experiments set for you."""
+    batching: Literal["auto", "map", "vmap"] = "auto"
+    """map: one run after the other, each equal bit for bit to the run alone; vmap: all at once; auto: map on a CPU,
+    where it is the faster one, vmap elsewhere."""
+
+    def __post_init__(self) -> None:
+        positive_int("n_steps", self.n_steps)
+        positive_int("n_records", self.n_records, 2)
+        positive_int("n_probe", self.n_probe)
+        words_and_flags(self)

@@ -1,0 +1,148 @@
+"""Checkpoints of unfinished run sets (orbax), so that a kill costs at most the time since the last one.
+
+A checkpoint is a folder `step_<number>` with the arrays and a `meta.json` that says what wrote it. It is built under
+another name and moved in one step, and the one before it is removed afterwards: whatever happens, a whole one is there.
+"""
+
+import hashlib
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from dynsim.config.checks import ConfigError
+from dynsim.results.sealed import ResultError, load_json, save_json
+
+LEAVES, FILES = "leaves", "files"  # where meta.json keeps `leaf_forms` and `file_digests`
+
+
+class CheckpointError(ConfigError):
+    """A checkpoint that does not fit the run; the message is one line."""
+
+
+def fingerprint(config_hash: str) -> dict[str, Any]:
+    """Return what must agree for a resumed run to have the bits of an undisturbed one."""
+    device = jax.devices()[0]
+    return {
+        "config_hash": config_hash,
+        "jax": jax.__version__,
+        "device": f"{device.platform} {device.device_kind}",
+        "x64": bool(jax.dtypes.canonicalize_dtype(np.float64) == np.float64),
+    }
+
+
+def _steps(folder: Path) -> list[tuple[int, Path]]:
+    """Return (number of updates, folder) of the whole checkpoints, in order."""
+    names = [path for path in folder.glob("step_*") if path.name.removeprefix("step_").isdecimal()]
+    return sorted((int(path.name.removeprefix("step_")), path) for path in names)
+
+
+def save(folder: Path, n_done: int, tree: Any, meta: dict[str, Any]) -> None:
+    """Save a pytree of arrays as the state after `n_done` updates and drop older checkpoints.
+
+    Args:
+        folder: where the checkpoints of this run set live.
+        tree: pytree of JAX or NumPy arrays.
+        meta: plain values, among them those of `fingerprint`.
+    """
+    from orbax.checkpoint import v1 as ocp  # importing it takes over two seconds
+
+    folder = Path(folder).absolute()
+    final = folder / f"step_{n_done}"
+    building = folder / f".building_{os.getpid()}"
+    shutil.rmtree(building, ignore_errors=True)
+    building.mkdir(parents=True)
+    older = [path for _, path in _steps(folder)]
+    try:
+        ocp.save(building / "arrays", tree)
+    except Exception as error:  # orbax's handlers raise many kinds, with pages of text
+        shutil.rmtree(building, ignore_errors=True)
+        reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
+        raise OSError(f"{folder}: the checkpoint could not be written ({reason}); free space or take --out") from None
+    save_json(meta | {LEAVES: leaf_forms(tree), FILES: file_digests(building / "arrays")}, building / "meta.json")
+    if final.exists():  # the same moment again: keep the whole one that is there
+        shutil.rmtree(building)
+        return
+    building.rename(final)
+    for path in older:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def file_digests(folder: Path) -> dict[str, str]:
+    """Return {path within a folder: SHA-256} of all files in it; orbax itself has no checksums."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def leaf_forms(tree: Any) -> dict[str, str]:
+    """Return {place in the tree: dtype and shape} of a pytree of arrays."""
+    leaves = jax.tree.leaves_with_path(tree)
+    return {jax.tree_util.keystr(place): f"{leaf.dtype}{list(np.shape(leaf))}" for place, leaf in leaves}
+
+
+def _check_form(path: Path, saved: dict[str, str], wanted: dict[str, str]) -> None:
+    """Refuse a checkpoint of other places, shapes or dtypes, which orbax would convert or drop without a word."""
+    for place in [*wanted, *saved]:
+        want, found = wanted.get(place, "nothing"), saved.get(place, "nothing")
+        if found != want:
+            raise CheckpointError(f"{path}: wanted {want} at {place}, got {found}; delete the folder and run again")
+
+
+def latest(folder: Path) -> Path | None:
+    """Return the newest whole checkpoint of a run set, or None."""
+    whole = [path for _, path in _steps(Path(folder).absolute()) if (path / "meta.json").is_file()]
+    return whole[-1] if whole else None
+
+
+def load_meta(path: Path) -> dict[str, Any]:
+    """Return the plain values saved beside a checkpoint."""
+    try:
+        meta = load_json(path / "meta.json")
+        if {LEAVES, FILES} <= meta.keys():
+            return meta
+    except (ResultError, OSError):
+        pass
+    raise CheckpointError(f"{path}: damaged checkpoint (meta.json); delete the folder and run again")
+
+
+def check_fingerprint(path: Path, wanted: dict[str, Any]) -> None:
+    """Refuse a checkpoint that another configuration, JAX version, device or precision wrote."""
+    found = load_meta(path)
+    for name, value in wanted.items():
+        if found.get(name) != value:
+            raise CheckpointError(
+                f"{path}: wanted a checkpoint with {name} {value!r}, got {found.get(name)!r}; "
+                "resuming would change the bits: delete the folder, or go back to what wrote it"
+            )
+
+
+def load(path: Path, like: Any) -> Any:
+    """Load a checkpoint into the structure, shapes and dtypes of `like`.
+
+    Args:
+        path: a folder that `latest` returned.
+        like: pytree of arrays or `jax.ShapeDtypeStruct`.
+
+    Errors: `CheckpointError` in one line for a damaged checkpoint or one of another shape.
+    """
+    from orbax.checkpoint import v1 as ocp
+
+    meta = load_meta(path)
+    if file_digests(path / "arrays") != meta[FILES]:
+        raise CheckpointError(f"{path}: damaged checkpoint (its files changed); delete the folder and run again")
+    _check_form(path, meta[LEAVES], leaf_forms(like))
+    place = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+    target = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(np.shape(leaf), leaf.dtype, sharding=place), like)
+    try:
+        return ocp.load(path / "arrays", target)
+    except Exception as error:  # orbax's handlers raise many kinds, with pages of text
+        reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
+        raise CheckpointError(f"{path}: damaged checkpoint ({reason}); delete the folder and run again") from None
+
+
+def clear(folder: Path) -> None:
+    """Remove the checkpoints of a run set that has finished."""
+    shutil.rmtree(Path(folder), ignore_errors=True)

@@ -1,0 +1,262 @@
+"""Sparse-coding samples x = M z + xi with majority and minority features, positive pairs and negatives.
+
+Theory sections 1 and 3. Every batch is drawn on the device from its step's keys. Samples without any active feature
+are not rejected and drawn again: the first active coordinate is drawn from its exact conditional law, which gives the
+same distribution without a loop.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Integer, Key
+
+from dynsim.config import DataConfig
+from dynsim.engine.numbers import Hyper
+from dynsim.randomness.draws import normal, uniform
+from dynsim.randomness.streams import RunKeys, step_key
+
+
+class Batch(NamedTuple):
+    """One step's data. Candidate c = n is the positive of query n; those from K on are negatives only."""
+
+    query: Float[Array, "query token token_dim"]
+    key: Float[Array, "candidate token token_dim"]
+    codes: Float[Array, "candidate feature"]
+    """zhat: aggregate codes; row n is shared by query n and its positive."""
+    is_candidate: Bool[Array, "query candidate"]
+    """True for a query's own positive and for the negatives that it may be compared with."""
+
+
+class Codes(NamedTuple):
+    """Token codes of both views of a set of samples."""
+
+    query: Float[Array, "sample token feature"]
+    key: Float[Array, "sample token feature"]
+    aggregate: Float[Array, "sample feature"]
+
+
+def make_dictionary(key: Key[Array, ""], numbers: Hyper, shape: DataConfig) -> Float[Array, "token_dim feature"]:
+    """Draw M in R^{d1 x d} (theory 1.1): Haar-distributed orthonormal columns, or columns with pairwise cosine c.
+
+    For cosine c the Gram matrix is G = (1-c) I + c 1 1^T, and M = Q G^{1/2} with the symmetric square root
+    G^{1/2} = a I + (b - a) 1 1^T / d, a = sqrt(1-c), b = sqrt(1 + (d-1) c).
+    """
+    d1, d = shape.token_dim, shape.n_features
+    dtype = numbers.noise_std.dtype
+    if shape.dictionary == "identity":
+        return jnp.eye(d1, d, dtype=dtype)
+    gaussian = jax.random.normal(key, (d1, d), dtype)
+    q, r = jnp.linalg.qr(gaussian)
+    q = q * jnp.sign(jnp.diagonal(r))[None, :]  # with positive diagonal the law of Q is the Haar measure
+    if shape.dictionary == "qr":
+        return q
+    c = numbers.dictionary_cosine
+    a, b = jnp.sqrt(1 - c), jnp.sqrt(1 + (d - 1) * c)
+    return a * q + (b - a) / d * jnp.sum(q, axis=1, keepdims=True)
+
+
+def _gated_probabilities(numbers: Hyper, shape: DataConfig) -> tuple[Array, Array]:
+    """Return chance (g,) and activation probabilities (g, d) per gate state: four with co-occurrence, else one."""
+    per_token = numbers.active_probability / (1 if shape.sampling_rule == "aggregate" else shape.n_tokens)
+    if shape.co_occurrence == 0:
+        return jnp.ones((1,), per_token.dtype), per_token[None, :]
+    on = jnp.asarray([[0, 0], [0, 1], [1, 0], [1, 1]], per_token.dtype)  # columns: majority, minority
+    c = numbers.co_occurrence
+    chance = jnp.prod(on * (1 - c) + (1 - on) * c, axis=1)
+    is_on = on[:, :1] * (1 - numbers.minority)[None, :] + on[:, 1:] * numbers.minority[None, :]
+    return chance, is_on * (per_token / (1 - c))[None, :]
+
+
+def _active(uniforms: Array, pick: Array, numbers: Hyper, shape: DataConfig) -> tuple[Array, Array]:
+    """Return (active (n, c), sign (n, c)) over c independent coordinates, given that one at least is active.
+
+    uniforms (n, c) decide activity and sign, pick (n, 2) the gate state and the first active coordinate.
+    P(first active = k) = q_k prod_{i<k} (1 - q_i) / (1 - prod_i (1 - q_i)); coordinates after it stay independent.
+    """
+    chance, prob = _gated_probabilities(numbers, shape)
+    if shape.sampling_rule == "independent_tokens":
+        prob = jnp.tile(prob, (1, shape.n_tokens))
+    # 1 - prod_{i<=k} (1 - q_i), by logarithms: 1 - q loses a small q to rounding
+    any_up_to = -jnp.expm1(jnp.cumsum(jnp.log1p(-prob), axis=1))  # (g, c)
+    any_active = any_up_to[:, -1]
+    resample = shape.empties == "resample"
+    state = _draw_state(pick[:, 0], chance * any_active if resample else chance)
+    # a uniform below q/2 means +1, one in [q/2, q) means -1: one draw decides both
+    q = prob[state]
+    positive = uniforms < q / 2
+    active = uniforms < q
+    if not resample:
+        return active, positive
+    cdf = (any_up_to / jnp.where(any_active > 0, any_active, 1)[:, None])[state]
+    first = jnp.sum(pick[:, 1:] >= cdf, axis=1, dtype=jnp.int32)[:, None]
+    place = jnp.arange(prob.shape[1], dtype=jnp.int32)[None, :]
+    positive = jnp.where(place == first, uniforms < 0.5, positive)
+    return (place == first) | ((place > first) & active), positive
+
+
+def _draw_state(uniform: Array, weight: Array) -> Array | slice:
+    """Return the index of a gate state per sample, drawn in proportion to `weight`; all of it where there is one."""
+    if weight.shape[0] == 1:
+        return slice(None)
+    edges = jnp.cumsum(weight) / jnp.sum(weight)
+    above = (uniform[:, None] >= edges[None, :]).astype(jnp.int32)
+    return jnp.minimum(jnp.sum(above, axis=1), edges.shape[0] - 1)
+
+
+def sample_codes(key: Key[Array, ""], n_samples: int, numbers: Hyper, shape: DataConfig) -> Codes:
+    """Draw token codes of both views (theory 1.3, 1.4, 3.6).
+
+    Args:
+        key: one key.
+        n_samples: number of samples.
+        numbers, shape: the data model.
+
+    Returns:
+        `Codes` with values in {-1, 0, 1} per token; the aggregate is the first view's sum over tokens.
+    """
+    d, L = shape.n_features, shape.n_tokens
+    dtype = numbers.noise_std.dtype
+    aggregate_rule = shape.sampling_rule == "aggregate"
+    n_coordinates = d if aggregate_rule else d * L
+    # one block for every need: each further shape of a random draw costs more than a second of compilation
+    widths = [n_coordinates, 2, d, d, d]
+    block = uniform(key, (n_samples, sum(widths)), dtype)
+    bounds = [sum(widths[:k]) for k in range(1, len(widths))]
+    uniforms, pick, place_query, place_key, kept = jnp.split(block, bounds, axis=1)
+    active, positive = _active(uniforms, pick, numbers, shape)
+    signed = jnp.where(active, jnp.where(positive, 1, -1), 0).astype(dtype)
+    tokens = jnp.arange(L, dtype=jnp.int32)[None, :, None]
+    if aggregate_rule:
+        query = jnp.where(tokens == _token(place_query, L), signed[:, None, :], 0)
+        moved = jnp.where(tokens == _token(place_key, L), signed[:, None, :], 0)
+    else:
+        query = signed.reshape(n_samples, L, d)
+        # a uniform cyclic shift per feature places a single active token uniformly and keeps the aggregate
+        moved = jnp.take_along_axis(query, (tokens + _token(place_key, L)) % L, axis=1)
+    second = moved if shape.pair_rule == "placed" else query
+    if _may_drop(shape):
+        second = second * (kept < numbers.keep_probability[None, :])[:, None, :].astype(dtype)
+    return Codes(query, second, jnp.sum(query, axis=1))
+
+
+def _token(uniform: Array, n_tokens: int) -> Array:
+    return jnp.minimum((uniform * n_tokens).astype(jnp.int32), n_tokens - 1)[:, None, :]
+
+
+def _may_drop(shape: DataConfig) -> bool:
+    return min((shape.majority_keep, shape.minority_keep, *shape.keep_probability)) < 1
+
+
+def sample_views(
+    keys: tuple[Key[Array, ""], Key[Array, ""]],
+    n_query: int,
+    n_extra: int,
+    dictionary: Float[Array, "token_dim feature"],
+    numbers: Hyper,
+    shape: DataConfig,
+) -> Batch:
+    """Draw queries, their positives and `n_extra` further negatives (theory 1.1, 3.4-3.6).
+
+    Args:
+        keys: key for codes, key for noise and coordinate masks.
+        n_query, n_extra: K and the number of negatives drawn apart from the batch.
+        dictionary: M, shape (token_dim, feature).
+
+    Returns:
+        A `Batch` with K + n_extra candidates.
+    """
+    K, L, d1 = n_query, shape.n_tokens, shape.token_dim
+    codes = sample_codes(keys[0], K + n_extra, numbers, shape)
+    dtype = dictionary.dtype
+    clean = jnp.concatenate([codes.query[:K], codes.key]) @ dictionary.T
+    key_noise = normal(keys[1], (K + n_extra, L, d1), dtype, skip=K * L * d1) * numbers.noise_std
+    if shape.pair_rule == "complementary":
+        coin = jax.random.bernoulli(jax.random.fold_in(keys[1], 1), 0.5, (K + n_extra, 1, d1)).astype(dtype)
+        query, key = 2 * coin[:K] * (clean[:K] + key_noise[:K]), 2 * (1 - coin) * (clean[K:] + key_noise)
+    else:
+        query = clean[:K] + normal(keys[1], (K, L, d1), dtype) * numbers.noise_std
+        key = clean[K:] + key_noise
+    return Batch(query, key, codes.aggregate, candidates(codes.aggregate, K, n_extra, shape.mask_equal_codes))
+
+
+def candidates(
+    aggregate: Float[Array, "candidate feature"], n_query: int, n_extra: int, mask_equal: bool
+) -> Bool[Array, "query candidate"]:
+    """Return which candidates each query is compared with (theory 1.6, 3.4).
+
+    With extra negatives these and the own positive; otherwise all keys of the batch. Candidates whose aggregate code
+    has the same support and signs as the query's are left out where `mask_equal`, the own positive excepted.
+    """
+    K, C = n_query, n_query + n_extra
+    own = jnp.arange(K)[:, None] == jnp.arange(C)[None, :]
+    allowed = jnp.broadcast_to(jnp.arange(C)[None, :] >= K, (K, C)) if n_extra else jnp.ones((K, C), bool)
+    if mask_equal:
+        sign = jnp.sign(aggregate)
+        # ||a - b||^2 = 0 for vectors over {-1,0,1}; all terms are small integers, hence exact in float32
+        energy = jnp.sum(sign * sign, axis=1)
+        distance = energy[:K, None] + energy[None, :] - 2 * (sign[:K] @ sign.T)
+        allowed = allowed & (distance > 0.5)
+    return own | allowed
+
+
+class DataModel(NamedTuple):
+    """The two functions of a data model; pass your own pair to `simulate` to replace the built-in one."""
+
+    init: Callable[..., Array]
+    """(key, numbers) -> dictionary (token_dim, feature)."""
+    sample: Callable[..., Batch]
+    """(codes key, noise key, dictionary, numbers) -> Batch."""
+    probe: Callable[..., tuple[Array, Array]]
+    """(key, dictionary, numbers) -> (samples (n, token, token_dim), codes (n, feature)) held out for measuring."""
+
+
+def sparse_coding(shape: DataConfig, n_probe: int = 8) -> DataModel:
+    """Return the built-in data model for a configuration (theory sections 1 and 3)."""
+
+    def init(key: Array, numbers: Hyper) -> Array:
+        return make_dictionary(key, numbers, shape)
+
+    def sample(codes_key: Array, noise_key: Array, dictionary: Array, numbers: Hyper) -> Batch:
+        extra = shape.n_negatives or 0
+        return sample_views((codes_key, noise_key), shape.batch_size, extra, dictionary, numbers, shape)
+
+    def probe(key: Array, dictionary: Array, numbers: Hyper) -> tuple[Array, Array]:
+        return probe_samples(key, n_probe, dictionary, numbers, shape)
+
+    return DataModel(init, sample, probe)
+
+
+def probe_samples(
+    key: Key[Array, ""],
+    n_probe: int,
+    dictionary: Float[Array, "token_dim feature"],
+    numbers: Hyper,
+    shape: DataConfig,
+) -> tuple[Float[Array, "sample token token_dim"], Float[Array, "sample feature"]]:
+    """Draw `n_probe` first views per feature in which that feature is active, for measuring who fires on what.
+
+    A sample of the model is given one extra activation where its feature j = n // n_probe is silent. Features are
+    independent, so this is the law given "j active" for the aggregate rule (a sample with j active is never empty).
+    It is an approximation where an active feature tells about others (co-occurrence) or may be in several tokens.
+    """
+    d, L = shape.n_features, shape.n_tokens
+    n = d * n_probe
+    code_key, place_key, noise_key = jax.random.split(key, 3)
+    codes = sample_codes(code_key, n, numbers, dataclasses.replace(shape, empties="keep")).query
+    wanted = jnp.arange(n)[:, None] // n_probe == jnp.arange(d)[None, :]
+    silent = wanted & jnp.all(codes == 0, axis=1)
+    draw = jax.random.randint(place_key, (n,), 0, 2 * L)  # token and sign of the forced activation
+    token = jnp.arange(L)[None, :] == (draw % L)[:, None]
+    sign = jnp.where(draw < L, 1, -1).astype(codes.dtype)
+    forced = (silent[:, None, :] & token[:, :, None]).astype(codes.dtype)
+    codes = codes + forced * sign[:, None, None]
+    noise = jax.random.normal(noise_key, (n, L, shape.token_dim), codes.dtype) * numbers.noise_std
+    return codes @ dictionary.T + noise, jnp.sum(codes, axis=1)
+
+
+def batch_at(model: DataModel, keys: RunKeys, step: Integer[Array, ""], dictionary: Array, numbers: Hyper) -> Batch:
+    """Draw the batch of one step: the same for every run that shares the seed, whatever else differs."""
+    return model.sample(step_key(keys.codes, step), step_key(keys.noise, step), dictionary, numbers)

@@ -1,0 +1,131 @@
+"""Parameters and forward pass of the one-layer transformer / ReLU encoder (theory section 2).
+
+An encoder is two functions: `init(key, numbers) -> params` and `apply(params, thresholds, tokens) -> embedding` for
+one sample; a third, `embed`, may do the same for many samples in a faster way.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Key
+
+from dynsim.config import DataConfig, EncoderConfig
+from dynsim.engine.numbers import Hyper
+from dynsim.engine.pooled import block_number, pooled, soft_threshold
+
+
+class Params(NamedTuple):
+    """Parameters; parts that the architecture lacks are None, so that they cost and change nothing."""
+
+    weight: Float[Array, "neuron token_dim"]
+    """w_i, one row per neuron."""
+    bias: Float[Array, " neuron"] | None = None
+    """Trained additive bias (architecture relu)."""
+    attention: Float[Array, "three token_dim token_dim"] | None = None
+    """W_Q, W_K, W_V where they are trained; None stands for the identity held fixed."""
+
+
+class Encoder(NamedTuple):
+    """The functions of an encoder; pass your own to `simulate` to replace the built-in ones."""
+
+    init: Callable[..., Params]
+    """(key, numbers) -> params with at least a field `weight`."""
+    apply: Callable[..., Array]
+    """(params, thresholds (neuron,), tokens (token, token_dim)) -> embedding (neuron,)."""
+    embed: Callable[..., Array] | None = None
+    """The same for samples (sample, token, token_dim) at once -> (sample, neuron); None: `apply` for each sample."""
+
+
+def batched(encoder: Encoder) -> Callable[..., Array]:
+    """Return (params, thresholds (neuron,), samples (sample, token, token_dim)) -> embeddings (sample, neuron)."""
+    return encoder.embed or jax.vmap(encoder.apply, in_axes=(None, None, 0))
+
+
+def attention_weights(
+    queries: Float[Array, "token token_dim"], keys: Float[Array, "token token_dim"], kind: str
+) -> Float[Array, "token token"]:
+    """Return the attention matrix of one sample (theory 2.3); each row sums to one.
+
+    Args:
+        queries, keys: W_Q x and W_K x of each token.
+        kind: token_wise, softmax_unscaled, softmax_scaled or uniform.
+    """
+    L, d1 = queries.shape
+    if kind == "token_wise":
+        return jnp.eye(L, dtype=queries.dtype)
+    if kind == "uniform":
+        return jnp.full((L, L), 1 / L, queries.dtype)
+    logits = queries @ keys.T
+    return jax.nn.softmax(logits / jnp.sqrt(d1).astype(logits.dtype) if kind == "softmax_scaled" else logits, axis=-1)
+
+
+def attend(params: Params, tokens: Float[Array, "token token_dim"], kind: str) -> Float[Array, "token token_dim"]:
+    """Return Attention(W_Q x, W_K X, W_V X) for every token x of one sample (theory 2.1)."""
+    if params.attention is None:
+        return tokens if kind == "token_wise" else attention_weights(tokens, tokens, kind) @ tokens
+    w_q, w_k, w_v = params.attention
+    values = tokens @ w_v.T
+    if kind == "token_wise":
+        return values
+    return attention_weights(tokens @ w_q.T, tokens @ w_k.T, kind) @ values
+
+
+def mean_self_weight(params: Params, tokens: Float[Array, "token token_dim"], kind: str) -> Float[Array, ""]:
+    """Return the mean attention weight of a token on itself: 1 in the token-wise limit, 1/L in the uniform one."""
+    if params.attention is None:
+        return jnp.mean(jnp.diagonal(attention_weights(tokens, tokens, kind)))
+    w_q, w_k, _ = params.attention
+    return jnp.mean(jnp.diagonal(attention_weights(tokens @ w_q.T, tokens @ w_k.T, kind)))
+
+
+def why_plain(config: EncoderConfig) -> str:
+    """Return the option that `pooled.pooled` does not serve, "" where it serves all.
+
+    It serves every transformer whose attention is not trained: the tokens are mixed before the weights come in.
+    """
+    if config.architecture != "transformer":
+        return f"encoder.architecture {config.architecture}"
+    return "encoder.train_attention" if config.train_attention else ""
+
+
+def embedding_path(config: EncoderConfig, shape: DataConfig, n_bytes: int) -> str:
+    """Return in words how the built-in encoder embeds a batch on this device, for the provenance of a result."""
+    if reason := why_plain(config):
+        return f"plain, sample by sample ({reason})"
+    n_rows = shape.batch_size * shape.n_tokens
+    n_blocks = block_number(n_rows, config.n_neurons, n_bytes, jax.default_backend())
+    return f"hand-written gradient, neurons in {n_blocks} block{'s' if n_blocks > 1 else ''}"
+
+
+def make_encoder(config: EncoderConfig, shape: DataConfig) -> Encoder:
+    """Return the built-in encoder: h_i(X) = sum_l BReLU_{b_i}(<w_i, Attention(x_l, X)>), or a mean over l."""
+    d1 = shape.token_dim
+
+    def init(key: Key[Array, ""], numbers: Hyper) -> Params:
+        dtype = numbers.init_std.dtype
+        weight = jax.random.normal(key, (config.n_neurons, d1), dtype) * numbers.init_std
+        bias = jnp.zeros((config.n_neurons,), dtype) if config.train_bias else None
+        identity = jnp.broadcast_to(jnp.eye(d1, dtype=dtype), (3, d1, d1)) if config.train_attention else None
+        return Params(weight, bias, identity)
+
+    def apply_transformer(params: Params, thresholds: Array, tokens: Array) -> Array:
+        preactivation = attend(params, tokens, config.attention) @ params.weight.T
+        hidden = soft_threshold(preactivation, thresholds)
+        return jnp.sum(hidden, axis=0) if config.pooling == "sum" else jnp.mean(hidden, axis=0)
+
+    def apply_relu(params: Params, thresholds: Array, tokens: Array) -> Array:
+        shift = -thresholds if params.bias is None else params.bias - thresholds
+        return jax.nn.relu(tokens[0] @ params.weight.T + shift)
+
+    def embed(params: Params, thresholds: Array, samples: Array) -> Array:
+        mix = jax.vmap(lambda tokens: attend(params, tokens, config.attention))
+        mixed = samples if config.attention == "token_wise" else mix(samples)
+        n, L, _ = samples.shape
+        n_blocks = block_number(n * L, config.n_neurons, samples.dtype.itemsize, jax.default_backend())
+        hidden = pooled(n_blocks, params.weight, thresholds, mixed)
+        return hidden if config.pooling == "sum" else hidden / L
+
+    apply = apply_relu if config.architecture == "relu" else apply_transformer
+    return Encoder(init, apply, None if why_plain(config) else embed)

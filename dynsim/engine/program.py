@@ -1,0 +1,257 @@
+"""The compiled functions of one structure, and how several runs go through them.
+
+On a CPU the runs of a set go one after the other through one compiled single-run program, as many at a time as there
+are cores: each has the bits of the run alone, and it is faster there than one program over all runs. On an accelerator
+they are stacked and go side by side (vmap).
+"""
+
+import hashlib
+import inspect
+import os
+import sys
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from types import CodeType
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from dynsim.config import Config
+from dynsim.config.checks import ConfigError, require
+from dynsim.engine import train
+from dynsim.engine.data import DataModel
+from dynsim.engine.encoder import Encoder, Params
+from dynsim.engine.numbers import Hyper
+from dynsim.engine.pruning import PruneState
+from dynsim.engine.snapshot import recorder
+from dynsim.engine.train import Carry, Parts, RecordFn, StepInfo, World
+
+Run = tuple[Carry, World]
+PER_SEED = {
+    *("loss", "positive_weight", "switch_step", "diverged_step", "diverged_reason", "dictionary"),
+    *("prune_start_step", "prune_stop_step", *Params._fields),
+}
+"""Names of a result that no record may have."""
+
+
+def runs_one_by_one(config: Config) -> bool:
+    """Return whether runs go one after the other and not side by side (vmap)."""
+    choice = config.train.batching
+    return choice == "map" or (choice == "auto" and jax.default_backend() == "cpu")
+
+
+class Program:
+    """Compiled `init`, `advance` and `record` of a structure, for a set of runs.
+
+    A set of runs is a list of (carry, world), or one such pair with a leading axis where they go side by side.
+    """
+
+    def __init__(self, parts: Parts, record_fn: RecordFn, one_by_one: bool) -> None:
+        """Prepare the functions; nothing is compiled before the first call."""
+        self.parts = parts
+        self.one_by_one = one_by_one
+        self.n_threads = os.cpu_count() or 1
+        self._pool: ThreadPoolExecutor | None = None
+
+        def init(seed: Any, numbers: Hyper) -> Run:
+            state, world = train.init(seed, numbers, parts)
+            return train.start(state), world
+
+        def advance(carry: Carry, world: World, begin: Any, end: Any) -> Carry:
+            return train.advance(carry, world, begin, end, parts)
+
+        def record(carry: Carry, world: World) -> tuple[Any, StepInfo, Carry]:
+            return record_fn(carry.state, world), carry.total, train.start(carry.state)
+
+        wrap: Callable[..., Any] = (lambda fn, axes: fn) if one_by_one else jax.vmap
+        self._init = jax.jit(wrap(init, (0, 0)))
+        self._advance: Any = jax.jit(wrap(advance, (0, 0, None, None)))
+        self._record: Any = jax.jit(wrap(record, (0, 0)))
+        self._ready: dict[Any, Any] = {}
+        # the random numbers gain a third from wide vectors; a processor without them takes two narrow ones
+        self._options = {"xla_cpu_prefer_vector_width": 512} if jax.default_backend() == "cpu" else None
+
+    def n_compiled(self) -> int:
+        """Return how many versions of the training loop have been compiled."""
+        return sum(fn is self._advance for fn, _ in self._ready)
+
+    def _compiled(self, fn: Any, *arguments: Any) -> Any:
+        """Return a jitted function compiled for these arguments.
+
+        Threads do not inherit JAX's context managers (`with jax.enable_x64()`), and would trace it again in another
+        mode: so it is compiled before they start.
+        """
+        form = fn, tuple((leaf.shape, leaf.dtype) for leaf in jax.tree.leaves(arguments))
+        if form not in self._ready:
+            self._ready[form] = fn.lower(*arguments).compile(compiler_options=self._options)
+        return self._ready[form]
+
+    def _each(self, one: Callable[[Run], Any], runs: list[Run]) -> list[Any]:
+        """Return `one` of every run, as many at a time as there are cores."""
+        if len(runs) == 1:
+            return [one(runs[0])]
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(self.n_threads)
+        return list(self._pool.map(one, runs))  # compiled code runs outside Python's lock
+
+    def lowered_step(self, platforms: Sequence[str], run: Run) -> Any:
+        """Return the training loop of one run lowered for the given platforms (`jax.export`), not executed."""
+        return jax.export.export(self._advance, platforms=platforms)(*run, np.int32(0), np.int32(1))
+
+    def init(self, seeds: np.ndarray, numbers: Sequence[Hyper]) -> Any:
+        """Return the runs of the given seeds, each with its own numbers, before their first step."""
+        if self.one_by_one:
+            return [
+                self._init(jnp.asarray(seed), jax.tree.map(jnp.asarray, one))
+                for seed, one in zip(seeds, numbers, strict=True)
+            ]
+        stacked = jax.tree.map(lambda *leaves: jnp.asarray(np.stack(leaves)), *numbers)
+        return self._init(jnp.asarray(seeds), stacked)
+
+    def advance(self, runs: Any, begin: int, end: int) -> Any:
+        """Return the runs after `end` updates and wait for them; they stood at `begin`."""
+        bounds = np.int32(begin), np.int32(end)
+        if not self.one_by_one:
+            carry, world = runs
+            return jax.block_until_ready(self._compiled(self._advance, *runs, *bounds)(carry, world, *bounds)), world
+        go = self._compiled(self._advance, *runs[0], *bounds)
+
+        def one(run: Run) -> Run:
+            carry, world = run
+            return jax.block_until_ready(go(carry, world, *bounds)), world
+
+        return self._each(one, runs)
+
+    def record(self, runs: Any) -> tuple[Any, StepInfo, Any]:
+        """Return (record, summed step reports, runs ready to go on); arrays are NumPy with a leading run axis."""
+        if not self.one_by_one:
+            record, total, carry = self._compiled(self._record, *runs)(*runs)
+            return jax.device_get(record), jax.device_get(total), (carry, runs[1])
+        go = self._compiled(self._record, *runs[0])
+        parts = self._each(lambda run: jax.block_until_ready(go(*run)), runs)
+        record, total = (
+            jax.tree.map(lambda *leaves: np.stack(leaves), *jax.device_get([part[k] for part in parts])) for k in (0, 1)
+        )
+        return record, total, [(part[2], run[1]) for part, run in zip(parts, runs, strict=True)]
+
+    def stacked(self, runs: Any) -> tuple[Carry, Any]:
+        """Return (carry, dictionary) of all runs with a leading run axis."""
+        if not self.one_by_one:
+            return runs[0], runs[1].dictionary
+        parts = jax.device_get([(carry, world.dictionary) for carry, world in runs])
+        return jax.tree.map(lambda *leaves: np.stack(leaves), *parts)
+
+
+@lru_cache(maxsize=64)
+def program(
+    shape: Config,
+    one_by_one: bool,
+    data_model: DataModel | None = None,
+    encoder: Encoder | None = None,
+    loss: Callable[..., Any] | None = None,
+    record_fn: RecordFn | None = None,
+) -> Program:
+    """Return the compiled functions of a structure; equal arguments share them, so numbers never recompile.
+
+    Args:
+        shape: `numbers.structure` of a configuration.
+        one_by_one: see `runs_one_by_one`.
+        data_model, encoder, loss, record_fn: your own functions in place of the built-in ones.
+
+    Errors: `ConfigError` for pruning that needs the built-in parts: straight-through with a loss of your own, masks of
+    more than `weight` with an encoder of your own.
+    """
+    straight = shape.prune.semantics == "straight_through"
+    advice = "it needs the loss's derivative in each similarity; use literal, one_branch or masked_query"
+    require(not (loss and straight), "prune.semantics", "another with a loss of your own", "straight_through", advice)
+    beyond = encoder is not None and shape.prune.scope != "weight"
+    require(not beyond, "prune.scope", "weight with an encoder of your own", shape.prune.scope)
+    parts = train.built_in_parts(shape)
+    given = {"data_model": data_model, "encoder": encoder, "loss": loss}
+    parts = parts._replace(
+        data=data_model or parts.data,
+        encoder=encoder or parts.encoder,
+        loss=loss or parts.loss,
+        own=frozenset(name for name, part in given.items() if part is not None),
+    )
+    return Program(parts, record_fn or recorder(parts), one_by_one)
+
+
+def check_shapes(config: Config, runs: Any) -> None:
+    """Refuse a data model or an encoder of the user's own whose sizes are not those of the configuration."""
+    carry, world = runs[0] if isinstance(runs, list) else runs
+    d, d1, m = config.data.n_features, config.data.token_dim, config.encoder.n_neurons
+    wanted = {
+        "data_model": ("dictionary of shape (token_dim, n_features)", (d1, d), world.dictionary),
+        "encoder": ("weight of shape (n_neurons, token_dim)", (m, d1), carry.state.params.weight),
+    }
+    for name, (words, shape, array) in wanted.items():
+        if array.shape[-2:] != shape:
+            raise ConfigError(f"{name}: wanted a {words} = {shape}, got {array.shape[-2:]}; set these sizes in config")
+
+
+def check_record(record: Any) -> None:
+    """Refuse a record without names, or with names that every result has."""
+    names = getattr(record, "_fields", None) or (tuple(record) if isinstance(record, dict) else None)
+    if names is None:
+        raise ConfigError(f"record_fn: wanted a NamedTuple or a dictionary of arrays, got {type(record).__name__}")
+    taken = sorted(set(names) & PER_SEED)
+    if taken:
+        raise ConfigError(f"record_fn: wanted names of your own, got {', '.join(taken)}, which results have")
+
+
+def origins(own: dict[str, Any]) -> list[str]:
+    """Return name and code digest of the user's own functions: a checkpoint of others must not be gone on with."""
+    found = [(name, fn) for name in sorted(own) for fn in jax.tree.leaves(own[name])]
+    return [
+        f"{name}={getattr(fn, '__module__', '')}.{getattr(fn, '__qualname__', repr(fn))}{_digest(fn)}"
+        for name, fn in found
+    ]
+
+
+def _digest(fn: Any) -> str:
+    """Return "#" and a digest of a function's code, defaults and enclosed plain values; empty where it has no code.
+
+    Functions that it calls by name are not followed.
+    """
+    fn = inspect.unwrap(fn)  # jax.jit and the like
+    code = getattr(fn, "__code__", None)
+    if code is None:
+        return ""
+    cells = [cell.cell_contents for cell in fn.__closure__ or ()]
+    plain = [value for value in (*cells, *(fn.__defaults__ or ())) if isinstance(value, bool | int | float | str)]
+    return "#" + hashlib.sha256(repr((_code(code), plain)).encode()).hexdigest()[:12]
+
+
+def _code(value: Any) -> Any:
+    """Return a code object, or a constant in one, as plain values without addresses or an order that changes."""
+    if isinstance(value, CodeType):
+        return value.co_code, value.co_names, [_code(constant) for constant in value.co_consts]
+    return sorted(map(repr, value)) if isinstance(value, frozenset) else repr(value)
+
+
+def peak_memory() -> dict[str, float]:
+    """Return {"peak_memory_mb": most memory of this process so far, in 10^6 bytes}; empty where none tells."""
+    try:
+        import resource
+    except ImportError:  # not on Windows
+        return {}
+    unit = 1 if sys.platform == "darwin" else 1024
+    return {"peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6, 1)}
+
+
+def trained(params: Any) -> dict[str, Any]:
+    """Return the arrays of a run's parameters that a result keeps: all of the built-in ones, else the weights."""
+    if not isinstance(params, Params):
+        return {"weight": params.weight}
+    return {name: value for name, value in params._asdict().items() if value is not None}
+
+
+def pruned(pruning: PruneState | None) -> dict[str, Any]:
+    """Return the steps of a run's masks that a result keeps: none of a run without masks."""
+    if pruning is None:
+        return {}
+    return {"prune_start_step": pruning.start_step, "prune_stop_step": pruning.stop_step}

@@ -1,0 +1,85 @@
+"""An unfinished run set on disk: what is kept of it, when it is saved, and how it is gone on with."""
+
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from dynsim import results
+from dynsim.engine import checkpoint
+from dynsim.engine.train import StepInfo
+
+CHECKPOINT_EVERY_S = 60.0
+
+
+class Record(NamedTuple):
+    """What has been recorded so far: one entry per stop, arrays with a leading run axis."""
+
+    records: list[Any]
+    totals: list[StepInfo]
+
+
+class Moment(NamedTuple):
+    """A point at which a run set can be left and gone on from."""
+
+    runs: Any
+    n_done: int
+    kept: Record
+
+
+class Keeper:
+    """Saves and restores an unfinished run set, where a folder is given."""
+
+    def __init__(self, folder: Path | None, name: str) -> None:
+        # other code may compute other bits, so a checkpoint belongs to the sources that wrote it
+        self.folder, self.print = folder, checkpoint.fingerprint(name) | {"code": results.CODE}
+        self.saved_at = time.perf_counter()
+
+    def due(self) -> bool:
+        """Return whether it is time to save."""
+        return self.folder is not None and time.perf_counter() - self.saved_at > CHECKPOINT_EVERY_S
+
+    def save(self, moment: Moment) -> None:
+        """Save a moment, where there is a folder."""
+        if self.folder is None:
+            return
+        runs, n_done, kept = moment
+        meta = self.print | {"n_done": n_done, "n_records": len(kept.records)}
+        checkpoint.save(self.folder, n_done, _tree(runs, kept), meta)
+        self.saved_at = time.perf_counter()
+
+    def restore(self, runs: Any, kept: Record) -> Moment:
+        """Return the moment of the newest checkpoint; the start, which is given, where there is none."""
+        path = checkpoint.latest(self.folder) if self.folder is not None else None
+        if path is None:
+            return Moment(runs, 0, kept)
+        checkpoint.check_fingerprint(path, self.print)
+        meta = checkpoint.load_meta(path)
+        like = Record(*(part * meta["n_records"] for part in kept))  # every record has the shapes of the first
+        tree = checkpoint.load(path, _tree(runs, like))
+        return _untree(runs, tree, like, meta)
+
+
+def _carries(runs: Any) -> Any:
+    return [carry for carry, _ in runs] if isinstance(runs, list) else runs[0]
+
+
+def _tree(runs: Any, kept: Record) -> dict[str, Any]:
+    """Return what a checkpoint holds; records are stacked, since thousands of small arrays would be slow to save."""
+    stacked = [jax.tree.map(lambda *leaves: np.stack(leaves), *part) for part in kept]
+    return {"carry": _carries(runs), "records": jax.tree.leaves(stacked[0]), "totals": jax.tree.leaves(stacked[1])}
+
+
+def _untree(runs: Any, tree: dict[str, Any], like: Record, meta: dict[str, Any]) -> Moment:
+    parts = []
+    for name, part in zip(("records", "totals"), like, strict=True):
+        leaves = [np.asarray(leaf) for leaf in tree[name]]
+        form = jax.tree.structure(part[0])
+        parts.append([jax.tree.unflatten(form, [leaf[k] for leaf in leaves]) for k in range(meta["n_records"])])
+    carry = tree["carry"]
+    runs = (
+        [(c, world) for c, (_, world) in zip(carry, runs, strict=True)] if isinstance(runs, list) else (carry, runs[1])
+    )
+    return Moment(runs, meta["n_done"], Record(*parts))

@@ -1,0 +1,246 @@
+"""Configuration in, labelled result out."""
+
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import xarray as xr
+from tqdm.auto import tqdm
+
+from dynsim import results
+from dynsim.config import Config
+from dynsim.config.checks import MAX_SEED, ConfigError, require
+from dynsim.config.serial import config_hash
+from dynsim.engine import train
+from dynsim.engine.data import DataModel
+from dynsim.engine.encoder import Encoder, embedding_path
+from dynsim.engine.memory import check_fits
+from dynsim.engine.numbers import hyper, structure
+from dynsim.engine.program import (
+    Program,
+    check_record,
+    check_shapes,
+    origins,
+    peak_memory,
+    program,
+    pruned,
+    runs_one_by_one,
+    trained,
+)
+from dynsim.engine.resume import Keeper, Moment, Record
+from dynsim.engine.train import RecordFn
+
+LOOK_EVERY_S = 1.0  # a stretch of steps is cut so that the progress bar moves about this often
+
+
+def record_grid(n_steps: int, n_records: int) -> np.ndarray:
+    """Return the numbers of updates at which to record: 0, then a geometric grid from 1 to n_steps, equal ones joined.
+
+    Stage 1 is short at the default learning rate (13 or 14 steps), so the early steps are recorded one by one; where
+    there are enough records, the last fifth has eleven evenly spread ones instead, so that convergence does not rest
+    on a few.
+    """
+    grid = np.rint(np.geomspace(n_steps, 1, n_records - 1)).astype(np.int64)  # backwards: two records are 0 and the end
+    if n_records < 50:
+        return np.unique([0, *grid])
+    tail = np.rint(np.linspace(n_steps, 0.8 * n_steps, 11)).astype(np.int64)
+    return np.unique([0, *grid[grid < tail[-1]], *tail])
+
+
+def check_seeds(seeds: Sequence[int]) -> np.ndarray:
+    """Return seeds as uint32.
+
+    Errors: `ConfigError` for what is no sequence, for none, for repeats, or for one outside [0, 2^32).
+    """
+    given: object = seeds
+    is_sequence = isinstance(given, Sequence) or (isinstance(given, np.ndarray) and given.ndim == 1)
+    require(is_sequence, "seeds", "a sequence of integers such as range(3)", seeds)
+    others = [seed for seed in seeds if not isinstance(seed, int | np.integer) or isinstance(seed, bool)]
+    if others:
+        raise ConfigError(f"seeds: wanted integers, got {others[0]!r}")
+    values = [int(seed) for seed in seeds]
+    if not values:
+        raise ConfigError("seeds: wanted at least one seed, got none")
+    bad = [seed for seed in values if not 0 <= seed < MAX_SEED]
+    if bad:
+        raise ConfigError(f"seeds: wanted integers in [0, 2^32), got {bad[0]}")
+    if len(set(values)) < len(values):
+        raise ConfigError(f"seeds: wanted each seed once, got {values}")
+    return np.asarray(values, np.uint32)
+
+
+def check_runnable(config: Config) -> None:
+    """Refuse what only JAX and optax can tell: arrays too large, float64 that would be float32, unknown optimisers."""
+    if config.train.precision == "float64" and not results.has_x64():
+        raise ConfigError("train.precision: float64 needs x64, which is off; set the variable JAX_ENABLE_X64=1")
+    check_fits(config)
+    train.check_optimizer(config.optimizer, config.train.precision)
+
+
+def simulate(
+    config: Config,
+    seeds: Sequence[int],
+    *,
+    data_model: DataModel | None = None,
+    encoder: Encoder | None = None,
+    loss: Callable[..., Any] | None = None,
+    record_fn: RecordFn | None = None,
+    progress: bool = False,
+    checkpoint_folder: Path | None = None,
+    label: str = "training",
+) -> xr.Dataset:
+    """Run one configuration for several seeds.
+
+    Args:
+        config: what to run.
+        seeds: one run each, integers in [0, 2^32).
+        data_model, encoder, loss: your own functions in place of the built-in ones (`data.DataModel`,
+            `encoder.Encoder`, `train.Parts.loss`).
+        record_fn: (state, world) -> arrays to keep at each record, as a NamedTuple or dictionary.
+        progress: show a bar with the time left.
+        checkpoint_folder: save the state there about once a minute and on Ctrl-C, and go on from it if it is there.
+        label: what the bar says.
+
+    Returns:
+        A Dataset with dimensions seed, record, neuron, feature (see `results.to_dataset`).
+    Errors:
+        `ConfigError` before anything is compiled; for own functions that do not fit, before the first step.
+    """
+    given = {"data_model": data_model, "encoder": encoder, "loss": loss, "record_fn": record_fn}
+    own = {name: value for name, value in given.items() if value is not None}  # the cache tells None from left out
+    return simulate_many([config], seeds, own=own, progress=progress, checkpoint_folder=checkpoint_folder, label=label)[
+        0
+    ]
+
+
+def simulate_many(
+    configs: Sequence[Config],
+    seeds: Sequence[int],
+    *,
+    own: dict[str, Any] | None = None,
+    progress: bool = False,
+    checkpoint_folder: Path | None = None,
+    label: str = "training",
+) -> list[xr.Dataset]:
+    """Run configurations that differ in numbers only, every seed of each, through one compiled program.
+
+    Args:
+        configs: configurations of one structure (`numbers.structure`) and equal `train` sections.
+        own: your own functions by the names that `simulate` gives them.
+        seeds, progress, checkpoint_folder, label: as for `simulate`.
+
+    Returns:
+        One Dataset per configuration, in order.
+    Errors:
+        `ConfigError` for configurations of different structure, with what to do.
+    """
+    seed_array = check_seeds(seeds)
+    for config in configs:
+        check_runnable(config)
+    shape, first = structure(configs[0]), configs[0].train
+    if any(structure(config) != shape or config.train != first for config in configs):
+        raise ConfigError("configs: wanted one structure and one train section, got several; simulate them apart")
+    began = time.perf_counter()
+    compiled = program(shape, runs_one_by_one(configs[0]), **(own or {}))
+    runs = compiled.init(np.tile(seed_array, len(configs)), [hyper(c) for c in configs for _ in seed_array])
+    check_shapes(configs[0], runs)
+    stops = record_grid(first.n_steps, first.n_records)
+    hashes = [config_hash(config, seed_array.tolist()) for config in configs]
+    names = origins(own or {})
+    keeper = Keeper(checkpoint_folder, " ".join([*hashes, *names]))
+    runs, kept = _train(compiled, runs, stops, keeper, progress, label)
+    wall = time.perf_counter() - began
+    stacked = compiled.stacked(runs)
+    out = []
+    for position, config in enumerate(configs):
+        mine = slice(position * len(seed_array), (position + 1) * len(seed_array))
+        carry, dictionary, record = jax.tree.map(lambda leaf, mine=mine: np.asarray(leaf[mine]), (*stacked, kept))
+        out.append(_label(config, seed_array, stops, record, carry.state, dictionary, wall / len(configs), names))
+    return out
+
+
+def _bar(total: int, done: int, label: str, progress: bool) -> tqdm:
+    """Return a progress bar; where nobody watches (a log file) it writes a line about every half minute."""
+    every = 0.1 if sys.stderr.isatty() else 30.0
+    return tqdm(total=total, initial=done, desc=label, unit="step", mininterval=every, disable=not progress)
+
+
+def _train(
+    compiled: Program, runs: Any, stops: np.ndarray, keeper: Keeper, progress: bool, label: str
+) -> tuple[Any, Record]:
+    """Go through all stops, recording at each; on Ctrl-C save and pass the interrupt on."""
+    record, total, runs = compiled.record(runs)  # stop 0 is the start
+    check_record(record)
+    moment = keeper.restore(runs, Record([record], [total]))
+    bar = _bar(int(stops[-1]), moment.n_done, label, progress)
+    length = 8
+    try:
+        with bar:
+            while moment.n_done < stops[-1]:
+                stop = int(stops[len(moment.kept.records)])
+                end = min(stop, moment.n_done + length)
+                clock = time.perf_counter()
+                runs = compiled.advance(moment.runs, moment.n_done, end)
+                took = time.perf_counter() - clock
+                length = max(1, min(4 * length, int((end - moment.n_done) * LOOK_EVERY_S / max(took, 1e-3))))
+                bar.update(end - moment.n_done)
+                kept = moment.kept
+                if end == stop:
+                    record, total, runs = compiled.record(runs)
+                    kept = Record([*kept.records, record], [*kept.totals, total])
+                moment = Moment(runs, end, kept)  # whole at any time: Ctrl-C may come between any two lines
+                if keeper.due():
+                    keeper.save(moment)
+    except KeyboardInterrupt:
+        keeper.save(moment)
+        raise
+    return moment.runs, moment.kept
+
+
+def _reasons(state: train.TrainState) -> np.ndarray:
+    """Return per run why it diverged; empty where it did not."""
+    words = np.where(state.loss_was_finite, "a weight was not finite", "the loss was not finite")
+    return np.where(state.diverged_step >= 0, words, "").astype(object)
+
+
+def _embedding(config: Config) -> str:
+    return embedding_path(config.encoder, config.data, np.dtype(config.train.precision).itemsize)
+
+
+def _label(
+    config: Config,
+    seeds: np.ndarray,
+    stops: np.ndarray,
+    kept: Record,
+    state: train.TrainState,
+    dictionary: Any,
+    wall: float,
+    own: list[str],
+) -> xr.Dataset:
+    joined = jax.tree.map(lambda *parts: np.stack(parts, axis=1), *kept.records)
+    counts = np.diff(stops, prepend=0).astype(float)
+    with np.errstate(invalid="ignore"):
+        means = jax.tree.map(lambda *parts: np.stack(parts, axis=1) / counts, *kept.totals)
+    per_seed = {
+        "loss": means.loss,
+        "positive_weight": means.positive_weight,
+        "switch_step": state.thresholds.switch_step,
+        "diverged_step": state.diverged_step,
+        "diverged_reason": _reasons(state),
+        "dictionary": dictionary,
+    }
+    per_seed |= trained(state.params) | pruned(state.pruning)
+    info = results.provenance() | {
+        "own": own,
+        "wall_s": round(wall, 3),
+        "steps_per_s": round(len(seeds) * int(stops[-1]) / wall, 2),
+        "precision": config.train.precision,
+        "embedding": "own encoder" if any(name.startswith("encoder=") for name in own) else _embedding(config),
+        "batching": "one by one" if runs_one_by_one(config) else "vmap",
+        **peak_memory(),
+    }
+    return results.to_dataset(config, seeds, stops, joined, per_seed, info)

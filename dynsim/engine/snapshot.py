@@ -1,0 +1,78 @@
+"""What is measured of every neuron: at one moment inside the run (`Snapshot`), and from the record afterwards.
+
+Definitions of theory 5.5. The functions on records take NumPy arrays with axes (..., neuron, feature).
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from dynsim.engine.encoder import Params, batched, mean_self_weight
+from dynsim.engine.pruning import kept_share
+from dynsim.engine.train import Parts, RecordFn, TrainState, World
+from dynsim.theory.specialists import Snapshot
+
+
+def snapshot(state: TrainState, world: World, parts: Parts) -> Snapshot:
+    """Measure one run at one moment; a record function once `parts` is bound.
+
+    The residual is taken against the span of the dictionary, orthonormal or not.
+    """
+    w, M = state.params.weight, world.dictionary
+    alignment = w @ M
+    coefficients = alignment if parts.structure.data.dictionary != "correlated" else _project(alignment, M)
+    residual = w - coefficients @ M.T
+    fires, false = _firing(state, world, parts, alignment)
+    self_weight = _self_weight(state, world, parts)
+    return Snapshot(alignment, _norm(w), _norm(residual), state.thresholds.value, fires, false, self_weight)
+
+
+def _self_weight(state: TrainState, world: World, parts: Parts) -> Array:
+    shape = parts.structure.encoder
+    ours = isinstance(state.params, Params) and shape.architecture == "transformer"
+    if not ours or shape.attention == "token_wise":  # one token, or an encoder of the user's own: nothing to mix
+        return jnp.ones((), world.probe.dtype)
+    each = jax.vmap(mean_self_weight, in_axes=(None, 0, None))
+    return jnp.mean(each(state.params, world.probe, shape.attention))
+
+
+def _norm(rows: Array) -> Array:
+    return jnp.sqrt(jnp.sum(rows * rows, axis=1))
+
+
+def _project(alignment: Array, dictionary: Array) -> Array:
+    return jnp.linalg.solve(dictionary.T @ dictionary, alignment.T).T
+
+
+def _firing(state: TrainState, world: World, parts: Parts, alignment: Array) -> tuple[Array, Array]:
+    best = jnp.argmax(jnp.abs(alignment), axis=1)
+    hidden = batched(parts.encoder)(state.params, state.thresholds.value, world.probe)
+    fired = (hidden != 0).astype(hidden.dtype)  # (sample, neuron)
+    active = (world.probe_codes != 0).astype(hidden.dtype)  # (sample, feature)
+    both = jnp.take_along_axis(fired.T @ active, best[:, None], axis=1)[:, 0]
+    n_active = jnp.sum(active, axis=0)[best]
+    n_silent = active.shape[0] - n_active
+    alone = jnp.sum(fired, axis=0) - both
+    if parts.structure.encoder.architecture == "relu":
+        along = jnp.take_along_axis(alignment, best[:, None], axis=1)[:, 0]
+        agrees = (world.probe_codes[:, best] * jnp.sign(along)[None, :] > 0).astype(hidden.dtype)  # (sample, neuron)
+        both, n_active = jnp.sum(fired * agrees, axis=0), jnp.sum(agrees, axis=0)
+    return both / jnp.maximum(n_active, 1), alone / jnp.maximum(n_silent, 1)
+
+
+def recorder(parts: Parts) -> RecordFn:
+    """Return the default record function of a run: a `Snapshot`, always of the dense weights.
+
+    With pruning it is a dictionary of the same names and of `kept`: per neuron the share of its weights that the mask
+    of the next step keeps, shape (neuron,).
+    """
+
+    def record(state: TrainState, world: World) -> Any:
+        dense = snapshot(state, world, parts)
+        if state.pruning is None:
+            return dense
+        return dense._asdict() | {"kept": kept_share(state.pruning, dense.weight_norm.dtype)}
+
+    return record

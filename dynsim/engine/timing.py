@@ -1,0 +1,100 @@
+"""How long does something take on a noisy machine, and how does that grow with a size?
+
+All candidates are timed in turn over many rounds, so that a slow moment hits each of them alike; what is compared is
+the ratio within a round.
+"""
+
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from scipy import stats
+
+from dynsim.config import Config
+from dynsim.config.checks import require
+from dynsim.engine.numbers import hyper, structure
+from dynsim.engine.program import program, runs_one_by_one
+
+
+def interleaved(
+    candidates: dict[str, Callable[[], object]], *, rounds: int, warm_up: int = 2
+) -> dict[str, list[float]]:
+    """Return the wall times in seconds of every candidate, one per round, in the order of the rounds.
+
+    Every candidate must wait for its own result. Each is called `warm_up` times first.
+    """
+    for run in candidates.values():
+        for _ in range(warm_up):
+            run()
+    times: dict[str, list[float]] = {name: [] for name in candidates}
+    for _ in range(rounds):
+        for name, run in candidates.items():
+            began = time.perf_counter()
+            run()
+            times[name].append(time.perf_counter() - began)
+    return times
+
+
+def ratio(slow: Sequence[float], fast: Sequence[float]) -> float:
+    """Return how many times longer `slow` takes than `fast`: the median over rounds of the ratio within a round."""
+    return statistics.median(a / b for a, b in zip(slow, fast, strict=True))
+
+
+class Steps:
+    """Training steps of a set of runs, from one fixed moment of their training, to be called again and again."""
+
+    def __init__(self, config: Config, n_seeds: int, *, begin: int) -> None:
+        """Compile, and bring the runs of seeds 0, 1, ... to update `begin`."""
+        self.compiled = program(structure(config), runs_one_by_one(config))
+        runs = self.compiled.init(np.arange(n_seeds, dtype=np.uint32), [hyper(config)] * n_seeds)
+        self.runs = self.compiled.advance(runs, 0, begin)
+        self.begin = begin
+        self.n_steps = 1
+
+    def __call__(self) -> None:
+        """Make `n_steps` updates of every run and wait for them; the runs that are kept stay where they were."""
+        self.compiled.advance(self.runs, self.begin, self.begin + self.n_steps)
+
+    def fill(self, seconds: float, most: int = 1000) -> "Steps":
+        """Set `n_steps` so that one call takes about `seconds`, but no more than `most` steps, and return self."""
+        self.n_steps = 1
+        self()
+        for _ in range(2):  # the second guess rests on a longer stretch
+            began = time.perf_counter()
+            self()
+            took = (time.perf_counter() - began) / self.n_steps
+            self.n_steps = max(1, min(most, round(seconds / took)))
+        return self
+
+
+class PowerLaw(NamedTuple):
+    """time = factor * size ** exponent, fitted by least squares to the logarithms."""
+
+    exponent: float
+    low: float
+    """Lower end of the 95 % t interval of the exponent; it also grows where the points bend away from a line."""
+    high: float
+    factor: float
+    """Seconds at size 1."""
+    last: float
+    """Exponent between the two largest sizes alone."""
+
+
+def power_law(sizes: Sequence[float], seconds: Sequence[float]) -> PowerLaw:
+    """Fit a power law to times at several sizes, given in growing order.
+
+    Errors: `ConfigError` for fewer than three sizes (no interval), sizes that do not grow, or times that are not above
+    zero.
+    """
+    x, y = np.asarray(sizes, np.float64), np.asarray(seconds, np.float64)
+    require(len(x) >= 3 and len(x) == len(y), "sizes", "three or more, one per time", f"{len(x)} and {len(y)} times")
+    require(bool(x[0] > 0 and np.all(np.diff(x) > 0)), "sizes", "growing numbers above 0", list(sizes))
+    require(bool(np.all(y > 0)), "seconds", "numbers above 0", list(seconds))
+    x, y = np.log(x), np.log(y)
+    line = stats.linregress(x, y)
+    half = stats.t.ppf(0.975, len(x) - 2) * line.stderr
+    last = (y[-1] - y[-2]) / (x[-1] - x[-2])
+    exponent = float(line.slope)
+    return PowerLaw(exponent, exponent - half, exponent + half, float(np.exp(line.intercept)), float(last))

@@ -1,0 +1,33 @@
+"""Data in, figure out."""
+
+from dynsim.plots.stages import (
+    CAPTIONS,
+    DIRECTION_TITLE,
+    MARKERS,
+    PROFILE_COLOR,
+    controls,
+    cosine_matrix,
+    growth_rates,
+    loss_curve,
+    projections,
+    specialist_counts,
+    stages_found,
+)
+from dynsim.plots.style import DPI, STYLE, save_figure
+
+__all__ = [
+    "CAPTIONS",
+    "DIRECTION_TITLE",
+    "DPI",
+    "MARKERS",
+    "PROFILE_COLOR",
+    "STYLE",
+    "controls",
+    "cosine_matrix",
+    "growth_rates",
+    "loss_curve",
+    "projections",
+    "save_figure",
+    "specialist_counts",
+    "stages_found",
+]

@@ -1,0 +1,245 @@
+"""The pieces that the figures of `plots` are put together from: axes, bands over seeds, stage marks, tables.
+
+Every function draws into the Axes that it is given; what is drawn comes from reduced results (`curves.reduce`).
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter
+from matplotlib.transforms import Bbox
+from scipy.stats import t as student_t
+
+from dynsim.analysis.stages import STAGES
+
+# Okabe & Ito: told apart with every common kind of colour blindness.
+GROUP_COLOR = {"majority": "#0072B2", "minority": "#D55E00", "all": "#444444"}
+CLASS_COLOR = {"lucky": "#009E73", "ordinary": "#E69F00", "other": "#56B4E9"}
+FEWEST = 1.0
+"""A class with fewer neurons per seed than this is named in the legend but not drawn: it would be single neurons."""
+MARK = "#888888"
+SEPARATE = 0.05
+"""Marks closer than this share of the axis get their labels on two levels."""
+
+Seeds = tuple[np.ndarray, np.ndarray, np.ndarray]
+
+
+def panels(rows: int, columns: int, size: tuple[float, float], **options: Any) -> tuple[Figure, np.ndarray]:
+    """Return a figure and its Axes, shape (rows, columns); `options` go to `Figure.subplots`."""
+    fig = Figure(figsize=size, layout="constrained")
+    return fig, fig.subplots(rows, columns, squeeze=False, **options)
+
+
+def step_axis(ax: Axes, steps: np.ndarray) -> None:
+    """Make the x axis one of steps: linear from 0 to 1, logarithmic beyond, up to the last step."""
+    last = int(steps[-1])
+    decades = [10**k for k in range(len(str(last))) if 10**k <= last]
+    ax.set_xscale("symlog", linthresh=1, linscale=0.3)
+    ax.set_xlim(0, last)
+    ax.xaxis.set_major_locator(FixedLocator([0, *decades]))
+    ax.xaxis.set_minor_locator(FixedLocator([m * k for k in decades for m in range(2, 10) if m * k <= last]))
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+
+
+def plain_log_labels(ax: Axes) -> None:
+    """Label a logarithmic y axis in plain numbers at 1, 2 and 5 of every decade."""
+    ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    ax.yaxis.set_minor_formatter(NullFormatter())
+
+
+def over_seeds(values: xr.DataArray) -> Seeds:
+    """Return minimum, median and maximum over seeds, each (record,); NaN where no seed has a value."""
+    array = values.transpose("seed", "record").values
+    some = np.isfinite(array).any(axis=0)
+    low, mid, high = (np.full(array.shape[1], np.nan) for _ in range(3))
+    for out, over in ((low, np.nanmin), (mid, np.nanmedian), (high, np.nanmax)):
+        out[some] = over(array[:, some], axis=0)
+    return low, mid, high
+
+
+def band(ax: Axes, steps: np.ndarray, values: Seeds, color: str, label: str) -> None:
+    """Draw a line with a band, from (low, middle, high), each (record,)."""
+    low, mid, high = values
+    ax.fill_between(steps, low, high, color=color, alpha=0.2, lw=0)
+    ax.plot(steps, mid, color=color, label=label)
+
+
+def draw_groups(ax: Axes, curves: xr.Dataset, name: str) -> None:
+    """Draw a count (seed, record, group) of majority and minority features: median and range over seeds."""
+    for group in ("majority", "minority"):
+        values = over_seeds(curves[name].sel(group=group))
+        if np.isfinite(values[1]).any():
+            band(ax, curves["step"].values, values, GROUP_COLOR[group], f"{group} features")
+
+
+def is_drawn(of_group: xr.Dataset, label: str) -> bool:
+    """Return whether a class of neurons has enough members for its quantiles to mean something."""
+    return bool(of_group["class_size"].sel(neuron_class=label) >= FEWEST)
+
+
+def draw_classes(ax: Axes, of_panel: xr.Dataset) -> None:
+    """Draw median and 10-90 % band of each class of neurons for one group and direction."""
+    for label, color in CLASS_COLOR.items():
+        values = of_panel["projection"].sel(neuron_class=label)
+        if is_drawn(of_panel, label) and np.isfinite(values).any():
+            low, mid, high = (values.sel(quantile=q).values for q in (0.1, 0.5, 0.9))
+            band(ax, of_panel["step"].values, (low, mid, high), color, label)
+
+
+def draw_closed_form(ax: Axes, of_group: xr.Dataset, rate: float | None) -> None:
+    """Draw exp(rate * step) from the initial median of each class up to a bit past the group's T1."""
+    steps = of_group["step"].values
+    ends = _ends(of_group, "T1")
+    if rate is None or ends.size == 0:
+        return
+    time = np.linspace(0, min(1.3 * float(np.median(ends)), float(steps[-1])), 60)
+    for label in CLASS_COLOR:
+        start = float(of_group["projection"].sel(neuron_class=label, direction="own", quantile=0.5)[0])
+        if is_drawn(of_group, label) and np.isfinite(start):
+            ax.plot(time, start * np.exp(rate * time), "k--", lw=1.0, zorder=5)
+
+
+def class_handles(of_group: xr.Dataset, closed_form: bool) -> list[Artist]:
+    """Return the legend of one row: each class with its mean number of neurons per seed."""
+    handles: list[Artist] = []
+    for label, color in CLASS_COLOR.items():
+        size = float(of_group["class_size"].sel(neuron_class=label))
+        if math.isnan(size):
+            continue
+        shown = is_drawn(of_group, label)
+        count = f"{size:.0f} neurons per seed" if shown else f"{size:.1f} neurons per seed, not drawn"
+        handles.append(Line2D([], [], color=color, alpha=1 if shown else 0.3, label=f"{label} ({count})"))
+    if closed_form and handles:
+        handles.append(Line2D([], [], color="k", ls="--", lw=1.0, label="closed form"))
+    return handles
+
+
+def stage_lines(ax: Axes, of_group: xr.Dataset) -> None:
+    """Mark T1, T2 and T3 of one group by vertical lines, labelled above the panel; bands are the range over seeds.
+
+    Call it when the limits of the x axis are set. A stage that no seed has is left out.
+    """
+    previous, level = -math.inf, 0
+    for stage in STAGES:
+        ends = _ends(of_group, stage)
+        if ends.size == 0:
+            continue
+        middle = float(np.median(ends))
+        ax.axvspan(ends.min(), ends.max(), color=MARK, alpha=0.25, lw=0)
+        ax.axvline(middle, color=MARK, lw=0.9)
+        place = ax.transAxes.inverted().transform(ax.transData.transform((middle, 1.0)))[0]
+        level = 1 - level if place - previous < SEPARATE else 0
+        previous = place
+        ax.text(middle, 1.01 + 0.05 * level, stage, transform=ax.get_xaxis_transform(), ha="center", va="bottom",
+                fontsize=7.5, color="#555555")  # fmt: skip
+
+
+def switch_line(ax: Axes, curves: xr.Dataset) -> None:
+    """Mark by a dotted line, labelled at the bottom, where the thresholds are switched on (median over seeds)."""
+    switched = curves["switch_step"].values[(curves["switch_step"].values > 0) & (curves["diverged_step"].values < 0)]
+    if switched.size:
+        place = float(np.median(switched))
+        ax.axvline(place, color=MARK, lw=1.0, ls=":")
+        ax.text(place, 0.02, "thresholds on ", transform=ax.get_xaxis_transform(), ha="right", fontsize=7.5,
+                color="#555555")  # fmt: skip
+
+
+def boxed_legend(ax: Axes, handles: list[Artist]) -> None:
+    """Put a legend on a white ground, so that no line runs through its text; none where there is nothing to name."""
+    if handles:
+        box = ax.legend(
+            handles=handles, loc="upper left", frameon=True, framealpha=1.0, edgecolor="none", borderaxespad=1.0
+        )
+        box.set_zorder(10)
+
+
+def side_legend(ax: Axes, handles: list[Artist]) -> None:
+    """Put a legend to the right of a panel, where it hides nothing; none where there is nothing to name."""
+    if handles:
+        ax.legend(handles=handles, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+
+
+def stage_triangles(ax: Axes, curves: xr.Dataset) -> None:
+    """Mark the median stage ends of each group by labelled triangles in a strip above the panel, a row per group."""
+    above = ax.get_xaxis_transform()
+    for row, group in enumerate(("minority", "majority")):
+        for stage in STAGES:
+            ends = _ends(curves.sel(group=group), stage)
+            if ends.size:
+                place, height = float(np.median(ends)), 1.035 + 0.06 * row
+                ax.plot(place, height, "v", ms=4, color=GROUP_COLOR[group], transform=above, clip_on=False)
+                ax.annotate(stage, (place, height), (4, 0), xycoords=above, textcoords="offset points", fontsize=7.5,
+                            va="center", color=GROUP_COLOR[group], annotation_clip=False)  # fmt: skip
+
+
+def draw_floors(ax: Axes, floors: dict[str, float]) -> None:
+    """Draw horizontal reference levels, each labelled with its value at the right, kept apart where they are close."""
+    bottom, top = ax.get_ylim()
+    for value in floors.values():
+        bottom, top = min(bottom, value * 0.9 if value > 0 else value), max(top, value * 1.1)
+    ax.set_ylim(bottom, top)
+    previous = -math.inf
+    for label, value in sorted(floors.items(), key=lambda item: item[1]):
+        place = ax.transAxes.inverted().transform(ax.transData.transform((0.0, value)))[1]
+        previous = max(place, previous + 0.09)
+        ax.axhline(value, color="k", ls=":", lw=1.0)
+        ax.annotate(f"{label}\n{value:.3g}", (1.0, place), (1.03, previous), xycoords=ax.transAxes,
+                    textcoords=ax.transAxes, va="center", fontsize=8, annotation_clip=False,
+                    arrowprops={"arrowstyle": "-", "lw": 0.6, "shrinkA": 0, "shrinkB": 0})  # fmt: skip
+
+
+def interval(measured: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return mean and half width of the 95 % t interval over seeds, each (feature,), from (seed, feature).
+
+    Values that are not finite are left out; with fewer than two the half width is NaN, and no bar is drawn.
+    """
+    some = np.isfinite(measured)
+    n = some.sum(axis=0)
+    mean = np.where(some, measured, 0).sum(axis=0) / np.where(n > 0, n, np.nan)
+    square = np.where(some, np.square(measured - mean), 0).sum(axis=0)
+    freedom = np.where(n > 1, n - 1.0, np.nan)
+    return mean, student_t.ppf(0.975, freedom) * np.sqrt(square / freedom / np.maximum(n, 1))
+
+
+def spread(places: np.ndarray, share: float = 0.02) -> np.ndarray:
+    """Return `places` (feature,) with equal ones spread over `share` of the largest, so that their bars can be seen."""
+    moved = np.array(places, np.float64)
+    for value in np.unique(places):
+        same = places == value
+        if same.sum() > 1:
+            moved[same] += share * float(np.max(places)) * np.linspace(-0.5, 0.5, int(same.sum()))
+    return moved
+
+
+def stage_table(ax: Axes, counts: dict[str, Any]) -> None:
+    """Write {"n_seeds": n, "found": {group: {stage: seeds}}} as a table, stages down and groups across."""
+    ax.axis("off")
+    found, n_seeds = counts["found"], counts["n_seeds"]
+    groups = [group for group in GROUP_COLOR if group in found]
+    if not groups:
+        return
+    cells = [[f"{found[group][stage]}/{n_seeds}" if stage in found[group] else "" for group in groups]
+             for stage in STAGES]  # fmt: skip
+    table = ax.table(
+        cells, rowLabels=list(STAGES), colLabels=groups, cellLoc="center", bbox=Bbox.from_bounds(0.1, 0.0, 0.9, 0.95)
+    )
+    ax.set_title("seeds in which the stage end was found", fontsize=8, pad=2)
+    for cell in table.get_celld().values():
+        cell.set_linewidth(0.5)
+    table.auto_set_font_size(False)
+    table.set_fontsize(8)
+    for column, group in enumerate(groups):
+        table[0, column].get_text().set_color(GROUP_COLOR[group])
+
+
+def _ends(of_group: xr.Dataset, stage: str) -> np.ndarray:
+    """Return the steps at which the seeds that have this stage end it, shape (found,)."""
+    values = of_group["stage_end"].sel(stage=stage).values
+    return values[np.isfinite(values)]

@@ -1,0 +1,218 @@
+"""Draws figures from reduced results (`curves.reduce`): data in, matplotlib Figure out.
+
+No training, no paths except in `save_figure`, no global style. Bands and captions say what spread they show. Steps are
+numbers of updates on an axis that is linear from 0 to 1 and logarithmic beyond.
+"""
+
+from typing import Any
+
+import matplotlib
+import numpy as np
+import xarray as xr
+from matplotlib.figure import Figure
+
+from dynsim.analysis.stages import STAGES
+from dynsim.plots import parts
+from dynsim.plots.parts import GROUP_COLOR
+from dynsim.plots.style import STYLE
+
+MARKERS = "osD^vP"
+PROFILE_COLOR = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
+DIRECTION_TITLE = {
+    "own": r"own feature: $|\langle w_i, M_\mathrm{own}\rangle|$",
+    "other_features": r"other features: rms of $\langle w_i, M_k\rangle$",
+    "complement": "outside the features: rms per direction",
+}
+
+CAPTIONS = {
+    "projections": (
+        "How neurons grow along their own feature, the other features and the complement of all features, for "
+        "majority (top) and minority features (bottom). Lines are medians and bands 10-90 % over the neurons of all "
+        "seeds; lucky neurons end as specialists of the group, ordinary ones do not but were aligned best with one of "
+        "its features at T1, other ones are neither. Grey lines mark the group's stage ends (median; band: range over "
+        "seeds); dashed lines grow from the initial medians at the closed-form rate, which has no fitted constant and "
+        "is meant for the time before the thresholds are switched on (dotted line)."
+    ),
+    "specialists": (
+        "Number of specialists (left) and share of a group's features that have at least one (right) against training "
+        "steps. Lines are medians and bands the range over seeds; triangles above the panels mark the median stage "
+        "ends of each group. Specialists appear only after T1; after T3 their number "
+        "changes by a tenth at most."
+    ),
+    "loss": (
+        "Contrastive loss of the training batches, without the penalty, averaged between records (median; band: range "
+        "over seeds). Dotted lines are reference levels, such as a network that tells nothing apart and encoders that "
+        "are given the dictionary; training may end below a level that is not the best possible. Vertical lines mark "
+        "the stage ends of all features together."
+    ),
+    "cosines": (
+        "Absolute cosine between every neuron (row) and every feature (column) of one seed, at the start and at the "
+        "three stage ends. The rows keep one order, that of the feature each neuron ends up with, so that "
+        "specialisation appears as a diagonal. The vertical line parts majority from minority features, the horizontal "
+        "one the final specialists from the other neurons."
+    ),
+    "growth_rates": (
+        "Early growth of each feature's projections per step, with the decay added back, against the chance P_j that "
+        "the feature is active. The dashed line is the closed form, without a fitted constant; points are means and "
+        "bars 95 % intervals over seeds. Below, the deviation from the closed form in percent, where features that "
+        "share one P_j are spread sideways."
+    ),
+    "controls": (
+        "Specialists per group in the main run and in its controls, on one scale (median; band: range over seeds). The "
+        "tables count the seeds in which each stage end was found: a detector that sees a stage 2 where nothing "
+        "specialises would show up here."
+    ),
+}
+
+
+@matplotlib.rc_context(STYLE)
+def projections(curves: xr.Dataset, closed_form: dict[str, float]) -> Figure:
+    """Draw the projections of lucky, ordinary and other neurons against steps: theory 6.4's first figure.
+
+    Args:
+        curves: of `curves.reduce`; projections in units of the weights.
+        closed_form: log growth per step by group (`theory.log_growth`); a group left out gets no line.
+    """
+    fig, axes = parts.panels(2, 3, (12.6, 6.4), sharex=True, sharey=True)
+    for row, group in enumerate(("majority", "minority")):
+        of_group = curves.sel(group=group)
+        for ax, direction in zip(axes[row], DIRECTION_TITLE, strict=True):
+            parts.draw_classes(ax, of_group.sel(direction=direction))
+            ax.set_yscale("log")
+            parts.step_axis(ax, curves["step"].values)
+            parts.stage_lines(ax, of_group)
+            if row == 0:
+                ax.set_title(DIRECTION_TITLE[direction], pad=18)
+        parts.draw_closed_form(axes[row, 0], of_group, closed_form.get(group))
+        parts.switch_line(axes[row, 0], curves)
+        axes[row, 0].set_ylabel(f"{group} features\nprojection (unit of the weights)")
+        parts.side_legend(axes[row, 2], parts.class_handles(of_group, group in closed_form))
+    for ax in axes[1]:
+        ax.set_xlabel("training step")
+    return fig
+
+
+@matplotlib.rc_context(STYLE)
+def specialist_counts(curves: xr.Dataset) -> Figure:
+    """Draw the number of specialists and the coverage of each group against steps."""
+    fig, axes = parts.panels(1, 2, (9.5, 3.8), sharex=True)
+    labels = {"specialists": "number of specialists", "coverage": "share of features with a specialist"}
+    for ax, (name, label) in zip(axes[0], labels.items(), strict=True):
+        parts.draw_groups(ax, curves, name)
+        parts.step_axis(ax, curves["step"].values)
+        parts.stage_triangles(ax, curves)
+        ax.set(xlabel="training step", ylabel=label)
+    parts.boxed_legend(axes[0, 0], axes[0, 0].get_legend_handles_labels()[0])
+    axes[0, 1].set_ylim(-0.04, 1.04)
+    return fig
+
+
+@matplotlib.rc_context(STYLE)
+def loss_curve(curves: xr.Dataset, floors: dict[str, float]) -> Figure:
+    """Draw the contrastive loss against steps.
+
+    Args:
+        floors: reference levels of the loss (nats; times tau with the temperature prefactor) by their label.
+    """
+    fig, axes = parts.panels(1, 1, (7.5, 4.2))
+    ax = axes[0, 0]
+    values = parts.over_seeds(curves["loss"])
+    parts.band(ax, curves["step"].values, values, GROUP_COLOR["all"], "training batches")
+    if np.nanmin([*values[0], *floors.values(), np.inf]) > 0:
+        ax.set_yscale("log")
+        parts.plain_log_labels(ax)
+    parts.step_axis(ax, curves["step"].values)
+    parts.draw_floors(ax, floors)
+    parts.stage_lines(ax, curves.sel(group="all"))
+    ax.set(xlabel="training step", ylabel="contrastive loss")
+    return fig
+
+
+@matplotlib.rc_context(STYLE)
+def cosine_matrix(curves: xr.Dataset) -> Figure:
+    """Draw |cosine| of every neuron with every feature at the start and at T1, T2 and T3 of one seed."""
+    moments = curves["moment"].values
+    fig, axes = parts.panels(1, len(moments), (11.0, 4.6), sharey=True)
+    n_majority = int(np.sum(curves["feature_group"].values == "majority"))
+    n_specialists = int(np.sum(curves["neuron_kind"].values == "specialist"))
+    shape = curves["cosine_at_end"].shape[1:]
+    for ax, moment, step in zip(axes[0], moments, curves["moment_step"].values, strict=True):
+        found = np.isfinite(step)
+        image = np.abs(curves["cosine_at_end"].sel(moment=moment).values)
+        shown = ax.imshow(image, vmin=0, vmax=1, cmap="magma_r", aspect="auto", interpolation="nearest")
+        ax.set_title(f"{moment}, step {step:,.0f}" if found else f"{moment} (not found)")
+        if found and 0 < n_majority < shape[1]:
+            ax.axvline(n_majority - 0.5, color="k", lw=0.8)
+        if found and 0 < n_specialists < shape[0]:
+            ax.axhline(n_specialists - 0.5, color="k", lw=0.8)
+        ax.set_xlabel("feature, majority first" if n_majority else "feature")
+        ax.spines[["top", "right"]].set_visible(True)
+    axes[0, 0].set_ylabel(f"neuron (seed {int(curves['cosine_seed'])}), by the feature it ends up with")
+    fig.colorbar(shown, ax=axes[0], label=r"$|\cos(w_i, M_j)|$", shrink=0.9, pad=0.01)
+    return fig
+
+
+@matplotlib.rc_context(STYLE)
+def growth_rates(rates: xr.Dataset) -> Figure:
+    """Draw measured against closed-form growth per feature, and the deviation in percent.
+
+    Args:
+        rates: of `rates.rate_table`: `measured` (profile, seed, feature) and `predicted` (profile, feature), growth per
+            step with the decay added back; `activation_probability` (profile, feature); coordinate `profile`. Where
+            the decay is still to be added to both, the attribute `decay` holds it (eta lambda per step).
+    """
+    fig, axes = parts.panels(2, 1, (6.5, 6.0), sharex=True, height_ratios=(2.2, 1))
+    top, bottom = axes[:, 0]
+    decay = float(rates.attrs.get("decay", 0.0))
+    for k, profile in enumerate(rates["profile"].values):
+        one = rates.sel(profile=profile)
+        p = one["activation_probability"].values
+        expected = one["predicted"].values + decay
+        mean, half = parts.interval(one["measured"].transpose("seed", "feature").values + decay)
+        style: dict[str, Any] = {"fmt": MARKERS[k % len(MARKERS)], "ms": 3.5, "elinewidth": 0.7, "alpha": 0.8}
+        style["color"] = PROFILE_COLOR[k % len(PROFILE_COLOR)]
+        top.errorbar(p, mean, yerr=half, label=str(profile), **style)
+        bottom.errorbar(parts.spread(p), 100 * (mean / expected - 1), yerr=100 * half / np.abs(expected), **style)
+        order = np.argsort(p)
+        label = "closed form" if k == 0 else None
+        top.plot([0, *p[order]], [0, *expected[order]], "k--", lw=0.9, zorder=1, label=label)
+    top.legend(loc="upper left")
+    top.set_ylabel("growth rate per step, decay ηλ added back")
+    top.set_xlim(left=0)
+    top.set_ylim(bottom=0)
+    bottom.axhline(0, color="k", ls="--", lw=0.9, zorder=5)
+    bottom.set(xlabel="chance $P_j$ that the feature is active", ylabel="deviation, %")
+    return fig
+
+
+@matplotlib.rc_context(STYLE)
+def controls(curves_by_name: dict[str, xr.Dataset], false_alarm: dict[str, dict[str, Any]]) -> Figure:
+    """Draw specialists per group for several run sets side by side, with a table of the stages found.
+
+    Args:
+        false_alarm: {name: {"n_seeds": seeds, "found": {group: {stage: seeds in which it was found}}}}, for counts that
+            rest on other seeds than the curves; a name left out is counted from its curves (`stages_found`).
+    """
+    n = len(curves_by_name)
+    fig, axes = parts.panels(2, n, (2.9 * n + 0.6, 4.6), height_ratios=(3, 1))
+    for k, (name, curves) in enumerate(curves_by_name.items()):
+        ax = axes[0, k]
+        ax.sharey(axes[0, 0])
+        parts.draw_groups(ax, curves, "specialists")
+        parts.step_axis(ax, curves["step"].values)
+        ax.set(title=name, xlabel="training step")
+        ax.tick_params(labelleft=k == 0)
+        parts.stage_table(axes[1, k], false_alarm.get(name) or stages_found(curves))
+    axes[0, 0].set_ylabel("number of specialists")
+    fig.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=2)
+    return fig
+
+
+def stages_found(curves: xr.Dataset) -> dict[str, Any]:
+    """Return {"n_seeds": seeds that did not diverge, "found": {group: {stage: seeds}}} for groups with members."""
+    found: dict[str, dict[str, int]] = {}
+    for group in GROUP_COLOR:
+        if np.isfinite(curves["specialists"].sel(group=group)).any():
+            ends = curves["stage_end"].sel(group=group)
+            found[group] = {stage: int(np.isfinite(ends.sel(stage=stage)).sum()) for stage in STAGES}
+    return {"n_seeds": int(np.sum(curves["diverged_step"].values < 0)), "found": found}

@@ -1,0 +1,1 @@
+"""One seed turned into named streams of random numbers."""

@@ -1,0 +1,29 @@
+"""One labelled Dataset per run set, its files, and where it comes from."""
+
+from dynsim.results.dataset import FORMAT, SNAPSHOT_DIMS, concat, config_of, provenance_of, to_dataset
+from dynsim.results.files import load, load_many, save, save_many
+from dynsim.results.origin import CODE, code_digest, has_x64, provenance
+from dynsim.results.sealed import ResultError, atomic_write, load_json, load_sealed, save_json, save_sealed
+
+__all__ = [
+    "CODE",
+    "FORMAT",
+    "SNAPSHOT_DIMS",
+    "ResultError",
+    "atomic_write",
+    "code_digest",
+    "concat",
+    "config_of",
+    "has_x64",
+    "load",
+    "load_json",
+    "load_many",
+    "load_sealed",
+    "provenance",
+    "provenance_of",
+    "save",
+    "save_json",
+    "save_many",
+    "save_sealed",
+    "to_dataset",
+]

@@ -1,0 +1,154 @@
+"""Labelled results: one xarray Dataset per run set, with configuration and provenance, saved atomically.
+
+Dimensions are seed, record, neuron and feature. Coordinates: `step` (record), `group` and `activation_probability`
+(feature). Files are netCDF-4 through h5netcdf; nothing in them is executed on loading.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from dynsim import theory
+from dynsim.config import Config, serial
+from dynsim.results.sealed import ResultError
+
+FORMAT = 1
+
+SNAPSHOT_DIMS = {
+    "alignment": ("neuron", "feature"),
+    "weight_norm": ("neuron",),
+    "residual_norm": ("neuron",),
+    "threshold": ("neuron",),
+    "firing": ("neuron",),
+    "false_firing": ("neuron",),
+    "self_weight": (),
+    "kept": ("neuron",),
+}
+
+
+def to_dataset(
+    config: Config,
+    seeds: np.ndarray,
+    steps: np.ndarray,
+    records: Any,
+    per_seed: dict[str, np.ndarray],
+    provenance: dict[str, Any],
+) -> xr.Dataset:
+    """Join records into one labelled Dataset.
+
+    Args:
+        seeds: shape (seed,); steps: shape (record,), numbers of updates.
+        records: a NamedTuple or dictionary of arrays with axes (seed, record, ...).
+        per_seed: further arrays whose first axis is the seed; two more axes are (record,) for losses, and
+            (token_dim, feature) and (neuron, token_dim) for `dictionary` and `weight`; `bias` is (neuron,) and
+            `attention` (three, token_dim, token_dim_in), of W_Q, W_K, W_V.
+    """
+    data = config.data
+    fields = records._asdict() if hasattr(records, "_asdict") else dict(records)
+    sizes = {"neuron": config.encoder.n_neurons, "feature": data.n_features}
+    variables = {name: (_dims(name, np.shape(value), sizes), np.asarray(value)) for name, value in fields.items()}
+    own = {
+        "loss": ("seed", "record"),
+        "positive_weight": ("seed", "record"),
+        "dictionary": ("seed", "token_dim", "feature"),
+        "weight": ("seed", "neuron", "token_dim"),
+        "bias": ("seed", "neuron"),
+        "attention": ("seed", "three", "token_dim", "token_dim_in"),
+    }
+    variables |= {name: (own.get(name, ("seed",)), np.asarray(value)) for name, value in per_seed.items()}
+    group = np.where(theory.is_minority(data), "minority", "majority").astype(object)
+    coords = {
+        "seed": np.asarray(seeds, np.int64),
+        "step": ("record", np.asarray(steps, np.int64)),
+        "group": ("feature", group),
+        "activation_probability": ("feature", theory.activation_probability(data)),
+    }
+    attrs = {
+        "dynsim_format": FORMAT,
+        "finished": 1,
+        "config": serial.to_json(config),
+        "provenance": json.dumps(provenance, sort_keys=True),
+    }
+    return xr.Dataset(variables, coords, attrs)
+
+
+def _dims(name: str, shape: tuple[int, ...], sizes: dict[str, int]) -> tuple[str, ...]:
+    known = SNAPSHOT_DIMS.get(name, ())
+    if tuple(sizes[dim] for dim in known) != shape[2:]:  # a record of the user's own
+        known = tuple(f"{name}_{axis}" for axis in range(len(shape) - 2))
+    return ("seed", "record", *known)
+
+
+def config_of(result: xr.Dataset) -> Config:
+    """Return the configuration that made a result. Errors: `ResultError` for several joined ones."""
+    return serial.from_json(_text_of(result, "config"))
+
+
+def provenance_of(result: xr.Dataset) -> dict[str, Any]:
+    """Return command, commit, versions, device and times of a result. Errors: as for `config_of`."""
+    return json.loads(_text_of(result, "provenance"))
+
+
+def _text_of(result: xr.Dataset, name: str) -> Any:
+    """Return the JSON of one attribute; of what `concat` joined, that of the part which has been selected."""
+    if f"{name}s" not in result.attrs:
+        return result.attrs[name]
+    dim, names = json.loads(result.attrs["joined"])
+    if dim not in result.coords or result[dim].ndim:
+        raise ResultError(
+            f"{name}: wanted one result, got several joined; select one, as with .sel({dim}={names[0]!r})"
+        )
+    return json.dumps(json.loads(result.attrs[f"{name}s"])[names.index(result[dim].item())])
+
+
+def _axis(names: Sequence[object], dim: str) -> np.ndarray:
+    """Return the names of joined results as a coordinate: texts, or numbers; one kind throughout."""
+    texts = all(isinstance(name, str) for name in names)
+    numbers = all(isinstance(name, int | float) and not isinstance(name, bool) for name in names)
+    if not names or not (texts or (numbers and np.all(np.isfinite(np.asarray(names, float))))):
+        kinds = ", ".join(sorted({type(name).__name__ for name in names})) or "none"
+        raise ResultError(f"{dim}: wanted names that are all texts or all finite numbers, got {kinds}")
+    return np.asarray(names)
+
+
+def concat(named: Mapping[Any, xr.Dataset], dim: str) -> xr.Dataset:
+    """Join results of several run sets along a new named dimension.
+
+    Args:
+        named: results with equal seeds, records, neurons and features; the names become the coordinate: all of them
+            texts, or all of them numbers, which make a numeric axis.
+        dim: name of the new dimension.
+
+    Returns:
+        One Dataset; configurations and provenances are kept as JSON lists in the attributes `configs` and
+        `provenances`, in the order of `dim`. `config_of` works again once one entry of `dim` is selected.
+    Errors:
+        `ResultError` in one line for names of other kinds, results whose axes differ, or joined ones.
+    """
+    axis = xr.Variable(dim, _axis(list(named), dim))
+    parts = list(named.values())
+    # what depends on the configuration, such as the activation probability, gets the new dimension too
+    own = [
+        name
+        for name in parts[0].coords
+        if name not in parts[0].dims and any(not parts[0][name].equals(part[name]) for part in parts)
+    ]
+    try:
+        joined = xr.concat(
+            [part.reset_coords(own) for part in parts],
+            axis,
+            data_vars="all",
+            coords="minimal",
+            compat="override",
+            join="exact",
+            combine_attrs="drop",
+        )
+    except ValueError as error:  # xarray's alignment errors are of this kind
+        raise ResultError(f"{dim}: wanted results with equal axes, got others ({str(error).splitlines()[0]})") from None
+    lists = {f"{n}s": json.dumps([json.loads(_text_of(part, n)) for part in parts]) for n in ("config", "provenance")}
+    return joined.assign_attrs(
+        dynsim_format=FORMAT, finished=1, joined=json.dumps([dim, axis.values.tolist()]), **lists
+    )

@@ -1,0 +1,66 @@
+"""Where a result comes from: command, commit, code, versions, device."""
+
+import hashlib
+import os
+import platform
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+
+def provenance() -> dict[str, Any]:
+    """Return what one needs to make a result again: command, commit, dirty flag, code, versions, device.
+
+    `dirty` says whether committed files of dynsim/ or experiments/ have been changed, `code` is `CODE`.
+    """
+    import jax  # here, so that reading results needs no JAX
+
+    device = jax.devices()[0]
+
+    packages = ("jax", "jaxlib", "optax", "numpy", "xarray")
+    return {
+        "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "commit": _git("rev-parse", "HEAD"),
+        "dirty": bool(_git("status", "--porcelain", "--untracked-files=no", "--", "dynsim", "experiments")),
+        "code": CODE,
+        "python": platform.python_version(),
+        "versions": {name: version(name) for name in packages},
+        "device": f"{device.platform} {device.device_kind}",
+        "n_devices": len(jax.devices()),
+        "cpu_count": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "x64": has_x64(),
+    }
+
+
+def code_digest(folder: Path) -> str:
+    """Return a short SHA-256 of all Python sources of a folder and the folders in it, relative paths included."""
+    digest = hashlib.sha256()
+    found = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*.py")}
+    for name in sorted(found):
+        source = found[name].read_bytes()
+        digest.update(f"{name}\0{len(source)}\0".encode() + source)  # the length: no text can pass for a border
+    return digest.hexdigest()[:16]
+
+
+CODE = code_digest(Path(__file__).parent.parent)
+"""Digest of the sources of dynsim, taken when they were imported: a later edit is not what ran."""
+
+
+def has_x64() -> bool:
+    """Return whether JAX keeps float64 as it is."""
+    import jax
+
+    return bool(jax.dtypes.canonicalize_dtype(np.float64) == np.float64)
+
+
+def _git(*arguments: str) -> str:
+    here = Path(__file__).parents[2]  # the root of the repository
+    try:
+        done = subprocess.run(["git", *arguments], cwd=here, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return done.stdout.strip()

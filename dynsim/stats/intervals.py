@@ -1,0 +1,190 @@
+"""Paired comparison of two run sets over seeds: what may be paired, differences with intervals, many tests at once.
+
+Runs of one seed share data, dictionary and initial weights (`streams`), so the seed is the unit of every interval and
+test, and the spread between seeds drops out of a difference. A pair may differ in pruning and in nothing else.
+Nothing is simulated here.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+from scipy import stats
+
+from dynsim.config.checks import number, positive_int, require
+
+LEVEL = 0.95
+N_RESAMPLES = 9999
+EXACT_FLIPS = 2**14  # up to this many sign patterns, hence 14 seeds, the test goes through all of them
+FEWEST_SEEDS = 3  # the jackknife of two values is symmetric whatever they are: no skewness to correct for
+ROUNDING = 1e-12  # numbers closer than this share of their size are equal but for rounding
+
+P = TypeVar("P", dict[str, float], Sequence[float])
+
+
+class Interval(NamedTuple):
+    """An estimate over seeds with its confidence interval; all numbers are plain Python ones."""
+
+    estimate: float
+    low: float
+    """Lower end; NaN for fewer than three seeds."""
+    high: float
+    p_value: float
+    """Two-sided, of the sign-flip test; NaN where nothing is tested."""
+    n_seeds: int
+    level: float
+
+    def plain(self) -> dict[str, float | int | None]:
+        """Return a dictionary for `results.save_json`, which refuses NaN: null stands for it."""
+        return {name: value if np.isfinite(value) else None for name, value in self._asdict().items()}
+
+
+def interval(
+    values: np.ndarray, *, level: float = LEVEL, n_resamples: int = N_RESAMPLES, rng_seed: int = 0
+) -> Interval:
+    """Return the mean over seeds with its BCa bootstrap interval (Efron 1987); nothing is tested, so p is NaN.
+
+    The bias-corrected, accelerated bootstrap of `scipy.stats.bootstrap` draws seeds with replacement. For few seeds
+    such intervals are too narrow: of normal values a 95 % interval holds the mean in about 85 % of cases with 5
+    seeds, 89 % with 8 and 92 % with 16. Where all values are equal, it is a point; for fewer than three
+    seeds both ends are NaN.
+
+    Args:
+        values: finite numbers, shape (seed,).
+        level: chance that the interval holds the mean, in (0, 1).
+        n_resamples: bootstrap samples, at least 100; rng_seed: seed of NumPy's generator that draws them.
+    Errors:
+        `ConfigError` in one line for values that are empty, of another shape or not finite.
+    """
+    return _interval(_finite("values", values), level, n_resamples, rng_seed)
+
+
+def paired_difference(
+    first: np.ndarray, second: np.ndarray, *, level: float = LEVEL, n_resamples: int = N_RESAMPLES, rng_seed: int = 0
+) -> Interval:
+    """Return the mean of second - first over seeds, its BCa interval (see `interval`) and a sign-flip p-value.
+
+    The null hypothesis is that each seed's difference is as likely to have the other sign. All 2^n sign patterns are
+    tried up to n = 14 seeds, `n_resamples` random ones beyond (`scipy.stats.permutation_test`). With n seeds the
+    exact p-value is at least 2^(1-n): five seeds cannot reach 0.05.
+
+    Args:
+        first, second: finite numbers, shape (seed,), the same seed at the same place.
+        level, n_resamples, rng_seed: as for `interval`.
+    Errors:
+        `ConfigError` in one line, as for `interval`, and for unequal lengths.
+    """
+    a, b = _pair(first, second)
+    difference = _finite("difference", b - a)
+    found = _interval(difference, level, n_resamples, rng_seed)
+    return found._replace(p_value=sign_flip_p_value(difference, n_resamples=n_resamples, rng_seed=rng_seed))
+
+
+def paired_ratio(
+    first: np.ndarray, second: np.ndarray, *, level: float = LEVEL, n_resamples: int = N_RESAMPLES, rng_seed: int = 0
+) -> Interval:
+    """Return the geometric mean of second / first over seeds, with interval and p-value.
+
+    It is exp of `paired_difference` of the logarithms, rather than the ratio of means: each seed counts alike however
+    large its numbers are, and changing places gives the inverse. The p-value is that of no change, a ratio of 1.
+
+    Args:
+        first, second: finite numbers above 0, shape (seed,); else as for `paired_difference`.
+    Errors:
+        `ConfigError` in one line, as for `paired_difference`, and for a number that is not above 0.
+    """
+    a, b = _pair(first, second)
+    for name, part in (("first", a), ("second", b)):
+        bad = part[part <= 0].tolist()
+        require(not bad, name, "numbers above 0 for a ratio", bad, "compare differences")
+    found = paired_difference(np.log(a), np.log(b), level=level, n_resamples=n_resamples, rng_seed=rng_seed)
+    estimate, low, high = (float(np.exp(value)) for value in found[:3])
+    return found._replace(estimate=estimate, low=low, high=high)
+
+
+def sign_flip_p_value(values: np.ndarray, *, n_resamples: int = N_RESAMPLES, rng_seed: int = 0) -> float:
+    """Return the two-sided p-value of a mean of zero: the share of sign patterns with |sum| at least the one seen.
+
+    Args:
+        values: finite numbers, shape (seed,); for more than 14 of them `n_resamples` patterns are drawn.
+    Errors:
+        `ConfigError` in one line, as for `interval`.
+    """
+    x = _finite("values", values)
+    _check_options(LEVEL, n_resamples, rng_seed)
+    if 2 ** len(x) > EXACT_FLIPS:
+        options = {"permutation_type": "samples", "vectorized": True, "n_resamples": n_resamples}
+        return float(stats.permutation_test((x,), np.mean, **options, rng=np.random.default_rng(rng_seed)).pvalue)
+    # a pattern and its opposite have one |sum|: half of them, with the last sign held, are enough
+    codes = np.arange(2 ** (len(x) - 1))[:, np.newaxis]
+    signs = 1 - 2 * ((codes >> np.arange(len(x))[np.newaxis]) & 1)
+    sums = np.abs(signs @ x)
+    return float(np.mean(sums >= sums[0] - ROUNDING * np.sum(np.abs(x))))  # pattern 0 flips nothing
+
+
+def _interval(x: np.ndarray, level: float, n_resamples: int, rng_seed: int) -> Interval:
+    _check_options(level, n_resamples, rng_seed)
+    mean = float(np.mean(x))
+    if len(x) < FEWEST_SEEDS:
+        return Interval(mean, np.nan, np.nan, np.nan, len(x), level)
+    if np.ptp(x) <= ROUNDING * np.max(np.abs(x)):  # nothing to resample, and BCa would divide by zero
+        return Interval(mean, mean, mean, np.nan, len(x), level)
+    # BCa cubes deviations: brought to size 1 they neither vanish nor overflow; a power of two rounds nothing
+    scale = 2.0 ** np.frexp(np.max(np.abs(x)))[1]
+    options: dict[str, Any] = {"n_resamples": n_resamples, "confidence_level": level, "method": "BCa"}
+    done = stats.bootstrap((x / scale,), _sorted_mean, **options, rng=np.random.default_rng(rng_seed))
+    low, high = (float(scale * end) for end in done.confidence_interval)
+    return Interval(mean, low, high, np.nan, len(x), level)
+
+
+def _sorted_mean(x: np.ndarray, axis: int) -> Any:
+    # rounded alike for every order: BCa counts ties, and the sample itself, redrawn in another order, is one
+    return np.mean(np.sort(x, axis), axis)
+
+
+def _check_options(level: float, n_resamples: int, rng_seed: int) -> None:
+    number("level", level, 0.0, 1.0, open_low=True)
+    require(level < 1, "level", "a number below 1", level)
+    positive_int("n_resamples", n_resamples, 100)
+    positive_int("rng_seed", rng_seed, 0)
+
+
+def _finite(name: str, values: np.ndarray) -> np.ndarray:
+    """Return values as float64, shape (seed,). Errors: `ConfigError` for others; NaN is never left out silently."""
+    x = np.asarray(values, np.float64)
+    require(x.ndim == 1 and x.size > 0, name, "one number per seed, shape (seed,)", f"shape {x.shape}")
+    bad = np.flatnonzero(~np.isfinite(x)).tolist()
+    require(not bad, name, "finite numbers", f"others at positions {bad}", "leave these seeds out of both")
+    return x
+
+
+def _pair(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    a, b = _finite("first", first), _finite("second", second)
+    require(len(a) == len(b), "second", f"{len(a)} numbers, one per seed of first", f"{len(b)} numbers")
+    return a, b
+
+
+def holm(p_values: P) -> P:
+    """Return p-values adjusted for testing all of them (Holm 1979): reject those at most the level.
+
+    The k-th smallest of n, k = 0, 1, ..., is multiplied by n - k, raised to the adjusted one before it, and capped at
+    1. The chance of any false rejection is then at most the level, however the tests depend on each other.
+
+    Args:
+        p_values: numbers in [0, 1], in a dictionary by name or in a sequence.
+
+    Returns:
+        A dictionary with the same names in the same order, or a list in the order of the sequence.
+    Errors:
+        `ConfigError` in one line for a number outside [0, 1], NaN among them.
+    """
+    given: Any = p_values  # either kind; the type checker would ask for both at once
+    raw = list(given.values() if isinstance(given, dict) else given)
+    for p in raw:
+        require(0 <= p <= 1, "p_values", "numbers in [0, 1]", p)
+    adjusted, least = [0.0] * len(raw), 0.0
+    for k, place in enumerate(sorted(range(len(raw)), key=raw.__getitem__)):
+        least = max(least, min(1.0, (len(raw) - k) * float(raw[place])))
+        adjusted[place] = least
+    out: Any = dict(zip(given, adjusted, strict=True)) if isinstance(given, dict) else adjusted
+    return out

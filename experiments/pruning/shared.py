@@ -1,0 +1,56 @@
+"""What do statements about pruning share? Words for prunings, ranges, and rows of paired differences."""
+
+import math
+from typing import Any
+
+import xarray as xr
+
+from dynsim.analysis.outcomes import difference
+from dynsim.config import PruneConfig
+from dynsim.results.dataset import config_of
+from dynsim.stats.verdicts import Statement
+
+Runs = dict[str, xr.Dataset]
+Found = tuple[list[dict[str, Any]], dict[str, Any], dict[str, xr.Dataset]]
+"""(entries of the summary, details, reduced Datasets for the figures)."""
+
+INF = math.inf
+ABOVE_0 = (0.0, INF)
+
+
+def label(prune: PruneConfig) -> str:
+    """Return a pruning in words."""
+    if prune.kind == "none":
+        return "no pruning"
+    kind = prune.kind.replace("random_fixed", "fixed random")
+    return f"{kind} {prune.rate:.0%} of {prune.unit}s, {prune.semantics.replace('_', ' ')}"
+
+
+def label_of(run: xr.Dataset) -> str:
+    """Return the pruning of a result in words."""
+    return label(config_of(run).prune)
+
+
+def statement(claim: str, quantity: str, wanted: tuple[float, float], rival: str, refuted_by: str) -> Statement:
+    """Return a statement; see `verdicts.Statement`."""
+    return Statement(claim, quantity, wanted, rival, refuted_by)
+
+
+def row(name: str, dense: xr.Dataset, run: xr.Dataset, may_differ: tuple[str, ...], filled: bool) -> dict[str, Any]:
+    """Return a row of a forest, with all differences from the unpruned run behind it."""
+    found = difference(dense, dense, run, may_differ)
+    steps = found.get("equal steps", {})
+    return {
+        "label": name,
+        "filled": filled,
+        "n_seeds": found["n_seeds"],
+        "n_given": dense.sizes["seed"],
+        **{group: steps.get(f"{group} specialists") for group in ("minority", "majority")},
+        "all": found,
+    }
+
+
+def base(runs: Runs, name: str) -> xr.Dataset:
+    """Return the run of the sweeps' shape at the frequency ratio of the command line."""
+    r = config_of(runs["main/dense"]).data.minority_ratio
+    return runs[f"small/{name} r={r:g}"]

@@ -19,7 +19,7 @@ from dynsim.config import Config
 from dynsim.config.checks import ConfigError, require
 from dynsim.engine import train
 from dynsim.engine.data import batch_at
-from dynsim.engine.numbers import hyper, structure
+from dynsim.engine.numbers import resolve
 from dynsim.engine.reference_losses import FIRST_HELD_OUT_STEP
 from dynsim.randomness import streams
 from dynsim.results.dataset import config_of, provenance_of
@@ -148,8 +148,10 @@ def held_out_drift(result: xr.Dataset, n_batches: int = N_BATCHES) -> np.ndarray
     require(not config.encoder.train_bias, "train_bias", "false", True)
     own = provenance_of(result).get("own")
     require(not own, "own functions", "the built-in data, encoder and loss", own)
-    parts = train.built_in_parts(structure(config))
-    numbers = jax.tree.map(jnp.asarray, hyper(config)._replace(l2_penalty=np.zeros((), config.train.precision)))
+    parts = train.built_in_parts(resolve(config).structure)
+    numbers = jax.tree.map(
+        jnp.asarray, resolve(config).numbers._replace(l2_penalty=np.zeros((), config.train.precision))
+    )
 
     @jax.jit
     def drift(seed: Any, weight: Any, threshold: Any) -> Any:

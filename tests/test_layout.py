@@ -29,7 +29,7 @@ MAY_IMPORT = {
     "randomness": "",
     "losses": "",
     "prune": "losses",
-    "results": "config theory",
+    "results": "config",
     "engine": "config theory randomness losses prune results",
     "analysis": "config theory stats results",
     "plots": "config theory stats results analysis",

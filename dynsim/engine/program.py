@@ -24,7 +24,7 @@ from dynsim.config.checks import ConfigError, require
 from dynsim.engine import train
 from dynsim.engine.data import DataModel
 from dynsim.engine.encoder import Encoder, Params
-from dynsim.engine.numbers import Hyper
+from dynsim.engine.numbers import Numbers
 from dynsim.engine.pruning import PruneState
 from dynsim.engine.snapshot import recorder
 from dynsim.engine.train import Carry, Parts, RecordFn, StepInfo, World
@@ -56,7 +56,7 @@ class Program:
         self.n_threads = os.cpu_count() or 1
         self._pool: ThreadPoolExecutor | None = None
 
-        def init(seed: Any, numbers: Hyper) -> Run:
+        def init(seed: Any, numbers: Numbers) -> Run:
             state, world = train.init(seed, numbers, parts)
             return train.start(state), world
 
@@ -101,7 +101,7 @@ class Program:
         """Return the training loop of one run lowered for the given platforms (`jax.export`), not executed."""
         return jax.export.export(self._advance, platforms=platforms)(*run, np.int32(0), np.int32(1))
 
-    def init(self, seeds: np.ndarray, numbers: Sequence[Hyper]) -> Any:
+    def init(self, seeds: np.ndarray, numbers: Sequence[Numbers]) -> Any:
         """Return the runs of the given seeds, each with its own numbers, before their first step."""
         if self.one_by_one:
             return [
@@ -147,7 +147,7 @@ class Program:
 
 @lru_cache(maxsize=64)
 def program(
-    shape: Config,
+    structure: Config,
     one_by_one: bool,
     data_model: DataModel | None = None,
     encoder: Encoder | None = None,
@@ -157,19 +157,19 @@ def program(
     """Return the compiled functions of a structure; equal arguments share them, so numbers never recompile.
 
     Args:
-        shape: `numbers.structure` of a configuration.
+        structure: of a configuration (`numbers.resolve`).
         one_by_one: see `runs_one_by_one`.
         data_model, encoder, loss, record_fn: your own functions in place of the built-in ones.
 
     Errors: `ConfigError` for pruning that needs the built-in parts: straight-through with a loss of your own, masks of
     more than `weight` with an encoder of your own.
     """
-    straight = shape.prune.semantics == "straight_through"
+    straight = structure.prune.semantics == "straight_through"
     advice = "it needs the loss's derivative in each similarity; use literal, one_branch or masked_query"
     require(not (loss and straight), "prune.semantics", "another with a loss of your own", "straight_through", advice)
-    beyond = encoder is not None and shape.prune.scope != "weight"
-    require(not beyond, "prune.scope", "weight with an encoder of your own", shape.prune.scope)
-    parts = train.built_in_parts(shape)
+    beyond = encoder is not None and structure.prune.scope != "weight"
+    require(not beyond, "prune.scope", "weight with an encoder of your own", structure.prune.scope)
+    parts = train.built_in_parts(structure)
     given = {"data_model": data_model, "encoder": encoder, "loss": loss}
     parts = parts._replace(
         data=data_model or parts.data,

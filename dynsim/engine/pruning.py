@@ -28,7 +28,7 @@ from jaxtyping import Array, Bool, Float, Integer, Key
 from dynsim import prune
 from dynsim.config import PruneConfig
 from dynsim.engine.encoder import Params
-from dynsim.engine.numbers import Hyper
+from dynsim.engine.numbers import Numbers
 from dynsim.engine.thresholds import NOT_YET
 from dynsim.theory.specialists import COVERED, NORM_FLOOR, PURITY
 
@@ -137,7 +137,7 @@ def draw_mask(
     return _tree(kept, params, config)
 
 
-def init_pruning(now: Moment, config: PruneConfig, numbers: Hyper, key: Key[Array, ""]) -> PruneState | None:
+def init_pruning(now: Moment, config: PruneConfig, numbers: Numbers, key: Key[Array, ""]) -> PruneState | None:
     """Return the state before the first step; None for a run without masks, which then costs nothing.
 
     Arguments: as for `update_pruning`.
@@ -150,7 +150,7 @@ def init_pruning(now: Moment, config: PruneConfig, numbers: Hyper, key: Key[Arra
 
 
 def update_pruning(
-    state: PruneState, now: Moment, config: PruneConfig, numbers: Hyper, key: Key[Array, ""]
+    state: PruneState, now: Moment, config: PruneConfig, numbers: Numbers, key: Key[Array, ""]
 ) -> PruneState:
     """Return the state after an update: start and stop where they are seen now, and the mask of the next step.
 

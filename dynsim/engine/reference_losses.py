@@ -13,7 +13,7 @@ from dynsim.config import Config, PruneConfig
 from dynsim.engine import data, train
 from dynsim.engine.data import batch_at
 from dynsim.engine.encoder import Params
-from dynsim.engine.numbers import hyper, structure
+from dynsim.engine.numbers import resolve
 from dynsim.engine.thresholds import init_thresholds
 from dynsim.randomness import streams
 
@@ -50,9 +50,9 @@ def oracle_losses(
     name: Literal["norm_tracking", "zero"] = "norm_tracking" if thresholded else "zero"
     rule = dataclasses.replace(config.threshold, rule=name, start="at_step", start_step=0)
     # in one go: masks that wait for a switch are refused beside thresholds that stay off
-    shape = dataclasses.replace(structure(config), threshold=rule, prune=PruneConfig())
-    parts = train.built_in_parts(shape)
-    numbers = jax.tree.map(jnp.asarray, hyper(config))
+    structure = dataclasses.replace(resolve(config).structure, threshold=rule, prune=PruneConfig())
+    parts = train.built_in_parts(structure)
+    numbers = jax.tree.map(jnp.asarray, resolve(config).numbers)
 
     def loss_at(scale: Array, batch: data.Batch, dictionary: Array, params: Params) -> Array:
         ideal = params._replace(weight=scale * dictionary.T)

@@ -19,7 +19,7 @@ from dynsim.engine import train
 from dynsim.engine.data import DataModel
 from dynsim.engine.encoder import Encoder, embedding_path
 from dynsim.engine.memory import check_fits
-from dynsim.engine.numbers import hyper, structure
+from dynsim.engine.numbers import resolve
 from dynsim.engine.program import (
     Program,
     check_record,
@@ -33,6 +33,7 @@ from dynsim.engine.program import (
 )
 from dynsim.engine.resume import Keeper, Moment, Record
 from dynsim.engine.train import RecordFn
+from dynsim.theory import FeatureGroups
 
 LOOK_EVERY_S = 1.0  # a stretch of steps is cut so that the progress bar moves about this often
 
@@ -129,7 +130,7 @@ def simulate_many(
     """Run configurations that differ in numbers only, every seed of each, through one compiled program.
 
     Args:
-        configs: configurations of one structure (`numbers.structure`) and equal `train` sections.
+        configs: configurations of one structure (`numbers.resolve`) and equal `train` sections.
         own: your own functions by the names that `simulate` gives them.
         seeds, progress, checkpoint_folder, label: as for `simulate`.
 
@@ -141,12 +142,13 @@ def simulate_many(
     seed_array = check_seeds(seeds)
     for config in configs:
         check_runnable(config)
-    shape, first = structure(configs[0]), configs[0].train
-    if any(structure(config) != shape or config.train != first for config in configs):
+    resolved, first = [resolve(config) for config in configs], configs[0].train
+    structure = resolved[0].structure
+    if any(one.structure != structure or config.train != first for one, config in zip(resolved, configs, strict=True)):
         raise ConfigError("configs: wanted one structure and one train section, got several; simulate them apart")
     began = time.perf_counter()
-    compiled = program(shape, runs_one_by_one(configs[0]), **(own or {}))
-    runs = compiled.init(np.tile(seed_array, len(configs)), [hyper(c) for c in configs for _ in seed_array])
+    compiled = program(structure, runs_one_by_one(configs[0]), **(own or {}))
+    runs = compiled.init(np.tile(seed_array, len(configs)), [one.numbers for one in resolved for _ in seed_array])
     check_shapes(configs[0], runs)
     stops = record_grid(first.n_steps, first.n_records)
     hashes = [config_hash(config, seed_array.tolist()) for config in configs]
@@ -159,7 +161,10 @@ def simulate_many(
     for position, config in enumerate(configs):
         mine = slice(position * len(seed_array), (position + 1) * len(seed_array))
         carry, dictionary, record = jax.tree.map(lambda leaf, mine=mine: np.asarray(leaf[mine]), (*stacked, kept))
-        out.append(_label(config, seed_array, stops, record, carry.state, dictionary, wall / len(configs), names))
+        groups = resolved[position].groups
+        out.append(
+            _label(config, groups, seed_array, stops, record, carry.state, dictionary, wall / len(configs), names)
+        )
     return out
 
 
@@ -213,6 +218,7 @@ def _embedding(config: Config) -> str:
 
 def _label(
     config: Config,
+    groups: FeatureGroups,
     seeds: np.ndarray,
     stops: np.ndarray,
     kept: Record,
@@ -243,4 +249,4 @@ def _label(
         "batching": "one by one" if runs_one_by_one(config) else "vmap",
         **peak_memory(),
     }
-    return results.to_dataset(config, seeds, stops, joined, per_seed, info)
+    return results.to_dataset(config, groups, seeds, stops, joined, per_seed, info)

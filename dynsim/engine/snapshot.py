@@ -30,12 +30,12 @@ def snapshot(state: TrainState, world: World, parts: Parts) -> Snapshot:
 
 
 def _self_weight(state: TrainState, world: World, parts: Parts) -> Array:
-    shape = parts.structure.encoder
-    ours = isinstance(state.params, Params) and shape.architecture == "transformer"
-    if not ours or shape.attention == "token_wise":  # one token, or an encoder of the user's own: nothing to mix
+    structure = parts.structure.encoder
+    ours = isinstance(state.params, Params) and structure.architecture == "transformer"
+    if not ours or structure.attention == "token_wise":  # one token, or an encoder of the user's own: nothing to mix
         return jnp.ones((), world.probe.dtype)
     each = jax.vmap(mean_self_weight, in_axes=(None, 0, None))
-    return jnp.mean(each(state.params, world.probe, shape.attention))
+    return jnp.mean(each(state.params, world.probe, structure.attention))
 
 
 def _norm(rows: Array) -> Array:

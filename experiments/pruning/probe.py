@@ -18,7 +18,7 @@ from dynsim.analysis.stages import find_stages
 from dynsim.analysis.summary import seed_trajectory
 from dynsim.engine import train
 from dynsim.engine.mask_effect import effect, neuron_mask, with_masks
-from dynsim.engine.numbers import hyper, structure
+from dynsim.engine.numbers import resolve
 from dynsim.engine.train import Parts
 from dynsim.results.dataset import config_of
 
@@ -89,7 +89,7 @@ def moments(result: xr.Dataset) -> np.ndarray:
 
 def _seen(result: xr.Dataset, measured: Functions, seed: int, record: int) -> tuple[Any, Any]:
     """Return (state, world) of one run with its weights and thresholds at one record."""
-    state, world = measured.init(np.uint32(result["seed"].values[seed]), hyper(config_of(result)))
+    state, world = measured.init(np.uint32(result["seed"].values[seed]), resolve(config_of(result)).numbers)
     at = result.isel(seed=seed, record=record)
     params = state.params._replace(weight=jnp.asarray(at["neuron_weight"].values))
     thresholds = state.thresholds._replace(value=jnp.asarray(at["threshold"].values))
@@ -109,7 +109,7 @@ def amplifications(
         result: an unpruned run with `neuron_weight`.
         semantics, kinds, rates: of the masks of neurons.
     """
-    measured = functions(_parts(structure(config_of(result))), semantics, n_batches)
+    measured = functions(_parts(resolve(config_of(result)).structure), semantics, n_batches)
     places, learned = moments(result), outcomes.learned(outcomes.at_end(result))
     minority = minority_mask(result)
     out = np.full((result.sizes["seed"], len(MOMENTS), len(kinds), len(rates), len(GROUPS)), np.nan)
@@ -138,7 +138,7 @@ def drivers(
         kinds, rate: of the masks of neurons, drawn at each of the records.
         records: positions on the record axis.
     """
-    measured = functions(_parts(structure(config_of(result))), "straight_through", n_batches)
+    measured = functions(_parts(resolve(config_of(result)).structure), "straight_through", n_batches)
     minority = minority_mask(result)
     out = np.full((result.sizes["seed"], len(records), 1 + len(kinds), len(GROUPS)), np.nan)
     share = jnp.asarray([rate], result["neuron_weight"].dtype)

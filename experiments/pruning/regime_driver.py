@@ -20,7 +20,7 @@ from dynsim.config import Config, PruneConfig
 from dynsim.engine import data, train
 from dynsim.engine.encoder import batched
 from dynsim.engine.mask_effect import driver, held_out_batches
-from dynsim.engine.numbers import Hyper, hyper, structure
+from dynsim.engine.numbers import Numbers, resolve
 from dynsim.engine.pruning import draw_mask
 from dynsim.results.dataset import config_of
 from dynsim.stats.intervals import interval
@@ -43,8 +43,8 @@ def drivers(
         n_batches: held-out batches of the run's own streams.
     """
     config = config_of(dense)
-    compute = _program(structure(config), tuple(readings.items()), n_batches)
-    numbers = jax.tree.map(jnp.asarray, hyper(config))
+    compute = _program(resolve(config).structure, tuple(readings.items()), n_batches)
+    numbers = jax.tree.map(jnp.asarray, resolve(config).numbers)
     thresholds = dense["threshold"].isel(record=-1).transpose("seed", "neuron").values
     weights = dense["weight"].transpose("seed", "neuron", "token_dim").values
     each = [
@@ -64,7 +64,7 @@ def _program(
     cosine = shape.loss.similarity == "cosine"
 
     @jax.jit
-    def compute(seed: Array, weight: Array, threshold: Array, numbers: Hyper) -> dict[str, Array]:
+    def compute(seed: Array, weight: Array, threshold: Array, numbers: Numbers) -> dict[str, Array]:
         state, world = train.init(seed, numbers, parts)
         params = state.params._replace(weight=weight)
         masks: dict[str, Any] = {"dense": None}

@@ -9,7 +9,7 @@ import pytest
 from dynsim import plots, study
 from dynsim.config import replace
 from dynsim.engine import mask_effect, simulate, train
-from dynsim.engine.numbers import structure
+from dynsim.engine.numbers import resolve
 from experiments import make_figures, pruning_regimes
 from experiments.pruning import regime_driver, regime_map
 from experiments.pruning.points import Point
@@ -103,7 +103,7 @@ def test_the_driver_of_masked_neurons_is_that_of_mask_effect():
     dense = simulate.simulate(CONFIG, [4, 2])
     masked = replace(CONFIG, **{"prune.kind": "lowest", "prune.rate": 0.5})
     found = regime_driver.drivers(dense, {"literal": masked.prune}, n_batches=2)
-    parts = train.built_in_parts(structure(CONFIG))
+    parts = train.built_in_parts(resolve(CONFIG).structure)
     for s, seed in enumerate((4, 2)):
         carry, world, _ = begin(CONFIG, seed, parts)
         state = carry.state

@@ -7,7 +7,7 @@ import pytest
 
 from dynsim.analysis import outcomes
 from dynsim.engine import mask_effect
-from dynsim.engine.numbers import structure
+from dynsim.engine.numbers import resolve
 from dynsim.engine.simulate import simulate
 from experiments.pruning import probe
 from tests.reference import begin, built_in, toy, trajectory
@@ -20,7 +20,7 @@ SEEDS = [4, 9]
 
 @pytest.fixture(scope="module")
 def run():
-    record = mask_effect.recorder_with_loss(built_in(structure(CONFIG)), 2, keep_weights=True)
+    record = mask_effect.recorder_with_loss(built_in(resolve(CONFIG).structure), 2, keep_weights=True)
     return simulate(CONFIG, SEEDS, record_fn=record)
 
 
@@ -45,7 +45,7 @@ def test_a_mask_of_nothing_amplifies_nothing(run, found):
 
 
 def test_amplification_at_the_end_is_that_of_the_run_itself(run, found):
-    parts = built_in(structure(CONFIG))
+    parts = built_in(resolve(CONFIG).structure)
     states, world = trajectory(CONFIG, 40, seed=SEEDS[1])
     state = jax.tree.map(jnp.asarray, states[-1])
     np.testing.assert_allclose(state.params.weight, run["neuron_weight"].values[1, -1], rtol=1e-9)

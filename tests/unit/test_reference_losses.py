@@ -7,7 +7,7 @@ import pytest
 
 from dynsim.engine import data, reference_losses, train
 from dynsim.engine.data import batch_at
-from dynsim.engine.numbers import hyper
+from dynsim.engine.numbers import resolve
 from tests.reference import begin, toy
 
 SCALES = np.array([0.0, 0.5, 2.0])
@@ -73,7 +73,7 @@ def test_chance_loss_of_nt_xent_is_that_of_its_candidates():
     K = config.data.batch_size
     same = jnp.ones((K, 3))  # all embeddings agree
     batch = data.Batch(same[:, None], same[:, None], same, jnp.ones((K, K), bool))
-    value = loss(same, same, batch, jax.tree.map(jnp.asarray, hyper(config)))
+    value = loss(same, same, batch, jax.tree.map(jnp.asarray, resolve(config).numbers))
     assert reference_losses.chance_loss(config) == pytest.approx(float(value.loss))
 
 

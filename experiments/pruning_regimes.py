@@ -137,7 +137,7 @@ def driver_at(folder: Path, wanted: Plan, point: Point) -> dict[str, Any]:
     if sound.size < regimes.FEWEST:
         return {}
     masks = {reading: reading_config(wanted.base, point, reading).prune for reading in wanted.readings}
-    found = regime_driver.drivers(dense.isel(seed=sound), masks)
+    found = regime_driver.feature_drivers_at_end(dense.isel(seed=sound), masks)
     return regime_driver.driver_summary(found, minority_mask(dense))
 
 

@@ -170,6 +170,21 @@ def test_modules_and_functions_are_short():
     assert not long, "\n".join(long)
 
 
+def test_weights_are_replaced_in_two_places_only():
+    """By the update of a training step, and where recorded weights come back (engine/replay.py)."""
+    allowed = {"dynsim/engine/replay.py", "dynsim/engine/train.py"}
+    found = {
+        show(path)
+        for path in sources("dynsim", "experiments", "paper_checks")
+        for node in ast.walk(parse(path))
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr == "_replace"
+        and any(keyword.arg == "weight" for keyword in node.keywords)
+    }
+    assert found == allowed, f"replace weights through engine/replay.py: {sorted(found - allowed)}"
+
+
 def attributes(tree: ast.AST) -> set[str]:
     return {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load)}
 

@@ -3,11 +3,9 @@
 Definitions of theory 5.5. The functions on records take NumPy arrays with axes (..., neuron, feature).
 """
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array
+from jaxtyping import Array, PyTree
 
 from dynsim.engine.encoder import Params, batched, mean_self_weight
 from dynsim.engine.pruning import kept_share
@@ -69,7 +67,7 @@ def recorder(parts: Parts) -> RecordFn:
     of the next step keeps, shape (neuron,).
     """
 
-    def record(state: TrainState, world: World) -> Any:
+    def record(state: TrainState, world: World) -> PyTree:
         dense = snapshot(state, world, parts)
         if state.pruning is None:
             return dense

@@ -8,13 +8,13 @@ import contextlib
 import inspect
 import math
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 from jax import lax
-from jaxtyping import Array, Bool, Float, Integer
+from jaxtyping import Array, Bool, Float, Integer, PyTree
 
 from dynsim.config import Config, LossConfig, OptimizerConfig
 from dynsim.config.checks import ConfigError, require
@@ -33,10 +33,10 @@ _FINITE = "a first update that is finite"
 class TrainState(NamedTuple):
     """What one step hands to the next."""
 
-    params: Any
+    params: PyTree
     """`encoder.Params`, or a NamedTuple of your own with a field `weight` (neuron, token_dim)."""
     thresholds: ThresholdState
-    opt_state: Any
+    opt_state: optax.OptState
     diverged_step: Integer[Array, ""]
     """Number of updates after which the loss or a weight was no longer finite; -1 while all is well."""
     loss_was_finite: Bool[Array, ""]
@@ -83,17 +83,20 @@ def built_in_loss(config: LossConfig) -> Callable[..., LossValue]:
     `shown`: see `contrastive.contrastive_loss`.
     """
 
-    def loss(query: Array, key: Array, batch: Batch, numbers: Numbers, shown: Any = None) -> LossValue:
-        common = {
+    def loss(
+        query: Array, key: Array, batch: Batch, numbers: Numbers, shown: tuple[Array, Array] | None = None
+    ) -> LossValue:
+        flags = {
             "prefactor": config.temperature_prefactor,
             "stop_gradient": config.stop_gradient,
             "symmetric": config.symmetric,
-            "shown": shown,
         }
         if config.kind == "nt_xent":
-            return nt_xent(query, key, batch.is_candidate, numbers.temperature, **common)
+            return nt_xent(query, key, batch.is_candidate, numbers.temperature, shown=shown, **flags)
         cosine = config.similarity == "cosine"
-        return contrastive_loss(query, key, batch.is_candidate, numbers.temperature, cosine=cosine, **common)
+        return contrastive_loss(
+            query, key, batch.is_candidate, numbers.temperature, cosine=cosine, shown=shown, **flags
+        )
 
     return loss
 
@@ -170,7 +173,7 @@ def init(seed: Integer[Array, ""], numbers: Numbers, parts: Parts) -> tuple[Trai
 
 
 def objective(
-    params: Any, thresholds: Array, batch: Batch, numbers: Numbers, parts: Parts, mask: Any = None
+    params: PyTree, thresholds: Array, batch: Batch, numbers: Numbers, parts: Parts, mask: PyTree = None
 ) -> tuple[Float[Array, ""], LossValue]:
     """Return (loss + penalty, LossValue) of one batch; the gradient is taken in `params` (theory 3.2, 8.4).
 
@@ -184,7 +187,9 @@ def objective(
     return value.loss + l2_penalty(params.weight, numbers.l2_penalty), value
 
 
-def _masked_loss(params: Any, thresholds: Array, batch: Batch, numbers: Numbers, parts: Parts, mask: Any) -> LossValue:
+def _masked_loss(
+    params: PyTree, thresholds: Array, batch: Batch, numbers: Numbers, parts: Parts, mask: PyTree
+) -> LossValue:
     config, loss = parts.structure.prune, parts.structure.loss
     query, key, shown = branches(
         params,
@@ -243,17 +248,17 @@ def step(state: TrainState, n_done: Integer[Array, ""], world: World, parts: Par
     return new, StepInfo(value.loss, value.positive_weight)
 
 
-def _apply(params: Any, updates: Any, numbers: Numbers) -> Any:
+def _apply(params: PyTree, updates: PyTree, numbers: Numbers) -> PyTree:
     if isinstance(params, Params) and params.attention is not None:
         # every optax optimiser scales its update by the learning rate last, so this ratio sets another one
         ratio = numbers.attention_learning_rate / numbers.learning_rate
         updates = updates._replace(attention=updates.attention * ratio)
-    new: Any = optax.apply_updates(params, updates)
+    new: PyTree = optax.apply_updates(params, updates)
     decay = numbers.learning_rate * numbers.weight_decay
     return new._replace(weight=new.weight - decay * params.weight)
 
 
-RecordFn = Callable[[TrainState, World], Any]
+RecordFn = Callable[[TrainState, World], PyTree]
 """(state, world) -> any pytree of arrays: what to keep of a moment."""
 
 

@@ -5,14 +5,14 @@ Dimensions are seed, record, neuron and feature. Coordinates: `step` (record), `
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import xarray as xr
 
 from dynsim.config import Config, serial
-from dynsim.results.sealed import ResultError
+from dynsim.results.sealed import Json, ResultError
 
 FORMAT = 1
 
@@ -47,8 +47,8 @@ def to_dataset(
     seeds: np.ndarray,
     steps: np.ndarray,
     records: Any,
-    per_seed: dict[str, np.ndarray],
-    provenance: dict[str, Any],
+    per_seed: Mapping[str, np.ndarray],
+    provenance: Json,
 ) -> xr.Dataset:
     """Join records into one labelled Dataset.
 
@@ -101,12 +101,12 @@ def config_of(result: xr.Dataset) -> Config:
     return serial.from_json(_text_of(result, "config"))
 
 
-def provenance_of(result: xr.Dataset) -> dict[str, Any]:
+def provenance_of(result: xr.Dataset) -> Json:
     """Return command, commit, versions, device and times of a result. Errors: as for `config_of`."""
     return json.loads(_text_of(result, "provenance"))
 
 
-def _text_of(result: xr.Dataset, name: str) -> Any:
+def _text_of(result: xr.Dataset, name: str) -> str:
     """Return the JSON of one attribute; of what `concat` joined, that of the part which has been selected."""
     if f"{name}s" not in result.attrs:
         return result.attrs[name]
@@ -128,7 +128,7 @@ def _axis(names: Sequence[object], dim: str) -> np.ndarray:
     return np.asarray(names)
 
 
-def concat(named: Mapping[Any, xr.Dataset], dim: str) -> xr.Dataset:
+def concat(named: Mapping[Hashable, xr.Dataset], dim: str) -> xr.Dataset:
     """Join results of several run sets along a new named dimension.
 
     Args:

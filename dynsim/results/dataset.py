@@ -109,7 +109,10 @@ def provenance_of(result: xr.Dataset) -> Json:
 def _text_of(result: xr.Dataset, name: str) -> str:
     """Return the JSON of one attribute; of what `concat` joined, that of the part which has been selected."""
     if f"{name}s" not in result.attrs:
-        return result.attrs[name]
+        text = result.attrs[name]
+        if not isinstance(text, str):
+            raise ResultError(f"{name}: wanted a text of JSON, got {type(text).__name__}; run again")
+        return text
     dim, names = json.loads(result.attrs["joined"])
     if dim not in result.coords or result[dim].ndim:
         raise ResultError(

@@ -18,7 +18,7 @@ from dynsim.analysis.groups import minority_mask
 from dynsim.analysis.stages import find_stages
 from dynsim.analysis.summary import seed_trajectory
 from dynsim.engine import mask_effect, replay, train
-from dynsim.engine.numbers import resolve
+from dynsim.engine.numbers import Numbers, resolve
 from dynsim.engine.train import Parts, TrainState, World
 from dynsim.results.dataset import config_of
 
@@ -87,10 +87,22 @@ def moments(result: xr.Dataset) -> np.ndarray:
     return np.array(found)
 
 
-def _seen(result: xr.Dataset, measured: Functions, seed: int, record: int) -> tuple[TrainState, World]:
-    """Return (state, world) of one run with its weights and thresholds at one record."""
-    at = replay.recorded(result, seed, record)
-    return measured.restored(np.uint32(result["seed"].values[seed]), resolve(config_of(result)).numbers, *at)
+class _Replay(NamedTuple):
+    """A result, and what puts its runs back to one of its records."""
+
+    result: xr.Dataset
+    numbers: Numbers
+    measured: Functions
+
+    def at(self, seed: int, record: int) -> tuple[TrainState, World]:
+        """Return (state, world) of one run with its weights and thresholds at one record; both are positions."""
+        weights = replay.recorded(self.result, seed, record)
+        return self.measured.restored(np.uint32(self.result["seed"].values[seed]), self.numbers, *weights)
+
+
+def _replay(result: xr.Dataset, semantics: str, n_batches: int) -> _Replay:
+    resolved = resolve(config_of(result))
+    return _Replay(result, resolved.numbers, functions(_parts(resolved.structure), semantics, n_batches))
 
 
 def _masks(
@@ -113,15 +125,15 @@ def amplifications(
         result: an unpruned run with `neuron_weight`.
         semantics, kinds, rates: of the masks of neurons.
     """
-    measured = functions(_parts(resolve(config_of(result)).structure), semantics, n_batches)
+    runs = _replay(result, semantics, n_batches)
     places, learned = moments(result), outcomes.learned(outcomes.at_end(result))
     minority = minority_mask(result)
     out = np.full((result.sizes["seed"], len(MOMENTS), len(kinds), len(rates), len(GROUPS)), np.nan)
     share = jnp.asarray(rates, result["neuron_weight"].dtype)
     for seed, moment in np.ndindex(out.shape[:2]):
-        state, world = _seen(result, measured, seed, int(places[seed, moment]))
-        kept = _masks(measured, state, world, kinds, share)
-        dense, masked = (np.asarray(part, np.float64) for part in measured.growth(state, world, kept))
+        state, world = runs.at(seed, int(places[seed, moment]))
+        kept = _masks(runs.measured, state, world, kinds, share)
+        dense, masked = (np.asarray(part, np.float64) for part in runs.measured.growth(state, world, kept))
         shape = (len(kinds), len(rates))
         for g, mask in enumerate((minority, ~minority)):
             own = learned[seed] & mask[None, :]
@@ -142,14 +154,14 @@ def group_drivers_over_time(
         kinds, rate: of the masks of neurons, drawn at each of the records.
         records: positions on the record axis.
     """
-    measured = functions(_parts(resolve(config_of(result)).structure), "straight_through", n_batches)
+    runs = _replay(result, "straight_through", n_batches)
     minority = minority_mask(result)
     out = np.full((result.sizes["seed"], len(records), 1 + len(kinds), len(GROUPS)), np.nan)
     share = jnp.asarray([rate], result["neuron_weight"].dtype)
     for seed, place in np.ndindex(out.shape[:2]):
-        state, world = _seen(result, measured, seed, int(records[place]))
-        kept = _masks(measured, state, world, kinds, share)
-        dense, masked = (np.asarray(part, np.float64) for part in measured.driver(state, world, kept))
+        state, world = runs.at(seed, int(records[place]))
+        kept = _masks(runs.measured, state, world, kinds, share)
+        dense, masked = (np.asarray(part, np.float64) for part in runs.measured.driver(state, world, kept))
         each = np.concatenate([dense[None], masked])  # (kind, feature)
         for g, mask in enumerate((minority, ~minority)):
             if mask.any():

@@ -398,3 +398,21 @@ def test_divergence_is_reported():
     assert np.all(wild.diverged_step > 0) and np.all(tame.diverged_step == -1)
     assert set(wild.diverged_reason.values) <= {"the loss was not finite", "a weight was not finite"}
     assert tame.diverged_reason.values.tolist() == ["", ""]
+
+
+def test_a_configuration_is_resolved_once_and_its_groups_label_the_result(monkeypatch):
+    asked = []
+
+    def counted(config):
+        asked.append(config)
+        resolved = resolve(config)
+        groups = resolved.groups._replace(minority=np.array([True, False, False, False, True]))
+        return resolved._replace(groups=groups)
+
+    monkeypatch.setattr(simulate, "resolve", counted)
+    made = simulate.simulate_many([TOY, toy(data__minority_ratio=0.3)], SEEDS[:1])
+    assert len(asked) == 2
+    for config, one in zip(asked, made, strict=True):
+        assert one["group"].values.tolist() == ["minority", "majority", "majority", "majority", "minority"]
+        wanted = resolve(config).groups.activation_probability
+        np.testing.assert_array_equal(one["activation_probability"].values, wanted)

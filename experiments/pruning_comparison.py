@@ -108,12 +108,12 @@ def all_runs(options: PruningComparison) -> dict[str, table.Run]:
 
 
 @lru_cache(maxsize=128)
-def _recorder(shape: Config, keep_weights: bool) -> Callable[..., Any]:
+def _recorder(structure: Config, keep_weights: bool) -> Callable[..., Any]:
     """Return one record function per structure, so that equal structures share their compiled program."""
     from dynsim.engine import train
     from dynsim.engine.mask_effect import recorder_with_loss
 
-    return recorder_with_loss(train.built_in_parts(shape), LOSS_BATCHES, keep_weights=keep_weights)
+    return recorder_with_loss(train.built_in_parts(structure), LOSS_BATCHES, keep_weights=keep_weights)
 
 
 def simulate_all(options: PruningComparison, folder: Path) -> dict[str, Any]:

@@ -83,11 +83,11 @@ def reading_config(base: Config, point: Point, reading: str, kind: str = "lowest
 
 
 @cache
-def _record_fn(shape: Config) -> Any:
+def _record_fn(structure: Config) -> Any:
     """Return the record function of a structure: always the same object, so that its program is compiled once."""
     from dynsim.engine import mask_effect, train
 
-    return mask_effect.recorder_with_loss(train.built_in_parts(shape), N_HELD_OUT)
+    return mask_effect.recorder_with_loss(train.built_in_parts(structure), N_HELD_OUT)
 
 
 def run(folder: Path, config: Config, seeds: range) -> Any:

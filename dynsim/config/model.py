@@ -15,7 +15,8 @@ class DataConfig:
 
     A sample is a set of tokens x = M z + xi: the columns of the dictionary M are the features, the code z in {-1, 0, 1}
     says which of them are active, and xi is Gaussian noise. Two views of a sample form a positive pair, the query and
-    its key; what a query is to be told apart from are its negatives. The rarest features are called minority features.
+    its key; the encoder learns to tell a query's key from its negatives, which belong to other samples. The rarest
+    features are called minority features.
     """
 
     n_features: int = 64
@@ -27,7 +28,7 @@ class DataConfig:
     batch_size: int = 256
     """K: samples per training step, each with two views: a query and its key."""
     n_negatives: int | None = None
-    """Number of negatives drawn in addition to the batch; None takes the keys of its other K-1 samples as negatives."""
+    """Number of negatives, drawn apart from the batch; None takes the keys of the other K-1 samples of the batch."""
     dictionary: Literal["qr", "identity", "correlated"] = "qr"
     """How M is made. qr: orthonormal columns, from a Gaussian matrix; identity: the first columns of the identity;
     correlated: qr, mixed so that every two columns have the cosine dictionary_cosine."""
@@ -54,7 +55,7 @@ class DataConfig:
     independent_tokens: every token is drawn on its own."""
     pair_rule: Literal["placed", "identical", "complementary"] = "placed"
     """How the two views of a sample differ. placed: the second has the active features in tokens drawn anew, and fresh
-    noise; identical: fresh noise only; complementary: 2 D x and 2 (I-D) x, D a mask with a coin per coordinate."""
+    noise; identical: fresh noise only; complementary: 2 D x and 2 (I-D) x, D a random coordinate mask."""
     majority_keep: float = 1.0
     """Chance that an active majority feature survives into the second view."""
     minority_keep: float = 1.0
@@ -122,8 +123,8 @@ class EncoderConfig:
     """The encoder: attention, one layer of neurons and pooling over tokens (theory section 2)."""
 
     architecture: Literal["transformer", "relu"] = "transformer"
-    """transformer: attention, then neurons that are zero for |<w,x>| <= b and s -/+ b beyond, then pooling over tokens;
-    relu: one-sided neurons max(<w,x> + bias - b, 0) on samples of one token."""
+    """transformer: attention, then neurons that turn s = <w,x> into s - b above b, s + b below -b and 0 between, then
+    pooling over tokens; relu: one-sided neurons max(<w,x> + bias - b, 0) on samples of one token."""
     n_neurons: int = 256
     """m: number of neurons."""
     attention: Literal["token_wise", "softmax_unscaled", "softmax_scaled", "uniform"] = "token_wise"

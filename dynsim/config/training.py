@@ -159,7 +159,7 @@ class TrainConfig:
     n_probe: int = 8
     """Held-out samples per feature on which it is measured, at each record, how often neurons fire (are not silent)."""
     precision: Literal["float32", "float64"] = "float32"
-    """Number format; float64 needs JAX_ENABLE_X64=1, which the experiments set for you."""
+    """Format of the numbers; float64 needs JAX_ENABLE_X64=1, which the experiments set for you."""
     batching: Literal["auto", "map", "vmap"] = "auto"
     """map: one run after the other, each with the bits it has when run alone; vmap: all runs at once; auto: map on a
     CPU, where it is the faster one, and vmap elsewhere."""

@@ -54,8 +54,7 @@ def branches(
         hold_key: the loss takes no gradient from the keys, so that nothing need be kept for it.
 
     Returns:
-        Embeddings of queries and keys, each of shape (sample, neuron), and a third value: None, or for straight_through
-        the masked embeddings, to be passed to the loss as `shown` (see `contrastive.contrastive_loss`).
+        Embeddings (sample, neuron) of queries and of keys, and what to pass to the loss as `shown`, if not None.
     """
     query, key = samples
     fixed = lax.stop_gradient(params)

@@ -47,7 +47,7 @@ class Config:
                 "data.dictionary",
                 f"qr with optimizer {self.optimizer.name}",
                 "identity",
-                "an optimiser that works per coordinate is not rotation-equivariant",
+                "an optimiser that works per coordinate is not rotation-equivariant: it would treat features apart",
             )
         nt_xent = self.loss.kind == "nt_xent"
         apart = self.data.n_negatives is not None
@@ -64,7 +64,7 @@ class Config:
         for name in ("start", "stop"):
             waits = getattr(prune, name) == "switch"
             comes = threshold.rule != "zero" and threshold.start != "never"
-            require(not waits or comes, f"prune.{name}", "a moment that comes", "switch", "the thresholds stay off")
+            require(not waits or comes, f"prune.{name}", "another moment", "switch", "the thresholds never come on")
 
 
 def replace(config: Config, **changes: Any) -> Config:

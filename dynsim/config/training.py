@@ -91,7 +91,7 @@ class PruneConfig:
         words_and_flags(self)
         number("rate", self.rate, 0.0, 1.0)
         require(self.rate < 1, "rate", "a share in [0, 1)", self.rate)
-        require(self.rate == 0 or self.kind != "none", "rate", "0 for kind none", self.rate, "choose what is masked")
+        require(self.rate == 0 or self.kind != "none", "rate", "0 for kind none", self.rate, "or choose a kind")
         if self.refresh is not None:
             positive_int("refresh", self.refresh)
         positive_int("start_step", self.start_step, 0)
@@ -99,7 +99,7 @@ class PruneConfig:
         for name in ("refresh", "start_step", "stop_step"):
             require((getattr(self, name) or 0) <= EXACT, name, f"at most 2^24 = {EXACT}", getattr(self, name))
         by_neuron = self.unit == "neuron"
-        require(not by_neuron or self.scope == "weight", "scope", "weight for unit neuron", self.scope, "set the unit")
+        require(not by_neuron or self.scope == "weight", "scope", "weight for unit neuron", self.scope, "or set unit")
         self._check_moments()
 
     def _check_moments(self) -> None:
@@ -108,7 +108,7 @@ class PruneConfig:
         unasked = self.stop != "at_step" and self.stop_step > 0
         require(not unasked, "stop_step", "0 unless stop is at_step", self.stop_step)
         same = self.start == self.stop != "at_step"
-        require(not same, "stop", f"a moment after the start, which is at {self.start}", self.stop)
+        require(not same, "stop", f"another moment than the start, which is {self.start}", self.stop)
         if self.start == self.stop == "at_step":
             above = self.stop_step > self.start_step
             require(above, "stop_step", f"a step above start_step = {self.start_step}", self.stop_step)

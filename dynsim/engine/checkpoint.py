@@ -119,7 +119,7 @@ def check_fingerprint(path: Path, wanted: dict[str, Any]) -> None:
         if found.get(name) != value:
             raise CheckpointError(
                 f"{path}: wanted a checkpoint with {name} {value!r}, got {found.get(name)!r}; "
-                "resuming would change the bits: delete the folder, or go back to what wrote it"
+                "a resumed run would give other numbers: delete the folder, or go back to what wrote it"
             )
 
 

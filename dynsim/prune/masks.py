@@ -140,7 +140,7 @@ def _score_bits(scores: PyTree, scope: str) -> list[Array]:
     leaves = _leaves(scores)
     dtypes = sorted({str(leaf.dtype) for leaf in leaves})
     if scope == "global" and len(dtypes) > 1:
-        raise ValueError(f"scores: one threshold for all arrays wants one dtype, got {', '.join(dtypes)}")
+        raise ValueError(f"scores: the scope global wants arrays of one dtype, got {', '.join(dtypes)}")
     return [_size_bits(leaf) for leaf in leaves]
 
 

@@ -32,7 +32,7 @@ def _since(step: ArrayLike, every: ArrayLike | None, start: ArrayLike) -> tuple[
     if every is None:
         return jnp.zeros_like(since), since
     if not isinstance(every, jax.core.Tracer) and np.min(np.asarray(every)) < 1:
-        raise ValueError(f"every: wanted at least 1 step between refreshes, or None for once, got {every}")
+        raise ValueError(f"every: wanted at least 1 step between refreshes, or None for only one, got {every}")
     period = jnp.asarray(every, jnp.int32)
     return since // period, since % period
 

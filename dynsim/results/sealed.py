@@ -90,7 +90,7 @@ def save_json(values: dict[str, Any], path: Path) -> None:
     Errors: `ValueError` for numbers that are not finite, or a value named sha256; `OSError` as for `atomic_write`.
     """
     if "sha256" in values:
-        raise ValueError("values: wanted names other than sha256, which is that of the digest")
+        raise ValueError("values: wanted no value named sha256, which is the name of the digest")
     rest = json.dumps(values, indent=1, allow_nan=False)[2:] + "\n"  # without the first line, which is "{"
     if not values:
         rest = "}\n"

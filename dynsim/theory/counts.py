@@ -5,8 +5,8 @@ MM^T w is the part of a neuron's weights w in the span of the features. A neuron
 initialisation with the cut (1/r_j) sqrt(2 log d / d), where r_j = eps_j / eps_max is the relative frequency of j.
 
 At initialisation w is Gaussian, so that for an orthonormal M the squared alignment has the law Beta(1/2, (d-1)/2), and
-the number of such neurons among m independent ones is binomial. Functions are exact unless they say APPROXIMATION, and
-compute in float64.
+the number of such neurons among m independent ones is binomial. Functions that approximate, bound or sample say so; all
+others are exact. Everything is computed in float64. Labels such as S2c name tests in the section cited with them.
 """
 
 import math

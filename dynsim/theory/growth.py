@@ -2,9 +2,10 @@
 
 One pure function per statement, in float64, with no constant to fit. Rates are per training step, times in steps.
 Growth is exponential while the weights are small and the thresholds are zero (the linear phase): each projection
-<w_i, M_j> is then multiplied by the same factor at every step. The formulas for it assume the transformer with inner-
-product InfoNCE, plain SGD and an orthonormal dictionary; other configurations raise `ConfigError`. The frequencies that
-they need are in `theory.frequencies`, the sizes at the end of training in `theory.stationary`.
+<w_i, M_j> is then multiplied by the same factor at every step. The formulas for it assume the transformer with
+InfoNCE on inner products, plain SGD and an orthonormal dictionary; other configurations raise `ConfigError`. The
+frequencies that they need are in `theory.frequencies`, the sizes at the end of training in `theory.stationary`. Labels
+such as S1d name tests in the section of the theory that is cited with them.
 """
 
 import math

@@ -28,7 +28,7 @@ class DataConfig:
     batch_size: int = 256
     """K: samples per training step, each with two views: a query and its key."""
     n_negatives: int | None = None
-    """Number of negatives, drawn apart from the batch; None takes the keys of the other K-1 samples of the batch."""
+    """Number of negatives, drawn separately; None takes the keys of the other K-1 samples of the batch instead."""
     dictionary: Literal["qr", "identity", "correlated"] = "qr"
     """How M is made. qr: orthonormal columns, from a Gaussian matrix; identity: the first columns of the identity;
     correlated: qr, mixed so that every two columns have the cosine dictionary_cosine."""

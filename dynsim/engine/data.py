@@ -57,7 +57,7 @@ def make_dictionary(key: Key[Array, ""], numbers: Hyper, shape: DataConfig) -> F
         return jnp.eye(d1, d, dtype=dtype)
     gaussian = jax.random.normal(key, (d1, d), dtype)
     q, r = jnp.linalg.qr(gaussian)
-    q = q * jnp.sign(jnp.diagonal(r))[None, :]  # with positive diagonal the law of Q is the Haar measure
+    q = q * jnp.sign(jnp.diagonal(r))[None, :]  # Q is Haar-distributed if the diagonal of R is positive
     if shape.dictionary == "qr":
         return q
     c = numbers.dictionary_cosine
@@ -177,7 +177,7 @@ def sample_views(
 
     Args:
         keys: random key for codes, random key for noise and coordinate masks.
-        n_query, n_extra: K and the number of negatives drawn apart from the batch.
+        n_query, n_extra: K and the number of negatives drawn in addition.
         dictionary: M, shape (token_dim, feature).
         numbers, shape: numbers and structure of the data model.
 

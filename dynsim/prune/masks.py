@@ -74,7 +74,7 @@ def masked_number(n: int, rate: ArrayLike) -> Integer[Array, ""]:
 
 
 def _size_bits(scores: Array) -> UInt[Array, " entry"]:
-    """Return unsigned integers in the order of |scores|, flattened: the bits of the float without its sign."""
+    """Return unsigned integers in the same order as |scores|, flattened: the bits of the floats without the sign."""
     if not jnp.issubdtype(scores.dtype, jnp.floating) or scores.dtype.itemsize not in (2, 4, 8):
         raise ValueError(f"scores: wanted floating-point arrays of 16, 32 or 64 bits, got {scores.dtype}")
     unsigned = np.dtype(f"uint{8 * scores.dtype.itemsize}")
@@ -125,7 +125,7 @@ def _shape(flat: list[Array], like: PyTree) -> PyTree:
 
 
 def _mask_lowest(bits: list[Array], like: PyTree, rate: ArrayLike, scope: str) -> PyTree:
-    """Return the mask without the lowest bits; `bits` holds one flat array for each array of `like`."""
+    """Return the mask that hides the entries with the lowest bits; `bits` has a flat array per array of `like`."""
     if scope == "global":
         joined = jnp.concatenate(bits)
         masked = _split(_lowest(joined, masked_number(joined.size, rate)), _leaves(like))
@@ -151,7 +151,7 @@ def lowest_mask(scores: PyTree, rate: ArrayLike, scope: str = "global") -> PyTre
         scores: for masks of single weights the weights themselves, of any shapes; for masks of neurons `neuron_norm` of
             them. None in place of an array leaves it out: it is neither counted nor masked.
         rate: masked share in [0, 1).
-        scope: "global" counts and ranks the entries of all arrays together, "per_array" those of each array apart.
+        scope: "global" counts and ranks the entries of all arrays together, "per_array" those of each array on its own.
 
     Returns:
         Booleans of the structure and shapes of `scores`, True = kept.

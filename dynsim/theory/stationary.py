@@ -26,7 +26,7 @@ def stationary_magnitude(config: Config) -> Features:
     """
     N, P, factor = n_negatives(config.data), activation_probability(config.data), _loss_factor(config)
     s = 1.0 if config.encoder.pooling == "sum" else 1 / config.data.n_tokens
-    # balance at a specialist: f P_j (alpha - b) |N| / (e^{s^2 S/tau} (1 + |N| P_j / 2)) = lambda alpha
+    # at a specialist pull and penalty balance: f P_j (alpha - b) |N| / (e^{s^2 S/tau} (1 + |N| P_j / 2)) = lambda alpha
     with np.errstate(divide="ignore"):  # without a penalty nothing ends the growth
         level = np.log(factor * N * P / (1 + N * P / 2)) - np.log(config.loss.l2_penalty + config.loss.weight_decay)
     return config.loss.temperature / s**2 * np.maximum(level, 0.0)

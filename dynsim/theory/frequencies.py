@@ -126,7 +126,7 @@ def _through_views(data: DataConfig, codes: Features, dictionary: Dictionary | N
 
 
 def n_negatives(data: DataConfig) -> int:
-    """Return |N|, the number of negatives of a query before equal codes are left out: K-1, or those drawn apart."""
+    """Return |N|, the number of negatives of a query before equal codes are left out: K-1, or as configured."""
     return data.batch_size - 1 if data.n_negatives is None else data.n_negatives
 
 

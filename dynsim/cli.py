@@ -1,7 +1,7 @@
-"""What the experiments' command lines share: presets, one-line errors, output folders, JAX settings.
+"""What the command lines of the experiments share: presets, one-line errors, output folders, JAX settings.
 
-Every field of `Config` is an option. A preset is a configuration that is taken off the command line first and
-then overridden by the options. Errors end with exit code 2 and one line; nothing is compiled or written before.
+Every field of `Config` is an option. A preset is a complete set of options with a name; other options change it. A
+wrong option ends the program with one line and exit code 2, before anything is compiled or written.
 """
 
 import contextlib
@@ -22,24 +22,24 @@ from dynsim.config.checks import MAX_SEED, ConfigError, positive_int, require
 
 Options = TypeVar("Options", bound="RunOptions")
 Plain = TypeVar("Plain")
-LONGEST_NAME = 100  # letters in the longest name of a file below the folder for results
+LONGEST_NAME = 100  # characters in the longest file name that is used in the folder for results
 
 
 @dataclass(frozen=True)
 class RunOptions:
-    """Options of an experiment beside its configuration."""
+    """Options of an experiment: its configuration, and what is not part of it."""
 
     config: Annotated[Config, tyro.conf.arg(name="")] = field(default_factory=Config)
     seeds: int = 10
     """Number of seeds."""
     seed: int = 0
-    """First seed; the others follow."""
+    """First seed; the others are the numbers after it."""
     out: Path = Path("results")
     """Folder for results; each configuration gets its own folder in it."""
     redraw: bool = False
-    """Draw again from the saved result without simulating."""
+    """Draw the figures again from the saved result, without simulating."""
     device: Literal["auto", "cpu", "gpu", "tpu"] = "auto"
-    """Where to run; auto takes the fastest that JAX finds."""
+    """Device to run on; auto takes the fastest one that JAX finds."""
 
     def __post_init__(self) -> None:
         positive_int("seeds", self.seeds)
@@ -50,7 +50,7 @@ class RunOptions:
 
 
 class Refused(SystemExit):
-    """Exit code 2 after one line on stderr."""
+    """Ends the program with exit code 2, after one line on stderr: "program: error: message"."""
 
     def __init__(self, program: str, message: str) -> None:
         print(f"{program}: error: {' '.join(message.split())}", file=sys.stderr)
@@ -75,13 +75,13 @@ def _take_preset(arguments: list[str], presets: Sequence[str], program: str) -> 
 def parse(
     presets: dict[str, Options], arguments: Sequence[str] | None, *, program: str, description: str
 ) -> tuple[str, Options]:
-    """Return the name of the chosen preset and the options of a command line.
+    """Return the name of the chosen preset, and the options with what the command line changes.
 
     Args:
         presets: options by preset name; the first one is the default.
         arguments: the command line without the program; None takes that of the process.
-        program: name for messages.
-        description: what --help says first.
+        program: name of the program in messages.
+        description: first text of --help.
 
     Errors: `Refused` (exit code 2, one line); --help ends with exit code 0.
     """
@@ -92,13 +92,15 @@ def parse(
 
 
 def check_out(out: Path, words: Sequence[str] = ()) -> None:
-    """Refuse a folder for results that cannot be made or written to, by making it and writing a small file.
+    """Refuse a folder for results that cannot be made or written to.
 
-    A folder that was not there before is taken away again. The file has the longest name that a study writes.
+    To find out, the folder is made and a small file written, whose name is as long as any that a study uses. The file
+    is removed again, and so is a folder that was not there before.
 
     Args:
         out: the folder.
-        words: the command line, to tell an empty name from the folder at hand.
+        words: the command line, which shows an empty name; as a path, that would be the current folder.
+
     Errors: `ConfigError` in one line.
     """
     empty = "--out=" in words or any(pair == ("--out", "") for pair in itertools.pairwise(words))
@@ -116,7 +118,7 @@ def check_out(out: Path, words: Sequence[str] = ()) -> None:
         raise ConfigError(f"out: wanted a folder that can be written to, got {_short(str(out))} {advice}") from None
     finally:
         for folder in new:
-            with contextlib.suppress(OSError, ValueError):  # not made, or by now in use
+            with contextlib.suppress(OSError, ValueError):  # it was not made, or something else uses it by now
                 folder.rmdir()
 
 
@@ -125,7 +127,7 @@ def _short(text: str) -> str:
 
 
 def parse_plain(kind: type[Plain], arguments: Sequence[str] | None, *, program: str, description: str) -> Plain:
-    """Return the options of a program without presets; errors as for `parse`."""
+    """Return the options of a program without presets; arguments and errors as for `parse`."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     return _parse(kind, words, kind(), program, description)
 
@@ -147,9 +149,9 @@ def _parse(kind: type[Plain], words: list[str], default: Plain, program: str, ab
 
 
 def _one_line(boxed: str) -> str:
-    """Return tyro's boxed message as one line without frame, title and help texts."""
+    """Return a framed message of tyro as one line, without frame, title and help texts."""
     plain = re.sub(r"\x1b\[[0-9;]*m", "", boxed)
-    # the frame is drawn with dashes alone where the terminal knows no others
+    # on a terminal without box characters the frame consists of dashes
     lines = [re.sub(r"^([│╭╰─╮╯\s]|-{3,})+|([│╭╰─╮╯\s]|-{3,})+$", "", line) for line in plain.strip().splitlines()]
     text = " ".join(line for line in lines[1:] if line)  # the first line is the title
     text, _, meant = text.partition("Perhaps you meant:")
@@ -161,9 +163,9 @@ def _one_line(boxed: str) -> str:
 
 
 def set_up_jax(device: str, precision: str, program: str) -> None:
-    """Choose device and precision and switch on the persistent compilation cache; call before the first array.
+    """Set device and precision, and switch on the persistent compilation cache; call it before making any array.
 
-    Errors: `Refused` where the wanted device is not there.
+    Errors: `Refused` if JAX finds no such device.
     """
     import jax
 
@@ -171,20 +173,20 @@ def set_up_jax(device: str, precision: str, program: str) -> None:
         jax.config.update("jax_enable_x64", True)
     if device != "auto":
         jax.config.update("jax_platforms", {"gpu": "cuda"}.get(device, device))
-    # theory checks on an accelerator must not round products to fewer bits than float32 has
+    # accelerators may round matrix products to fewer bits than float32 has, too few for comparisons with theory
     jax.config.update("jax_default_matmul_precision", "highest")
     cache = os.environ.get("JAX_COMPILATION_CACHE_DIR") or str(Path.home() / ".cache" / "dynsim" / "jax")
     jax.config.update("jax_compilation_cache_dir", cache)
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     try:
         jax.devices(None if device == "auto" else device)
-    except (RuntimeError, AssertionError) as error:  # the latter is what JAX 0.10 raises for an unknown platform
+    except (RuntimeError, AssertionError) as error:  # JAX 0.10 raises the latter for an unknown platform
         reason = f" ({str(error).splitlines()[0]})" if str(error) else ""
         raise Refused(program, f"--device: wanted {device}, but JAX found none{reason}") from None
 
 
 def run_main(body: Callable[[], object], program: str) -> None:
-    """Call `body` and turn the errors that a user can mend into one line and exit code 2; Ctrl-C ends with 130."""
+    """Call `body`; errors that a user can mend end with one line and exit code 2, Ctrl-C with exit code 130."""
     from dynsim.results.sealed import ResultError
 
     try:
@@ -197,7 +199,7 @@ def run_main(body: Callable[[], object], program: str) -> None:
 
 
 def option_names(options: Any) -> list[str]:
-    """Return the dotted option names of a configuration, for help texts and tests."""
+    """Return the names of all options, such as "data.n_features", for help texts and tests."""
     from dataclasses import fields, is_dataclass
 
     names = []

@@ -1,4 +1,4 @@
-"""What this machine gives dynsim: versions, devices, precision, threads, memory, and a verdict in one line."""
+"""What dynsim finds on this machine: versions, devices, precision, threads and memory, and a verdict in one line."""
 
 import contextlib
 import importlib.util
@@ -12,11 +12,11 @@ PACKAGES = (
     *("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "jaxtyping", "numpy", "scipy"),
     *("xarray", "h5netcdf", "h5py", "matplotlib", "tyro", "tqdm"),
 )
-MEMORY_LIMIT = Path("/sys/fs/cgroup/memory.max")  # of a container on Linux
+MEMORY_LIMIT = Path("/sys/fs/cgroup/memory.max")  # memory limit of a container on Linux
 
 
 def package_versions() -> dict[str, str]:
-    """Return the installed version of every package that dynsim needs, or "missing"."""
+    """Return {package: installed version, or "missing"} for all packages that dynsim needs."""
     found = {}
     for name in PACKAGES:
         try:
@@ -27,30 +27,30 @@ def package_versions() -> dict[str, str]:
 
 
 def has_gpu_hardware() -> bool:
-    """Return whether the machine shows an NVIDIA or AMD GPU, whatever JAX sees."""
+    """Return whether the machine has an NVIDIA or AMD GPU, whether or not JAX can use it."""
     return bool(shutil.which("nvidia-smi")) or os.path.exists("/dev/nvidia0") or os.path.exists("/dev/kfd")
 
 
 def cpu_count() -> int:
-    """Return how many CPUs this process may use, which can be fewer than the machine has."""
+    """Return how many CPUs this process may use; the machine may have more."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def memory_gib() -> float:
-    """Return the memory that this process may use in GiB; nan where the system does not tell."""
+    """Return how much memory this process may use, in GiB, or nan if that is not known."""
     try:
         size = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (ValueError, OSError, AttributeError):
         return float("nan")
-    with contextlib.suppress(ValueError, OSError):  # no container, or one without a limit
+    with contextlib.suppress(ValueError, OSError):  # not in a container, or in one without a limit
         size = min(size, int(MEMORY_LIMIT.read_text()))
     return size / 2**30
 
 
 def verdict(versions: dict[str, str], platform_name: str, gpu_hardware: bool) -> str:
-    """Return the one line that matters: ready, or what is wrong and what to do."""
+    """Return one line: "ready: ...", or else what is wrong and what to do."""
     missing = [name for name, found in versions.items() if found == "missing"]
     if missing:
         return (
@@ -62,7 +62,7 @@ def verdict(versions: dict[str, str], platform_name: str, gpu_hardware: bool) ->
 
 
 def report() -> tuple[str, bool]:
-    """Return the whole report as text, and whether all is well."""
+    """Return the report as text, and whether the verdict is "ready"."""
     versions = package_versions()
     lines = [f"{'python':<18}{platform.python_version()} on {platform.machine()}"]
     lines += [f"{name:<18}{found}" for name, found in versions.items()]

@@ -1,4 +1,4 @@
-"""What a run is: one frozen dataclass per section, every default once, values that check themselves."""
+"""What defines a run: one frozen dataclass per section, which holds every default once and checks its own values."""
 
 from dynsim.config.checks import ConfigError
 from dynsim.config.model import DataConfig, EncoderConfig, LossConfig

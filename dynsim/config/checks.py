@@ -1,4 +1,4 @@
-"""One-line checks of configuration values: what was wanted, what came, what to do."""
+"""Checks of configuration values. Each error is one line: what was wanted, what came and what to do."""
 
 import dataclasses
 import math
@@ -14,7 +14,7 @@ class ConfigError(ValueError):
 
 
 def require(condition: bool, field_name: str, wanted: str, came: object, advice: str = "") -> None:
-    """Raise `ConfigError` naming the field unless `condition` holds."""
+    """Raise `ConfigError` unless `condition` holds: "field_name: wanted ..., got ...; advice" in one line."""
     if not condition:
         shown = " ".join(repr(came).split())  # arrays print over several lines
         shown = shown if len(shown) <= 60 else shown[:60] + "..."
@@ -22,14 +22,14 @@ def require(condition: bool, field_name: str, wanted: str, came: object, advice:
 
 
 def positive_int(name: str, value: object, least: int = 1) -> None:
-    """Refuse all but integers of at least `least` (booleans are not integers here)."""
+    """Refuse anything but an integer from `least` to 2^31 - 1; a Boolean does not count as an integer here."""
     is_int = isinstance(value, int) and not isinstance(value, bool)
     require(is_int and value >= least, name, f"an integer of at least {least}", value)  # type: ignore[operator]
     require(value <= MAX_INT, name, f"an integer below 2^31 = {MAX_INT + 1}", value)  # type: ignore[operator]
 
 
 def number(name: str, value: object, low: float, high: float = math.inf, *, open_low: bool = False) -> None:
-    """Refuse all but finite numbers in [low, high], or (low, high] where `open_low`, of a size that float32 holds."""
+    """Refuse anything but a finite number in [low, high], or in (low, high] with `open_low`, that float32 can hold."""
     ok = isinstance(value, int | float) and not isinstance(value, bool) and -math.inf < value < math.inf
     inside = ok and (low < value if open_low else low <= value) and value <= high  # type: ignore[operator]
     bracket = "(" if open_low else "["
@@ -39,7 +39,7 @@ def number(name: str, value: object, low: float, high: float = math.inf, *, open
 
 
 def numbers(name: str, value: object, lengths: tuple[int, ...], wanted: str, *, open_low: bool = False) -> None:
-    """Refuse all but tuples of one of these lengths with numbers in [0, 1], or (0, 1] where `open_low`."""
+    """Refuse anything but a tuple of one of these lengths with numbers in [0, 1], or in (0, 1] with `open_low`."""
     require(isinstance(value, tuple), name, "a tuple of numbers", value)
     entries = typing.cast("tuple[object, ...]", value)
     require(len(entries) in lengths, name, wanted, f"{len(entries)} numbers")
@@ -53,7 +53,7 @@ def choice(name: str, value: object, options: tuple[str, ...]) -> None:
 
 
 def words_and_flags(part: typing.Any) -> None:
-    """Refuse a wrong word in any `Literal` field of a dataclass, and all but true and false in its bool fields."""
+    """Refuse an unknown word in a `Literal` field of a dataclass, and anything but true or false in a bool field."""
     for field in dataclasses.fields(part):
         value = getattr(part, field.name)
         if typing.get_origin(field.type) is typing.Literal:

@@ -1,4 +1,4 @@
-"""What two configurations differ in."""
+"""In which fields two configurations differ."""
 
 import dataclasses
 
@@ -6,7 +6,7 @@ from dynsim.config.run import Config
 
 
 def differing_numbers(first: Config, second: Config) -> list[str]:
-    """Return the dotted names of the fields in which two configurations differ."""
+    """Return the names, such as "data.n_features", of the fields in which two configurations differ."""
     names = []
     for section in dataclasses.fields(Config):
         a, b = getattr(first, section.name), getattr(second, section.name)

@@ -1,6 +1,6 @@
-"""Configuration sections of what is trained: data, encoder and loss. `dynsim.config` joins all sections.
+"""Configuration sections that say what is trained: data, encoder and loss.
 
-Each field is a command-line option, the docstring below it its help.
+Each field is also a command-line option, and the docstring below it is the help text of that option.
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,13 @@ from dynsim.config.checks import number, numbers, positive_int, require, words_a
 
 @dataclass(frozen=True)
 class DataConfig:
-    """Sparse-coding data x = M z + xi, pairs and negatives (theory sections 1 and 3)."""
+    """Sparse-coding data, positive pairs and negatives (theory sections 1 and 3).
+
+    A sample is a set of tokens x = M z + xi: the columns of the dictionary M are the features, the code z in {-1, 0, 1}
+    says which of them are active, and xi is Gaussian noise. Two views of a sample form a positive pair, the query and
+    its key; the encoder learns to tell a query's key from its negatives, which belong to other samples. The rarest
+    features are called minority features.
+    """
 
     n_features: int = 64
     """d: number of features (columns of the dictionary)."""
@@ -20,44 +26,49 @@ class DataConfig:
     n_tokens: int = 2
     """L: tokens per sample."""
     batch_size: int = 256
-    """K: query samples per step."""
+    """K: samples per training step, each with two views: a query and its key."""
     n_negatives: int | None = None
-    """Negatives drawn apart from the batch; None takes the keys of the other K-1 samples."""
+    """Number of negatives, drawn separately; None takes the keys of the other K-1 samples of the batch instead."""
     dictionary: Literal["qr", "identity", "correlated"] = "qr"
-    """qr: orthonormal, from a Gaussian; identity: first columns of I; correlated: qr mixed to a given cosine."""
+    """How M is made. qr: orthonormal columns, from a Gaussian matrix; identity: the first columns of the identity;
+    correlated: qr, mixed so that every two columns have the cosine dictionary_cosine."""
     dictionary_cosine: float = 0.0
     """Pairwise cosine of the columns of the correlated dictionary."""
     frequency_profile: Literal["two_level", "exponential", "power_law", "given"] = "two_level"
-    """Shape of eps_j: two levels {1, r}; r^(j/(d-1)); (1+j)^-a ending at r; or relative_frequency."""
+    """Relative frequency eps_j of feature j = 0, ..., d-1. two_level: 1 or, for minority features, r; exponential:
+    r^(j/(d-1)); power_law: (1+j)^-a, with a such that it ends at r; given: relative_frequency."""
     minority_fraction: float = 0.5
-    """Share of features, the rarest ones, that count as minority."""
+    """Share of the features, counted from the rarest, that are minority features; the others are the majority."""
     minority_ratio: float = 0.7
-    """r = eps_min/eps_max; 1 is balanced."""
+    """r = eps_min/eps_max: frequency of the rarest feature relative to the most frequent one; 1 is balanced."""
     relative_frequency: tuple[float, ...] = ()
-    """eps_j for the profile "given": one number in (0, 1] per feature."""
+    """eps_j for the frequency profile "given": one number in (0, 1] per feature."""
     activation_rate: float = 0.1
-    """L p of a feature with eps_j = 1: the chance that it is active in a sample, before empties are resampled."""
+    """L p: mean number of tokens of a sample in which a feature with eps_j = 1 is active (for the rule aggregate, the
+    chance that it is active at all), before samples without any active feature are resampled."""
     noise_level: Literal["inverse_d", "sqrt_log_d", "given"] = "inverse_d"
-    """sigma_xi^2 = 1/d, sqrt(log d)/d, or noise_variance."""
+    """sigma_xi^2, noise variance of a coordinate of a token. inverse_d: 1/d; sqrt_log_d: sqrt(log d)/d; or given."""
     noise_variance: float = 0.0
     """sigma_xi^2 for the noise level "given"."""
     sampling_rule: Literal["aggregate", "independent_tokens"] = "aggregate"
-    """aggregate: one token per active feature; independent_tokens: every token is drawn on its own."""
+    """aggregate: which features are active is drawn for the whole sample, and each is put into one token;
+    independent_tokens: every token is drawn on its own."""
     pair_rule: Literal["placed", "identical", "complementary"] = "placed"
-    """placed: the second view places active features anew; identical: same token codes; both with fresh noise.
-    complementary: 2 D x and 2 (I-D) x of one sample, D a random coordinate mask."""
+    """How the two views of a sample differ. placed: the second has the active features in tokens drawn anew, and fresh
+    noise; identical: fresh noise only; complementary: 2 D x and 2 (I-D) x, D a random coordinate mask."""
     majority_keep: float = 1.0
     """Chance that an active majority feature survives into the second view."""
     minority_keep: float = 1.0
-    """The same for minority features."""
+    """Chance that an active minority feature survives into the second view."""
     keep_probability: tuple[float, ...] = ()
-    """The same per feature; where given it replaces the two numbers above."""
+    """The same, one number per feature; if given, it replaces majority_keep and minority_keep."""
     co_occurrence: float = 0.0
-    """c: all features of a group are silenced together with chance c, and fire p/(1-c) otherwise."""
+    """c: chance that all features of a group (majority or minority) are silenced together in a sample; otherwise each
+    is active with chance p/(1-c) instead of p, so that its frequency stays the same."""
     empties: Literal["resample", "keep"] = "resample"
-    """What happens to a sample in which no feature is active."""
+    """A sample in which no feature is active is replaced by one that has some (resample), or kept (keep)."""
     mask_equal_codes: bool = True
-    """Leave out negatives whose aggregate code has the same support and signs."""
+    """Leave out negatives whose code, summed over tokens, has the active features and signs of the query."""
 
     def __post_init__(self) -> None:
         words_and_flags(self)
@@ -109,18 +120,20 @@ class DataConfig:
 
 @dataclass(frozen=True)
 class EncoderConfig:
-    """One-layer transformer / ReLU encoder (theory section 2)."""
+    """The encoder: attention, one layer of neurons and pooling over tokens (theory section 2)."""
 
     architecture: Literal["transformer", "relu"] = "transformer"
-    """transformer: attention, symmetric thresholded ReLU, pooling; relu: max(<w,x> + bias - b, 0) on one token."""
+    """transformer: attention, then neurons that turn s = <w,x> into s - b above b, s + b below -b and 0 between, then
+    pooling over tokens; relu: one-sided neurons max(<w,x> + bias - b, 0) on samples of one token."""
     n_neurons: int = 256
     """m: number of neurons."""
     attention: Literal["token_wise", "softmax_unscaled", "softmax_scaled", "uniform"] = "token_wise"
-    """Attention weights: the identity, softmax(<q,k>), softmax(<q,k>/sqrt(d1)), or 1/L everywhere."""
+    """Attention weights. token_wise: each token attends to itself alone; softmax_unscaled: softmax(<q,k>);
+    softmax_scaled: softmax(<q,k>/sqrt(d1)); uniform: 1/L everywhere."""
     pooling: Literal["sum", "mean"] = "sum"
-    """How the L token activations are joined."""
+    """How the activations of a neuron on the L tokens are joined into one number."""
     train_attention: bool = False
-    """Train W_Q, W_K, W_V (they start at the identity) instead of holding them there."""
+    """Train W_Q, W_K and W_V, which start at the identity; otherwise they stay there."""
     train_bias: bool = False
     """Train an additive bias per neuron (architecture relu only)."""
     init_std: float = 0.01
@@ -139,24 +152,24 @@ class EncoderConfig:
 
 @dataclass(frozen=True)
 class LossConfig:
-    """Contrastive loss and penalty (theory section 3)."""
+    """Contrastive loss and weight penalty (theory section 3)."""
 
     kind: Literal["info_nce", "nt_xent"] = "info_nce"
-    """info_nce: candidates are keys; nt_xent: candidates are both views of the batch."""
+    """info_nce: a query is compared with keys only; nt_xent: with both views of the samples of the batch."""
     similarity: Literal["inner", "cosine"] = "inner"
     """Inner product of the embeddings, or their cosine (nt_xent is always cosine)."""
     symmetric: bool = False
-    """Average with the loss in which the two views change places."""
+    """Average the loss with the one in which queries and keys change places."""
     stop_gradient: bool = True
-    """Hold the second argument of the similarity fixed (one-sided gradient)."""
+    """Take no gradient through the second argument of the similarity (one-sided gradient)."""
     temperature: float = 1.0
-    """tau."""
+    """Softmax temperature tau."""
     temperature_prefactor: bool = True
-    """Multiply the loss by tau, so that early rates do not depend on it."""
+    """Multiply the loss by tau, so that growth rates early in training do not depend on tau."""
     l2_penalty: float = 2e-3
     """lambda: coefficient of ||W||^2 / 2 in the loss."""
     weight_decay: float = 0.0
-    """Decoupled decay: W is multiplied by 1 - learning_rate * weight_decay. Exclusive with l2_penalty."""
+    """Decoupled decay: each step multiplies W by 1 - learning_rate * weight_decay. Needs l2_penalty 0."""
 
     def __post_init__(self) -> None:
         words_and_flags(self)

@@ -1,7 +1,7 @@
-"""What a run is: frozen dataclasses that hold every default once and validate themselves.
+"""The configuration of a run: all sections together, and the checks that involve more than one of them.
 
-Symbols: README.md. The sections are in config_model and config_training; all are imported from here. Errors are of
-one line.
+The sections are defined in `config.model` and `config.training`; import all of them from `dynsim.config`. README.md has
+a table of the symbols. Errors are `ConfigError`s with a message of one line.
 """
 
 import dataclasses
@@ -27,7 +27,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Config:
-    """One run set, apart from its seeds."""
+    """Everything that defines a set of runs, except their seeds."""
 
     data: DataConfig = field(default_factory=DataConfig)
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
@@ -47,7 +47,7 @@ class Config:
                 "data.dictionary",
                 f"qr with optimizer {self.optimizer.name}",
                 "identity",
-                "an optimiser that works per coordinate is not rotation-equivariant",
+                "an optimiser that works per coordinate is not rotation-equivariant: it would treat features apart",
             )
         nt_xent = self.loss.kind == "nt_xent"
         apart = self.data.n_negatives is not None
@@ -64,13 +64,13 @@ class Config:
         for name in ("start", "stop"):
             waits = getattr(prune, name) == "switch"
             comes = threshold.rule != "zero" and threshold.start != "never"
-            require(not waits or comes, f"prune.{name}", "a moment that comes", "switch", "the thresholds stay off")
+            require(not waits or comes, f"prune.{name}", "another moment", "switch", "the thresholds never come on")
 
 
 def replace(config: Config, **changes: Any) -> Config:
     """Return `config` with dotted fields changed: ``replace(c, **{"data.minority_ratio": 0.5})``.
 
-    Errors: `ConfigError` for an unknown field, and whatever the changed part's own validation says.
+    Errors: `ConfigError` for an unknown field, and whatever the changed section's own checks refuse.
     """
     parts: dict[str, dict[str, Any]] = {}
     sections = [section.name for section in dataclasses.fields(Config)]

@@ -1,4 +1,7 @@
-"""Configurations to plain dictionaries and back: strict types, unknown keys refused, one schema number."""
+"""Configurations as plain dictionaries or JSON text, and back.
+
+Reading is strict: a wrong type, an unknown name or another schema number is refused.
+"""
 
 import dataclasses
 import difflib
@@ -15,8 +18,8 @@ SCHEMA = 1
 
 
 def to_dict(config: Config) -> dict[str, Any]:
-    """Return `config` as nested plain values; tuples become lists, and equal configurations give equal texts."""
-    normal = _build(Config, dataclasses.asdict(config), "config")  # 1 and 1.0 are equal, and written differently
+    """Return `config` as nested plain values; tuples become lists, and equal configurations give equal values."""
+    normal = _build(Config, dataclasses.asdict(config), "config")  # 1 and 1.0 are equal; JSON tells them apart
     return {"schema": SCHEMA, **_plain(dataclasses.asdict(normal))}
 
 
@@ -30,7 +33,7 @@ def from_dict(values: dict[str, Any]) -> Config:
     """Return the configuration that `to_dict` wrote.
 
     Fields that are left out take their defaults. Errors: `ConfigError` for another schema, an unknown field, a value
-    of the wrong type, or whatever the configuration's own validation refuses.
+    of the wrong type, or whatever the configuration's own checks refuse.
     """
     if not isinstance(values, dict):
         raise ConfigError(f"config: wanted a dictionary, got {_short(values)}")
@@ -72,7 +75,7 @@ def _convert(value: Any, hint: Any, path: str) -> Any:
 
 def _float(value: float, path: str) -> float:
     try:
-        return float(value) + 0.0  # -0.0 becomes 0.0, its equal
+        return float(value) + 0.0  # -0.0 becomes 0.0: they are equal, but written differently
     except OverflowError:
         raise ConfigError(f"{path}: wanted a finite number, got {_short(value)}") from None
 
@@ -110,15 +113,15 @@ def to_json(config: Config) -> str:
 
 
 def from_json(text: str) -> Config:
-    """Return the configuration of `to_json`. Errors: `ConfigError`, also for text that is not JSON."""
+    """Return the configuration that `to_json` wrote. Errors: those of `from_dict`, and `ConfigError` for other text."""
     try:
         values = json.loads(text)
-    except (ValueError, RecursionError) as error:  # also for integers of very many digits, and very deep nesting
+    except (ValueError, RecursionError) as error:  # too many digits, or nested too deeply
         raise ConfigError(f"config: wanted JSON, got {_short(text)} ({error})") from None
     return from_dict(values)
 
 
 def config_hash(config: Config, seeds: typing.Sequence[int] = ()) -> str:
-    """Return ten hexadecimal digits that name a configuration and its seeds."""
+    """Return ten hexadecimal digits that identify a configuration together with its seeds."""
     text = to_json(config) + json.dumps([int(seed) for seed in seeds])
     return hashlib.sha256(text.encode()).hexdigest()[:10]

@@ -1,6 +1,6 @@
-"""Configuration sections of how it is trained: thresholds, masks, optimiser, length. `dynsim.config` joins them.
+"""Configuration sections that say how a run is trained: thresholds, pruning masks, optimiser and length.
 
-Each field is a command-line option, the docstring below it its help.
+Each field is also a command-line option, and the docstring below it is the help text of that option.
 """
 
 import math
@@ -16,25 +16,29 @@ ARGUMENTS = {
     **dict.fromkeys(("eta_minus", "eta_plus", "clipping_threshold"), ABOVE_ZERO),
     **dict.fromkeys(("eps_root", "initial_accumulator_value", "initial_scale", "eta", "gamma"), NOT_NEGATIVE),
 }
-"""What further arguments of optax's optimisers may be, by name. Others are only tried in one update."""
-EXACT = 2**24  # float32, in which the numbers of a run travel, holds all integers up to here
+"""Allowed values of the arguments of optax's optimisers, by name. For others there is only `train.check_optimizer`."""
+EXACT = 2**24  # step numbers are passed to the program as float32, which is exact for integers up to here
 
 
 @dataclass(frozen=True)
 class ThresholdConfig:
-    """The dead-zone half-widths b_i, set by a rule and never by a gradient (theory section 4.3)."""
+    """Thresholds b_i of the neurons, set by a rule and never by a gradient (theory section 4.3).
+
+    A neuron is silent where its input lies in [-b_i, b_i], its dead zone (with architecture relu, where it
+    lies below b_i). The switch is the step at which the thresholds come on; before it they are zero.
+    """
 
     rule: Literal["zero", "norm_tracking", "schedule_b", "schedule_c"] = "norm_tracking"
-    """zero: b = 0; norm_tracking: kappa sqrt(2 log d / d) ||w||; schedule_b, schedule_c: those of Wen & Li 2021 and Sun
-    et al. 2025, set at the switch, grown while the norms grow, then frozen."""
+    """zero: b = 0; norm_tracking: b = kappa sqrt(2 log d / d) ||w|| at every step; schedule_b, schedule_c: those of
+    Wen & Li 2021 and Sun et al. 2025, set at the switch, grown while the norms grow, then frozen."""
     scale: float | None = None
-    """kappa: factor on the rule's value; None takes 0.5 for norm_tracking and 1 for the literal schedules."""
+    """kappa: factor on the rule's value; None takes 0.5 for norm_tracking and 1 for the two schedules."""
     start: Literal["online", "at_step", "never"] = "online"
-    """online: when the median of ||w||^2 has doubled; at_step: at start_step; never."""
+    """When the thresholds come on. online: once the median of ||w||^2 has doubled; at_step: at start_step; or never."""
     start_step: int = 0
-    """Step of the switch for start = at_step."""
+    """Step of the switch if start is at_step."""
     stop_growth: float = 1.0
-    """The literal schedules freeze once every ||w|| exceeds stop_growth * d * ||w|| at the switch."""
+    """schedule_b and schedule_c freeze once every ||w|| is at least stop_growth * d times what it was at the switch."""
 
     def __post_init__(self) -> None:
         words_and_flags(self)
@@ -46,44 +50,48 @@ class ThresholdConfig:
 
     @property
     def kappa(self) -> float:
-        """The factor in use."""
+        """The factor in use: `scale`, or the default of the rule."""
         return (0.5 if self.rule == "norm_tracking" else 1.0) if self.scale is None else self.scale
 
 
 @dataclass(frozen=True)
 class PruneConfig:
-    """Masks over the weights during training (theory section 8)."""
+    """Pruning masks: some weights count as zero in the loss for a part of the training (theory section 8)."""
 
     kind: Literal["none", "lowest", "highest", "random_fixed", "random", "dropout"] = "none"
-    """What is masked: nothing; the lowest or the highest in magnitude; a random subset, fixed or drawn anew at each
-    refresh; or each entry by its own chance at each refresh, so that the number varies."""
+    """What is masked. none: nothing; lowest, highest: the entries lowest or highest in magnitude; random_fixed,
+    random: a random subset, always the same or drawn anew at each refresh; dropout: each entry by its own chance, drawn
+    anew at each refresh, so that the number varies."""
     unit: Literal["neuron", "weight"] = "neuron"
-    """What a mask hides: whole neurons, scored by ||w_i|| (their trained bias with them), or single weights."""
+    """Mask whole neurons with their trained bias, their magnitude being ||w_i||, or single weights."""
     scope: Literal["weight", "global", "per_array"] = "weight"
-    """Arrays of a mask of single weights: the neurons' weights; or those and trained W_Q, W_K, W_V, with one count
-    over all (global) or the share of each (per_array)."""
+    """Which arrays a mask of single weights covers. weight: the weights of the neurons; global, per_array: also the
+    trained W_Q, W_K, W_V, where rate is the share of all entries together (global) or of each array (per_array)."""
     rate: float = 0.0
-    """Masked share, in [0, 1); 0 is the unpruned run."""
+    """Share of the entries that is masked, in [0, 1); 0 is the unpruned run."""
     refresh: int | None = 1
-    """Steps from one mask to the next: 1 for each step; None for a mask computed once."""
+    """Steps from one computation of the mask (refresh) to the next; None computes it once."""
     start: Literal["at_step", "switch", "coverage"] = "at_step"
-    """First masked step: start_step; when the thresholds come on; or when 90 percent of the features have a specialist
-    by weights alone (seen while running, so it is not the T2 of the stage detector, which knows the end)."""
+    """First masked step. at_step: start_step; switch: when the thresholds come on; coverage: when each of 90 percent of
+    the features has a neuron that points mostly along it. That is found while running and from the weights alone, so it
+    is not the end of stage 2 (T2) that results report, which also uses firing and the end of the run."""
     start_step: int = 0
-    """First masked step for start = at_step."""
+    """First masked step if start is at_step."""
     stop: Literal["never", "at_step", "switch", "coverage"] = "never"
-    """First step without the mask again: none, stop_step, or as for start; before the start it means no mask."""
+    """First step without the mask again: never, stop_step (at_step), or as for start (switch, coverage). Where the stop
+    comes before the start there is no mask at all."""
     stop_step: int = 0
-    """First unmasked step for stop = at_step; above start_step where both are given."""
+    """First step without the mask if stop is at_step; above start_step where both are given."""
     semantics: Literal["literal", "straight_through", "one_branch", "masked_query"] = "literal"
-    """Gradient: at the masked weights; of the unmasked neurons, weighed by the masked network; masked query and dense
-    key, each by the chain rule; or a masked query, at the masked weights, against a dense key."""
+    """Which gradient the weights get. literal: the one at the masked weights, for masked weights too; straight_through:
+    the unmasked one, but with the softmax of the masked network; one_branch: queries masked and keys not, so that
+    queries give nothing to masked weights; masked_query: the same, but queries give masked weights the literal one."""
 
     def __post_init__(self) -> None:
         words_and_flags(self)
         number("rate", self.rate, 0.0, 1.0)
         require(self.rate < 1, "rate", "a share in [0, 1)", self.rate)
-        require(self.rate == 0 or self.kind != "none", "rate", "0 for kind none", self.rate, "choose what is masked")
+        require(self.rate == 0 or self.kind != "none", "rate", "0 for kind none", self.rate, "or choose a kind")
         if self.refresh is not None:
             positive_int("refresh", self.refresh)
         positive_int("start_step", self.start_step, 0)
@@ -91,7 +99,7 @@ class PruneConfig:
         for name in ("refresh", "start_step", "stop_step"):
             require((getattr(self, name) or 0) <= EXACT, name, f"at most 2^24 = {EXACT}", getattr(self, name))
         by_neuron = self.unit == "neuron"
-        require(not by_neuron or self.scope == "weight", "scope", "weight for unit neuron", self.scope, "set the unit")
+        require(not by_neuron or self.scope == "weight", "scope", "weight for unit neuron", self.scope, "or set unit")
         self._check_moments()
 
     def _check_moments(self) -> None:
@@ -100,7 +108,7 @@ class PruneConfig:
         unasked = self.stop != "at_step" and self.stop_step > 0
         require(not unasked, "stop_step", "0 unless stop is at_step", self.stop_step)
         same = self.start == self.stop != "at_step"
-        require(not same, "stop", f"a moment after the start, which is at {self.start}", self.stop)
+        require(not same, "stop", f"another moment than the start, which is {self.start}", self.stop)
         if self.start == self.stop == "at_step":
             above = self.stop_step > self.start_step
             require(above, "stop_step", f"a step above start_step = {self.start_step}", self.stop_step)
@@ -110,12 +118,12 @@ class PruneConfig:
 
 @dataclass(frozen=True)
 class OptimizerConfig:
-    """Any optax transformation by name; the default is the theory's plain SGD."""
+    """Any optimiser of optax, by name; the default is plain SGD, as in the theory."""
 
     name: str = "sgd"
     """Name of a function of optax that takes a learning rate: sgd, adam, adamw, rmsprop, ..."""
     learning_rate: float = 0.5
-    """eta."""
+    """Step size eta."""
     attention_learning_rate: float = 0.01
     """Learning rate of W_Q, W_K, W_V where they are trained."""
     arguments: tuple[tuple[str, float], ...] = ()
@@ -142,19 +150,19 @@ class OptimizerConfig:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """Length, recording and arithmetic of a run."""
+    """Length, recording and number format of a run."""
 
     n_steps: int = 4000
     """Training steps."""
     n_records: int = 160
-    """Points of the geometric record grid (equal steps are joined, so fewer are kept)."""
+    """Number of records, at geometrically spaced steps; those that round to the same step count once."""
     n_probe: int = 8
-    """Held-out samples per feature on which firing is measured at each record."""
+    """Held-out samples per feature on which it is measured, at each record, how often neurons fire (are not silent)."""
     precision: Literal["float32", "float64"] = "float32"
-    """Arithmetic; float64 needs JAX_ENABLE_X64=1, which the experiments set for you."""
+    """Format of the numbers; float64 needs JAX_ENABLE_X64=1, which the experiments set for you."""
     batching: Literal["auto", "map", "vmap"] = "auto"
-    """map: one run after the other, each equal bit for bit to the run alone; vmap: all at once; auto: map on a CPU,
-    where it is the faster one, vmap elsewhere."""
+    """map: one run after the other, each with the bits it has when run alone; vmap: all runs at once; auto: map on a
+    CPU, where it is the faster one, and vmap elsewhere."""
 
     def __post_init__(self) -> None:
         positive_int("n_steps", self.n_steps)

@@ -1,7 +1,8 @@
-"""Checkpoints of unfinished run sets (orbax), so that a kill costs at most the time since the last one.
+"""Checkpoints of unfinished sets of runs (orbax): a run that is killed loses at most the time since the last one.
 
 A checkpoint is a folder `step_<number>` with the arrays and a `meta.json` that says what wrote it. It is built under
-another name and moved in one step, and the one before it is removed afterwards: whatever happens, a whole one is there.
+another name and then renamed, and only after that is the one before it removed. So at any moment, whatever happens,
+the last complete checkpoint is there.
 """
 
 import hashlib
@@ -20,7 +21,7 @@ LEAVES, FILES = "leaves", "files"  # where meta.json keeps `leaf_forms` and `fil
 
 
 class CheckpointError(ConfigError):
-    """A checkpoint that does not fit the run; the message is one line."""
+    """A checkpoint that is damaged or does not fit the run; the message is one line."""
 
 
 def fingerprint(config_hash: str) -> Json:
@@ -35,7 +36,7 @@ def fingerprint(config_hash: str) -> Json:
 
 
 def _steps(folder: Path) -> list[tuple[int, Path]]:
-    """Return (number of updates, folder) of the whole checkpoints, in order."""
+    """Return (number of updates, folder) of all checkpoints that have their final name, the oldest first."""
     names = [path for path in folder.glob("step_*") if path.name.removeprefix("step_").isdecimal()]
     return sorted((int(path.name.removeprefix("step_")), path) for path in names)
 
@@ -44,9 +45,12 @@ def save(folder: Path, n_done: int, tree: PyTree, meta: Json) -> None:
     """Save a pytree of arrays as the state after `n_done` updates and drop older checkpoints.
 
     Args:
-        folder: where the checkpoints of this run set live.
+        folder: folder of the checkpoints of this set of runs.
+        n_done: number of updates made.
         tree: pytree of JAX or NumPy arrays.
-        meta: plain values, among them those of `fingerprint`.
+        meta: plain values to save beside them, among them those of `fingerprint`.
+
+    Errors: `OSError` in one line if the arrays cannot be written, for instance on a full disk.
     """
     from orbax.checkpoint import v1 as ocp  # importing it takes over two seconds
 
@@ -58,12 +62,12 @@ def save(folder: Path, n_done: int, tree: PyTree, meta: Json) -> None:
     older = [path for _, path in _steps(folder)]
     try:
         ocp.save(building / "arrays", tree)
-    except Exception as error:  # orbax's handlers raise many kinds, with pages of text
+    except Exception as error:  # orbax raises errors of many kinds, with pages of text
         shutil.rmtree(building, ignore_errors=True)
         reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
         raise OSError(f"{folder}: the checkpoint could not be written ({reason}); free space or take --out") from None
     save_json(meta | {LEAVES: leaf_forms(tree), FILES: file_digests(building / "arrays")}, building / "meta.json")
-    if final.exists():  # the same moment again: keep the whole one that is there
+    if final.exists():  # saved twice after the same update: keep the one that is there
         shutil.rmtree(building)
         return
     building.rename(final)
@@ -72,7 +76,7 @@ def save(folder: Path, n_done: int, tree: PyTree, meta: Json) -> None:
 
 
 def file_digests(folder: Path) -> dict[str, str]:
-    """Return {path within a folder: SHA-256} of all files in it; orbax itself has no checksums."""
+    """Return {path within the folder: SHA-256} of all files in a folder; orbax itself has no checksums."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     return {path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
@@ -84,7 +88,7 @@ def leaf_forms(tree: PyTree) -> dict[str, str]:
 
 
 def _check_form(path: Path, saved: dict[str, str], wanted: dict[str, str]) -> None:
-    """Refuse a checkpoint of other places, shapes or dtypes, which orbax would convert or drop without a word."""
+    """Refuse a checkpoint with other arrays, shapes or dtypes; orbax would convert or drop them silently."""
     for place in [*wanted, *saved]:
         want, found = wanted.get(place, "nothing"), saved.get(place, "nothing")
         if found != want:
@@ -92,7 +96,7 @@ def _check_form(path: Path, saved: dict[str, str], wanted: dict[str, str]) -> No
 
 
 def latest(folder: Path) -> Path | None:
-    """Return the newest whole checkpoint of a run set, or None."""
+    """Return the newest complete checkpoint in the folder of a set of runs, or None."""
     whole = [path for _, path in _steps(Path(folder).absolute()) if (path / "meta.json").is_file()]
     return whole[-1] if whole else None
 
@@ -115,7 +119,7 @@ def check_fingerprint(path: Path, wanted: Json) -> None:
         if found.get(name) != value:
             raise CheckpointError(
                 f"{path}: wanted a checkpoint with {name} {value!r}, got {found.get(name)!r}; "
-                "resuming would change the bits: delete the folder, or go back to what wrote it"
+                "a resumed run would give other numbers: delete the folder, or go back to what wrote it"
             )
 
 
@@ -126,7 +130,7 @@ def load(path: Path, like: PyTree) -> PyTree:
         path: a folder that `latest` returned.
         like: pytree of arrays or `jax.ShapeDtypeStruct`.
 
-    Errors: `CheckpointError` in one line for a damaged checkpoint or one of another shape.
+    Errors: `CheckpointError` in one line for a checkpoint that is damaged or holds other arrays.
     """
     from orbax.checkpoint import v1 as ocp
 
@@ -138,11 +142,11 @@ def load(path: Path, like: PyTree) -> PyTree:
     target = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(np.shape(leaf), leaf.dtype, sharding=place), like)
     try:
         return ocp.load(path / "arrays", target)
-    except Exception as error:  # orbax's handlers raise many kinds, with pages of text
+    except Exception as error:  # orbax raises errors of many kinds, with pages of text
         reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
         raise CheckpointError(f"{path}: damaged checkpoint ({reason}); delete the folder and run again") from None
 
 
 def clear(folder: Path) -> None:
-    """Remove the checkpoints of a run set that has finished."""
+    """Remove the checkpoints of a set of runs that has finished."""
     shutil.rmtree(Path(folder), ignore_errors=True)

@@ -1,8 +1,12 @@
-"""Sparse-coding samples x = M z + xi with majority and minority features, positive pairs and negatives.
+"""Sparse-coding samples with majority and minority features, positive pairs and negatives (theory sections 1 and 3).
 
-Theory sections 1 and 3. Every batch is drawn on the device from its step's keys. Samples without any active feature
-are not rejected and drawn again: the first active coordinate is drawn from its exact conditional law, which gives the
-same distribution without a loop.
+A sample is a set of tokens x = M z + xi. The columns of the dictionary M are the features, the code z in {-1, 0, 1}
+says which of them are active and with which sign, and xi is Gaussian noise. Each sample has two views, the query and
+its positive, called key. `config.DataConfig` describes the options.
+
+Every batch is drawn on the device from the random keys of its step. "Resampling" the samples without any active feature
+needs no loop: given that there is one, the first active coordinate is drawn from its exact conditional distribution and
+those after it as usual.
 """
 
 import dataclasses
@@ -20,18 +24,21 @@ from dynsim.randomness.streams import RunKeys, step_key
 
 
 class Batch(NamedTuple):
-    """One step's data. Candidate c = n is the positive of query n; those from K on are negatives only."""
+    """The data of one step: K queries, and the candidates with which they are compared.
+
+    Candidate n < K is the key of query n; those from K on are negatives only.
+    """
 
     query: Float[Array, "query token token_dim"]
     key: Float[Array, "candidate token token_dim"]
     codes: Float[Array, "candidate feature"]
-    """zhat: aggregate codes; row n is shared by query n and its positive."""
+    """zhat, the aggregate codes: codes summed over the tokens of the query. Row n belongs to query n and its key."""
     is_candidate: Bool[Array, "query candidate"]
-    """True for a query's own positive and for the negatives that it may be compared with."""
+    """True for the key of a query and for the negatives with which it is compared."""
 
 
 class Codes(NamedTuple):
-    """Token codes of both views of a set of samples."""
+    """Token codes of both views of samples, and the aggregate code: the sum of the query's over tokens."""
 
     query: Float[Array, "sample token feature"]
     key: Float[Array, "sample token feature"]
@@ -73,8 +80,12 @@ def _gated_probabilities(numbers: Numbers, structure: DataConfig) -> tuple[Array
 def _active(uniforms: Array, pick: Array, numbers: Numbers, structure: DataConfig) -> tuple[Array, Array]:
     """Return (active (n, c), sign (n, c)) over c independent coordinates, given that one at least is active.
 
-    uniforms (n, c) decide activity and sign, pick (n, 2) the gate state and the first active coordinate.
-    P(first active = k) = q_k prod_{i<k} (1 - q_i) / (1 - prod_i (1 - q_i)); coordinates after it stay independent.
+    With resampling, this is given that at least one is active: the first active one is k with the chance
+    q_k prod_{i<k} (1 - q_i) / (1 - prod_i (1 - q_i)), and the coordinates after it are independent as before.
+
+    Args:
+        uniforms: uniform numbers (n, c), which decide activity and sign.
+        pick: uniform numbers (n, 2), which decide the gate state and the first active coordinate.
     """
     chance, prob = _gated_probabilities(numbers, structure)
     if structure.sampling_rule == "independent_tokens":
@@ -98,7 +109,7 @@ def _active(uniforms: Array, pick: Array, numbers: Numbers, structure: DataConfi
 
 
 def _draw_state(uniform: Array, weight: Array) -> Array | slice:
-    """Return the index of a gate state per sample, drawn in proportion to `weight`; all of it where there is one."""
+    """Return the index of a gate state per sample, drawn in proportion to `weight`; or a full slice for one state."""
     if weight.shape[0] == 1:
         return slice(None)
     edges = jnp.cumsum(weight) / jnp.sum(weight)
@@ -115,13 +126,13 @@ def sample_codes(key: Key[Array, ""], n_samples: int, numbers: Numbers, structur
         numbers, structure: the data model; the structure is its section of the configuration.
 
     Returns:
-        `Codes` with values in {-1, 0, 1} per token; the aggregate is the first view's sum over tokens.
+        `Codes` with values in {-1, 0, 1} per token; the aggregate code is the sum of the query's over tokens.
     """
     d, L = structure.n_features, structure.n_tokens
     dtype = numbers.noise_std.dtype
     aggregate_rule = structure.sampling_rule == "aggregate"
     n_coordinates = d if aggregate_rule else d * L
-    # one block for every need: each further shape of a random draw costs more than a second of compilation
+    # all numbers come from one draw: each further shape of a random draw costs more than a second of compilation
     widths = [n_coordinates, 2, d, d, d]
     block = uniform(key, (n_samples, sum(widths)), dtype)
     bounds = [sum(widths[:k]) for k in range(1, len(widths))]
@@ -134,7 +145,7 @@ def sample_codes(key: Key[Array, ""], n_samples: int, numbers: Numbers, structur
         moved = jnp.where(tokens == _token(place_key, L), signed[:, None, :], 0)
     else:
         query = signed.reshape(n_samples, L, d)
-        # a uniform cyclic shift per feature places a single active token uniformly and keeps the aggregate
+        # a random cyclic shift per feature puts a single active token anywhere, equally likely, and keeps the aggregate
         moved = jnp.take_along_axis(query, (tokens + _token(place_key, L)) % L, axis=1)
     second = moved if structure.pair_rule == "placed" else query
     if _may_drop(structure):
@@ -158,12 +169,13 @@ def sample_views(
     numbers: Numbers,
     structure: DataConfig,
 ) -> Batch:
-    """Draw queries, their positives and `n_extra` further negatives (theory 1.1, 3.4-3.6).
+    """Draw queries, their keys and `n_extra` further negatives (theory 1.1, 3.4-3.6).
 
     Args:
-        keys: key for codes, key for noise and coordinate masks.
-        n_query, n_extra: K and the number of negatives drawn apart from the batch.
+        keys: random key for codes, random key for noise and coordinate masks.
+        n_query, n_extra: K and the number of negatives drawn in addition.
         dictionary: M, shape (token_dim, feature).
+        numbers, shape: numbers and structure of the data model.
 
     Returns:
         A `Batch` with K + n_extra candidates.
@@ -187,15 +199,15 @@ def candidates(
 ) -> Bool[Array, "query candidate"]:
     """Return which candidates each query is compared with (theory 1.6, 3.4).
 
-    With extra negatives these and the own positive; otherwise all keys of the batch. Candidates whose aggregate code
-    has the same support and signs as the query's are left out where `mask_equal`, the own positive excepted.
+    These are its own key and the extra negatives or, if there are none, the other keys of the batch. With `mask_equal`,
+    negatives whose aggregate code has the active features and signs of the query's are left out.
     """
     K, C = n_query, n_query + n_extra
     own = jnp.arange(K)[:, None] == jnp.arange(C)[None, :]
     allowed = jnp.broadcast_to(jnp.arange(C)[None, :] >= K, (K, C)) if n_extra else jnp.ones((K, C), bool)
     if mask_equal:
         sign = jnp.sign(aggregate)
-        # ||a - b||^2 = 0 for vectors over {-1,0,1}; all terms are small integers, hence exact in float32
+        # equal vectors have ||a - b||^2 = 0; with entries in {-1,0,1} all terms are small integers, exact in float32
         energy = jnp.sum(sign * sign, axis=1)
         distance = energy[:K, None] + energy[None, :] - 2 * (sign[:K] @ sign.T)
         allowed = allowed & (distance > 0.5)
@@ -203,14 +215,14 @@ def candidates(
 
 
 class DataModel(NamedTuple):
-    """The two functions of a data model; pass your own pair to `simulate` to replace the built-in one."""
+    """The three functions of a data model; pass your own to `simulate` to replace the built-in ones."""
 
     init: Callable[..., Array]
     """(key, numbers) -> dictionary (token_dim, feature)."""
     sample: Callable[..., Batch]
-    """(codes key, noise key, dictionary, numbers) -> Batch."""
+    """(random key for codes, random key for noise, dictionary, numbers) -> Batch."""
     probe: Callable[..., tuple[Array, Array]]
-    """(key, dictionary, numbers) -> (samples (n, token, token_dim), codes (n, feature)) held out for measuring."""
+    """(key, dictionary, numbers) -> (samples (n, token, token_dim), aggregate codes (n, feature)) for measuring."""
 
 
 def sparse_coding(structure: DataConfig, n_probe: int = 8) -> DataModel:
@@ -236,11 +248,15 @@ def probe_samples(
     numbers: Numbers,
     structure: DataConfig,
 ) -> tuple[Float[Array, "sample token token_dim"], Float[Array, "sample feature"]]:
-    """Draw `n_probe` first views per feature in which that feature is active, for measuring who fires on what.
+    """Draw, for each feature, `n_probe` samples in which it is active, to measure which neurons fire on it.
 
-    A sample of the model is given one extra activation where its feature j = n // n_probe is silent. Features are
-    independent, so this is the law given "j active" for the aggregate rule (a sample with j active is never empty).
-    It is an approximation where an active feature tells about others (co-occurrence) or may be in several tokens.
+    Sample n belongs to feature j = n // n_probe. It is drawn from the model, and if j is silent in it, j is made active
+    in one token. For the rule "aggregate" this is the exact distribution given that j is active, since features are
+    independent. It is an approximation where an active feature tells something about others (co-occurrence), or where
+    it may be active in several tokens (independent tokens).
+
+    Returns:
+        Samples (n, token, token_dim) and their aggregate codes (n, feature).
     """
     d, L = structure.n_features, structure.n_tokens
     n = d * n_probe

@@ -1,7 +1,7 @@
-"""Parameters and forward pass of the one-layer transformer / ReLU encoder (theory section 2).
+"""Parameters and forward pass of the encoder: attention, one layer of neurons, pooling over tokens (theory section 2).
 
-An encoder is two functions: `init(key, numbers) -> params` and `apply(params, thresholds, tokens) -> embedding` for
-one sample; a third, `embed`, may do the same for many samples in a faster way.
+An encoder is two functions: `init(key, numbers) -> params`, and `apply(params, thresholds, tokens) -> embedding` for
+one sample. A third, `embed`, may do the same for many samples at once in a faster way.
 """
 
 from collections.abc import Callable
@@ -17,14 +17,14 @@ from dynsim.engine.pooled import block_number, pooled, soft_threshold
 
 
 class Params(NamedTuple):
-    """Parameters; parts that the architecture lacks are None, so that they cost and change nothing."""
+    """Trained parameters. Parts that the configuration lacks are None: they take no memory and no gradient."""
 
     weight: Float[Array, "neuron token_dim"]
     """w_i, one row per neuron."""
     bias: Float[Array, " neuron"] | None = None
-    """Trained additive bias (architecture relu)."""
+    """Additive bias, if it is trained (architecture relu only)."""
     attention: Float[Array, "three token_dim token_dim"] | None = None
-    """W_Q, W_K, W_V where they are trained; None stands for the identity held fixed."""
+    """W_Q, W_K, W_V, if they are trained; None means that they stay at the identity."""
 
 
 class Encoder(NamedTuple):
@@ -35,7 +35,7 @@ class Encoder(NamedTuple):
     apply: Callable[..., Array]
     """(params, thresholds (neuron,), tokens (token, token_dim)) -> embedding (neuron,)."""
     embed: Callable[..., Array] | None = None
-    """The same for samples (sample, token, token_dim) at once -> (sample, neuron); None: `apply` for each sample."""
+    """The same for many samples (sample, token, token_dim) -> (sample, neuron); with None, `apply` is vectorised."""
 
 
 def batched(encoder: Encoder) -> Callable[..., Array]:
@@ -46,7 +46,7 @@ def batched(encoder: Encoder) -> Callable[..., Array]:
 def attention_weights(
     queries: Float[Array, "token token_dim"], keys: Float[Array, "token token_dim"], kind: str
 ) -> Float[Array, "token token"]:
-    """Return the attention matrix of one sample (theory 2.3); each row sums to one.
+    """Return the attention matrix of one sample, shape (token, token); each row sums to one (theory 2.3).
 
     Args:
         queries, keys: W_Q x and W_K x of each token.
@@ -73,7 +73,7 @@ def attend(params: Params, tokens: Float[Array, "token token_dim"], kind: str) -
 
 
 def mean_self_weight(params: Params, tokens: Float[Array, "token token_dim"], kind: str) -> Float[Array, ""]:
-    """Return the mean attention weight of a token on itself: 1 in the token-wise limit, 1/L in the uniform one."""
+    """Return the mean attention weight of a token on itself: 1 for token-wise attention, 1/L for uniform attention."""
     if params.attention is None:
         return jnp.mean(jnp.diagonal(attention_weights(tokens, tokens, kind)))
     w_q, w_k, _ = params.attention
@@ -81,9 +81,9 @@ def mean_self_weight(params: Params, tokens: Float[Array, "token token_dim"], ki
 
 
 def why_plain(config: EncoderConfig) -> str:
-    """Return the option that `pooled.pooled` does not serve, "" where it serves all.
+    """Return the option for which the fast `pooled.pooled` cannot be used, or "" if it can.
 
-    It serves every transformer whose attention is not trained: the tokens are mixed before the weights come in.
+    It can be used for every transformer without trained attention: tokens are then mixed before any trained weight.
     """
     if config.architecture != "transformer":
         return f"encoder.architecture {config.architecture}"

@@ -1,9 +1,10 @@
-"""The batched embedding of a one-layer transformer without trained attention, with its gradient written by hand.
+"""The embedding of a batch by a transformer without trained attention, with its gradient written by hand.
 
-It computes what `encoder.apply` computes for each sample, h_i(X) = sum_l BReLU_{b_i}(<w_i, x_l>) (theory 2.1), and the
-gradient that autodiff would give. Two things make it faster on a CPU, where the element-wise passes over the
-preactivations (sample x token, neuron) are bound by memory: of the preactivations only one bit each is kept for the
-gradient, and where they do not fit into the caches the neurons are worked through in blocks that do.
+It computes h_i(X) = sum_l BReLU_{b_i}(<w_i, x_l>) (theory 2.1), the values that `Encoder.apply` gives sample by sample,
+and the gradient that automatic differentiation would give. On a CPU memory limits the speed of the element-wise
+operations on the preactivations <w_i, x_l>, an array (sample x token, neuron). Two things help there: the gradient
+keeps only a Boolean per preactivation (silent or not), and arrays that do not fit into the caches are computed in
+blocks of neurons that do.
 """
 
 from collections.abc import Callable
@@ -14,37 +15,39 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float, PyTree
 
-# 2 to 4 MB per block were the fastest at m = 4096 on a machine with 1 MB of second-level cache per core and 32 MB of
-# third level; smaller blocks lose to the cost of starting their operations
+# blocks of 2 to 4 MB were the fastest at m = 4096 on a machine with 1 MB of second-level cache per core and 32 MB of
+# third-level cache; smaller blocks spend too much time on starting their operations
 BLOCK_BYTES = 4 * 2**20
 
 
 def soft_threshold(
     preactivation: Float[Array, "*axes neuron"], thresholds: Float[Array, " neuron"]
 ) -> Float[Array, "*axes neuron"]:
-    """Return BReLU_b(s) = ReLU(s-b) - ReLU(-s-b) (theory 2.1): zero where |s| <= b, s -/+ b outside, s for b = 0.
+    """Return BReLU_b(s) = ReLU(s-b) - ReLU(-s-b), the activation of a neuron with threshold b (theory 2.1).
 
-    Its derivative is 1 outside and 0 where |s| <= b; for b = 0 it is 1 also at s = 0, where masked neurons are.
+    It is 0 in the dead zone |s| <= b, s - b above it and s + b below it; for b = 0 it is s. Its derivative is 0 in the
+    dead zone and 1 outside; for b = 0 it is 1 also at s = 0, which is where masked neurons are.
     """
     b = thresholds.reshape((1,) * (preactivation.ndim - 1) + (-1,))
     return jnp.where(_is_silent(preactivation, b), 0, preactivation - jnp.copysign(b, preactivation))
 
 
 def _is_silent(preactivation: Array, b: Array) -> Array:
-    # "<=" and not ">": a preactivation that is not a number must stay one, so that a diverged run is seen
+    # with "<=" a preactivation that is NaN is not silent but stays NaN, so that a diverged run is noticed
     return (jnp.abs(preactivation) <= b) & (b > 0)
 
 
 def block_number(n_rows: int, n_neurons: int, n_bytes: int, platform: str) -> int:
-    """Return into how many blocks the neurons are cut: a divisor of their number.
+    """Return into how many blocks the neurons are cut, a divisor of their number.
 
-    On a CPU the smallest divisor for which the preactivations of a block take at most `BLOCK_BYTES`, as long as it is
-    no more than four times what the bytes ask for (a prime number of neurons is not cut); 1 elsewhere.
+    On a CPU it is the smallest divisor for which the preactivations of a block take at most `BLOCK_BYTES`. If that
+    would need more than four times as many blocks as the bytes alone do (for instance for a prime number of neurons),
+    they are not cut; nor are they on other devices.
 
     Args:
-        n_rows: samples times tokens.
+        n_rows: number of samples times tokens.
         n_neurons: m.
-        n_bytes: size of one number.
+        n_bytes: size of one number in bytes.
         platform: cpu, gpu or tpu.
     """
     wanted = -(-n_rows * n_neurons * n_bytes // BLOCK_BYTES)
@@ -55,7 +58,7 @@ def block_number(n_rows: int, n_neurons: int, n_bytes: int, platform: str) -> in
 
 
 def pooled_reference(weight: Array, thresholds: Array, tokens: Array) -> Array:
-    """Return what `pooled` returns, written in one line and differentiated by JAX."""
+    """Return what `pooled` returns, but written in one line and differentiated by JAX."""
     return jnp.sum(soft_threshold(tokens @ weight.T, thresholds), axis=1)
 
 
@@ -70,7 +73,7 @@ def pooled(
 
     Args:
         n_blocks: how many blocks the neurons are cut into, a divisor of their number (see `block_number`).
-        weight, thresholds, tokens: w, b and the samples.
+        weight, thresholds, tokens: w, b and the samples, whose tokens attention has already mixed.
     """
     n, L, _ = tokens.shape
     rows = _rows(tokens)
@@ -104,12 +107,12 @@ def _pooled_backward(n_blocks: int, kept: Kept, cotangent: Array) -> tuple[Array
 
     def one(block: Array, allowed: Array) -> Array:
         spread = jnp.where(allowed.reshape(n, L, -1), block[:, None, :], 0).reshape(n * L, -1)
-        # spread.T @ rows is slower, and the barrier keeps the compiler from turning this product into that one
+        # spread.T @ rows would be slower; the barrier keeps the compiler from rewriting this product as that one
         return lax.optimization_barrier(rows.T @ spread).T
 
     blocks = jnp.moveaxis(cotangent.reshape(n, n_blocks, -1), 1, 0)
     gradient = lax.map(lambda pair: one(*pair), (blocks, passes)) if n_blocks > 1 else one(blocks[0], passes[0])
-    # whoever does not ask for these two does not pay for them: unused, they are not compiled
+    # gradients in thresholds and tokens: where nobody uses them, the compiler leaves them out
     _, pull = jax.vjp(partial(pooled_reference, weight), thresholds, tokens)
     return gradient.reshape(-1, d1), *pull(cotangent)
 

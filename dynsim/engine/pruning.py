@@ -1,20 +1,8 @@
-"""Pruning inside a run: when its mask holds, what is scored, and which gradient the masked network gives (theory 8).
+"""Pruning inside a run: when its mask starts and stops, and what the mask covers (theory 8).
 
-The mask in force at step n is computed from the weights after n updates, and is undone exactly at its stop. Thresholds
-b_i, penalty and decay always act on the dense weights. The four gradients (theory 8.4) at dense theta and mask M:
-
-- literal (L): that of the loss at theta * M, in all entries: masked ones move too, and may come back.
-- straight_through (S): sum over pairs of dl/dS at the masked similarities times the gradient of the dense ones: a mask
-  changes the softmax weights, each neuron's own h_i and its Jacobian are dense.
-- one_branch (Q): the query is f(theta * M; X) by the chain rule, so that masked entries get nothing from it, the key
-  f(theta; Y); without the loss's stop-gradient this is SDCLR's "each branch in turn" (theory 8.6).
-- masked_query: the query as in L, the key f(theta; Y) dense, with the gradient that the loss gives it: none with the
-  loss's stop-gradient.
-
-A mask that hides nothing leaves the gradient of the loss, whatever the semantics.
-
-For masks of neurons and the inner product one_branch is literal, with and without the loss's stop-gradient: a masked
-neuron adds nothing to a similarity, whichever branch it is masked on.
+The mask of step n is computed from the weights after n updates (conventions: `prune.schedule`). Masking changes no
+weight: at its stop the whole network is back. Thresholds b_i, penalty and decay always use the dense weights, those
+without the mask. Which gradient a masked network gives is explained in `prune.gradients`.
 """
 
 import math
@@ -35,19 +23,19 @@ from dynsim.theory.specialists import COVERED, NORM_FLOOR, PURITY
 
 
 class PruneState(NamedTuple):
-    """What pruning carries between steps."""
+    """What pruning hands from one step to the next."""
 
     mask: PyTree
     """Booleans in the structure of the parameters, True = kept, in force at the next step; None for arrays that take no
     part. Of shape (neuron,) for masks of neurons."""
     start_step: Integer[Array, ""]
-    """Number of updates done when the start was seen: the first masked step. -1 while it is not."""
+    """First masked step, which is the number of updates done when the start was noticed; -1 before that."""
     stop_step: Integer[Array, ""]
-    """The same of the stop: the first step without the mask again."""
+    """First step without the mask again; -1 until the stop has been noticed."""
 
 
 class Moment(NamedTuple):
-    """What the decisions after an update rest on."""
+    """What is known after an update, from which start, stop and the next mask are decided."""
 
     params: PyTree
     n_updates: Integer[Array, ""]
@@ -59,28 +47,29 @@ class Moment(NamedTuple):
 def n_covered(
     weight: Float[Array, "neuron token_dim"], dictionary: Float[Array, "token_dim feature"]
 ) -> Integer[Array, ""]:
-    """Return the number of features with a specialist as the weights alone show it.
+    """Return how many features have a specialist, judged by the weights alone (theory 5.5 without firing).
 
-    A neuron counts for its best feature j where |<w_i, M_j>| >= PURITY ||w_i|| and ||w_i|| is at least NORM_FLOOR of
-    the largest (theory 5.5 without firing). Stage 2 has ended online where this is at least COVERED of all features.
-    The T2 of `stages` is another moment: it knows firing, and which features are covered at the end.
+    A neuron is a specialist for the feature j with which it is aligned most if |<w_i, M_j>| >= PURITY ||w_i|| and
+    ||w_i|| is at least NORM_FLOOR of the largest norm (constants: `theory.specialists`). The moment called coverage has
+    come when the share COVERED of all features has one. That is not the T2 which `analysis.stages` finds in the record
+    of a whole run: T2 also uses firing, and only counts features that have a specialist in the end.
     """
     size = jnp.abs(weight @ dictionary)
     norm = jnp.sqrt(jnp.sum(weight * weight, axis=1))
     best = jnp.max(size, axis=1)
     counts = (best >= PURITY * norm) & (norm >= NORM_FLOOR * jnp.max(norm)) & (norm > 0)
-    # one feature per neuron, as the stage detector has it; argmax takes the first of equal ones
+    # one feature per neuron, as in `theory.specialists.is_learned`; argmax takes the first of equal ones
     is_best = jnp.arange(size.shape[1])[None, :] == jnp.argmax(size, axis=1)[:, None]
     return jnp.sum(jnp.any(is_best & counts[:, None], axis=0), dtype=jnp.int32)
 
 
 def _is_covered(now: Moment) -> Bool[Array, ""]:
-    least = math.ceil(COVERED * now.dictionary.shape[1] - 1e-9)  # a count, since a share would be rounded
+    least = math.ceil(COVERED * now.dictionary.shape[1] - 1e-9)  # a count, since shares would be rounded
     return n_covered(now.params.weight, now.dictionary) >= least
 
 
 def _seen(seen: Array, when: str, at_step: Array, now: Moment) -> Integer[Array, ""]:
-    """Return the step of a start or stop: `seen` where it has been seen before, else now where it has come."""
+    """Return the step of a start or stop: `seen` if it came before, the present step if it comes now, else -1."""
     if when == "never":
         return seen
     waits = seen < 0
@@ -99,7 +88,7 @@ def _parts(params: PyTree, config: PruneConfig) -> dict[str, PyTree]:
         return {"weight": prune.neuron_norm(params.weight)}
     if config.scope == "weight":
         return {"weight": params.weight}
-    # W_Q, W_K, W_V one by one; they start at the identity, so their zeros are the first that a global count masks
+    # W_Q, W_K, W_V one by one; they start at the identity, so that a global count masks their zeros first
     return {"weight": params.weight, "attention": tuple(params.attention)}
 
 
@@ -124,7 +113,7 @@ def draw_mask(
         config: kind, unit and scope.
         rate: masked share in [0, 1).
         key: the run's pruning stream.
-        refresh: number of the refresh, for the kinds that are drawn anew.
+        refresh: number of the refresh, which gives random kinds a new draw each time.
     """
     parts, scope = _parts(params, config), "per_array" if config.scope == "per_array" else "global"
     if config.kind == "lowest":
@@ -153,13 +142,13 @@ def init_pruning(now: Moment, config: PruneConfig, numbers: Numbers, key: Key[Ar
 def update_pruning(
     state: PruneState, now: Moment, config: PruneConfig, numbers: Numbers, key: Key[Array, ""]
 ) -> PruneState:
-    """Return the state after an update: start and stop where they are seen now, and the mask of the next step.
+    """Return the state after an update: start and stop if they have come, and the mask of the next step.
 
     Args:
         state: the state before.
         now: parameters and what else is known after the update.
-        config: structure of the masks.
-        numbers: rate, steps between refreshes, and steps of start and stop.
+        config: the mask options; their numbers are taken from `numbers`.
+        numbers: rate, steps between refreshes, and the steps of start and stop if they are given.
         key: the run's pruning stream.
     """
     start = _seen(state.start_step, config.start, numbers.prune_start, now)

@@ -1,4 +1,8 @@
-"""The rules that set the thresholds b_i from the weights, step by step (theory section 4.3)."""
+"""The rules that set the thresholds b_i from the weights, step by step (theory 4.3).
+
+A neuron is silent where its input lies in its dead zone [-b_i, b_i]. All thresholds are zero at first and come on
+together at one step, the switch; `config.ThresholdConfig` says when, and which rule sets them from then on.
+"""
 
 from typing import NamedTuple
 
@@ -11,20 +15,20 @@ NOT_YET = -1
 
 
 class ThresholdState(NamedTuple):
-    """What the threshold rules carry between steps."""
+    """What the threshold rules hand from one step to the next."""
 
     value: Float[Array, " neuron"]
     """b_i."""
     switch_step: Integer[Array, ""]
     """Number of updates after which the thresholds came on; -1 while they are off."""
     online_level: Float[Array, ""]
-    """Twice the median of ||w_i||^2 at initialisation: where the online rule switches."""
+    """Twice the median of ||w_i||^2 at initialisation; with start "online" the switch is when the median reaches it."""
     switch_norm: Float[Array, " neuron"]
-    """||w_i|| at the switch (before it: at initialisation)."""
+    """||w_i|| at the switch; before it, at initialisation."""
     previous_norm: Float[Array, " neuron"]
     """||w_i|| after the previous update."""
     frozen: Bool[Array, ""]
-    """True once a literal schedule has ended its growth phase."""
+    """True once schedule_b or schedule_c no longer grows."""
 
 
 def init_thresholds(
@@ -34,7 +38,10 @@ def init_thresholds(
     learning_rate: Float[Array, ""],
     n_features: int,
 ) -> ThresholdState:
-    """Return the state before the first step: thresholds zero unless the rule starts at step 0."""
+    """Return the state before the first step: thresholds are zero unless they come on at step 0.
+
+    Arguments: as for `update_thresholds`, with weights in place of squared norms.
+    """
     square = jnp.sum(weight * weight, axis=1)
     zero = jnp.zeros_like(square)
     norm = jnp.sqrt(square)
@@ -61,13 +68,15 @@ def update_thresholds(
         state: the state before.
         square: ||w_i||^2 after the update, shape (neuron,).
         n_updates: number of updates made so far.
-        scale: kappa; multiplies the value that each rule sets at the switch.
-        learning_rate: eta, for the literal growth factors.
+        config: rule and start.
+        scale: kappa, which multiplies the value that each rule sets at the switch.
+        learning_rate: eta, for the growth of schedule_b and schedule_c.
         n_features: d.
 
-    Rules, once switched: norm_tracking b = kappa sqrt(2 log d / d) ||w||; schedule_b starts at that value
-    and is multiplied by max(1 + eta/d, ||w'|| / ||w||) each step; schedule_c starts at sqrt(log d / d) ||w|| and is
-    multiplied by 1 + eta/d; both freeze once every ||w|| >= stop_growth d ||w(switch)|| (theory 4.3).
+    From the switch on, norm_tracking sets b = kappa sqrt(2 log d / d) ||w|| at every step. schedule_b starts with that
+    value and multiplies it by max(1 + eta/d, ||w'|| / ||w||) at each step, w' being the updated weights. schedule_c
+    starts with kappa sqrt(log d / d) ||w|| and multiplies by 1 + eta/d. Both freeze once every ||w|| is at least
+    stop_growth * d times what it was at the switch (theory 4.3).
     """
     norm = jnp.sqrt(square)
     if config.rule == "zero" or config.start == "never":
@@ -96,7 +105,7 @@ def update_thresholds(
 
 
 def _growth(state: ThresholdState, norm: Array, config: ThresholdConfig, rate: Array) -> Array:
-    """Return the factor per step of a literal schedule; `rate` is eta / d."""
+    """Return by what schedule_b or schedule_c multiplies b in this step; `rate` is eta / d."""
     growth = jnp.full_like(norm, 1) * (1 + rate)
     if config.rule == "schedule_c":
         return growth
@@ -106,6 +115,6 @@ def _growth(state: ThresholdState, norm: Array, config: ThresholdConfig, rate: A
 def _switches(state: ThresholdState, square: Array, n_updates: Array, config: ThresholdConfig) -> Bool[Array, ""]:
     if config.start == "at_step":
         return n_updates >= config.start_step
-    # "the median of ||w||^2 has doubled" without sorting at every step: at least half of the neurons are above it
+    # the median of ||w||^2 has doubled once at least half of the neurons reach the level: no sorting at every step
     above = square >= state.online_level
     return 2 * jnp.sum(above.astype(jnp.int32)) >= above.shape[0]

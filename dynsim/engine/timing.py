@@ -1,7 +1,7 @@
-"""How long does something take on a noisy machine, and how does that grow with a size?
+"""How long something takes on a noisy machine, and how that grows with a size.
 
-All candidates are timed in turn over many rounds, so that a slow moment hits each of them alike; what is compared is
-the ratio within a round.
+All candidates are timed in turn over many rounds, and compared by their ratio within a round: so a slow moment of the
+machine affects all of them alike.
 """
 
 import statistics
@@ -21,9 +21,9 @@ from dynsim.engine.program import program, runs_one_by_one
 def interleaved(
     candidates: dict[str, Callable[[], object]], *, rounds: int, warm_up: int = 2
 ) -> dict[str, list[float]]:
-    """Return the wall times in seconds of every candidate, one per round, in the order of the rounds.
+    """Return the wall times of every candidate in seconds, one per round, in the order of the rounds.
 
-    Every candidate must wait for its own result. Each is called `warm_up` times first.
+    A candidate must return only when its result is there. Each is first called `warm_up` times without being timed.
     """
     for run in candidates.values():
         for _ in range(warm_up):
@@ -38,12 +38,12 @@ def interleaved(
 
 
 def ratio(slow: Sequence[float], fast: Sequence[float]) -> float:
-    """Return how many times longer `slow` takes than `fast`: the median over rounds of the ratio within a round."""
+    """Return how many times as long `slow` takes as `fast`: the median over rounds of the ratio within a round."""
     return statistics.median(a / b for a, b in zip(slow, fast, strict=True))
 
 
 class Steps:
-    """Training steps of a set of runs, from one fixed moment of their training, to be called again and again."""
+    """A few training steps of a set of runs, which every call makes anew from the same moment of training."""
 
     def __init__(self, config: Config, n_seeds: int, *, begin: int) -> None:
         """Compile, and bring the runs of seeds 0, 1, ... to update `begin`."""
@@ -55,14 +55,14 @@ class Steps:
         self.n_steps = 1
 
     def __call__(self) -> None:
-        """Make `n_steps` updates of every run and wait for them; the runs that are kept stay where they were."""
+        """Make `n_steps` updates of every run and wait for them; the result is dropped: the next call repeats it."""
         self.compiled.advance(self.runs, self.begin, self.begin + self.n_steps)
 
     def fill(self, seconds: float, most: int = 1000) -> "Steps":
-        """Set `n_steps` so that one call takes about `seconds`, but no more than `most` steps, and return self."""
+        """Set `n_steps` so that a call takes about `seconds`, but makes at most `most` steps; return self."""
         self.n_steps = 1
         self()
-        for _ in range(2):  # the second guess rests on a longer stretch
+        for _ in range(2):  # the second estimate is made from more steps
             began = time.perf_counter()
             self()
             took = (time.perf_counter() - began) / self.n_steps
@@ -71,23 +71,24 @@ class Steps:
 
 
 class PowerLaw(NamedTuple):
-    """time = factor * size ** exponent, fitted by least squares to the logarithms."""
+    """The law time = factor * size ** exponent, fitted to the logarithms by least squares."""
 
     exponent: float
     low: float
-    """Lower end of the 95 % t interval of the exponent; it also grows where the points bend away from a line."""
+    """Lower end of the exponent's 95 % interval (Student t); it also widens where the points bend away from a line."""
     high: float
+    """Upper end of that interval."""
     factor: float
     """Seconds at size 1."""
     last: float
-    """Exponent between the two largest sizes alone."""
+    """Exponent from the two largest sizes alone."""
 
 
 def power_law(sizes: Sequence[float], seconds: Sequence[float]) -> PowerLaw:
-    """Fit a power law to times at several sizes, given in growing order.
+    """Fit a power law to times in seconds at several sizes, given in growing order.
 
-    Errors: `ConfigError` for fewer than three sizes (no interval), sizes that do not grow, or times that are not above
-    zero.
+    Errors: `ConfigError` for fewer than three sizes (which give no interval), sizes that do not grow, or times that
+    are not above zero.
     """
     x, y = np.asarray(sizes, np.float64), np.asarray(seconds, np.float64)
     require(len(x) >= 3 and len(x) == len(y), "sizes", "three or more, one per time", f"{len(x)} and {len(y)} times")

@@ -1,7 +1,8 @@
-"""The training step and the loop around it: state in, state out, recording by a function that the caller gives.
+"""The training step and the loop around it.
 
-Update (theory 4.2): w' = (1 - eta lambda) w - eta grad, on fresh batches drawn inside the loop. Nothing is kept per
-step but the mean of the loss between two records.
+For plain SGD a step is w' = (1 - eta lambda) w - eta grad (theory 4.2), with the gradient of the loss on a fresh batch,
+which is drawn inside the loop. A step takes a state and returns the next one. Of single steps only the sum of their
+reports since the last record is kept, from which the caller computes the mean loss between two records.
 """
 
 import contextlib
@@ -31,27 +32,27 @@ _FINITE = "a first update that is finite"
 
 
 class TrainState(NamedTuple):
-    """What one step hands to the next."""
+    """What one step needs from the one before."""
 
     params: PyTree
     """`encoder.Params`, or a NamedTuple of your own with a field `weight` (neuron, token_dim)."""
     thresholds: ThresholdState
     opt_state: optax.OptState
     diverged_step: Integer[Array, ""]
-    """Number of updates after which the loss or a weight was no longer finite; -1 while all is well."""
+    """Number of updates after which the loss or a weight was first not finite; -1 while all are finite."""
     loss_was_finite: Bool[Array, ""]
-    """False where it was the loss that stopped being finite first, true where it was a weight."""
+    """Whether the loss was still finite at that step, so that only a weight was not; true while all are finite."""
     pruning: PruneState | None = None
-    """Mask, start and stop; None in a run without masks."""
+    """Mask, and the steps of its start and stop; None in a run without masks."""
 
 
 class StepInfo(NamedTuple):
-    """What a step reports and does not need again."""
+    """What a step reports, but no later step needs."""
 
     loss: Float[Array, ""]
     """Contrastive loss of the step's batch, without the penalty."""
     positive_weight: Float[Array, ""]
-    """q_Y averaged over the batch."""
+    """Softmax weight q_Y of the positive, averaged over the batch."""
 
 
 class World(NamedTuple):
@@ -61,26 +62,27 @@ class World(NamedTuple):
     numbers: Numbers
     dictionary: Float[Array, "token_dim feature"]
     probe: Float[Array, "sample token token_dim"]
-    """Held-out samples on which firing is measured."""
+    """Held-out samples on which it is measured how often neurons fire (are not silent)."""
     probe_codes: Float[Array, "sample feature"]
+    """Their codes, summed over tokens."""
 
 
 class Parts(NamedTuple):
-    """The exchangeable functions of a run, and the structure that they were made for."""
+    """The exchangeable functions of a run, and the structure (see `numbers.structure`) for which they were made."""
 
     structure: Config
     data: DataModel
     encoder: Encoder
     loss: Callable[..., LossValue]
-    """(query embeddings, key embeddings, batch, numbers) -> LossValue; see `built_in_loss` for a fifth argument."""
+    """(query embeddings, key embeddings, batch, numbers) -> LossValue; `built_in_loss` says when a fifth is needed."""
     own: frozenset[str] = frozenset()
-    """Names of the parts that the user has replaced: data_model, encoder, loss."""
+    """Names of the parts that the user has replaced, out of data_model, encoder and loss."""
 
 
 def built_in_loss(config: LossConfig) -> Callable[..., LossValue]:
     """Return the configured loss: (query, key, batch, numbers, shown=None) -> LossValue.
 
-    `shown`: see `contrastive.contrastive_loss`.
+    The last argument is used for the straight-through gradients of masks only; see `contrastive.contrastive_loss`.
     """
 
     def loss(
@@ -108,10 +110,11 @@ def built_in_parts(structure: Config) -> Parts:
 
 
 def make_optimizer(config: OptimizerConfig, learning_rate: float | Array) -> optax.GradientTransformation:
-    """Return the optax transformation of that name and those arguments.
+    """Return the optax optimiser with the configured name and arguments.
 
-    Decay inside the transformation is switched off: `loss.weight_decay` does it, the same way for every optimiser.
-    Errors: `ConfigError` for a name that optax lacks or arguments that it refuses.
+    Its own weight decay is switched off, since `loss.weight_decay` applies it in the same way for every optimiser.
+
+    Errors: `ConfigError` for a name that optax lacks or an argument that the optimiser does not take.
     """
     factory = getattr(optax, config.name, None)
     parameters = inspect.signature(factory).parameters if inspect.isfunction(factory) else {}
@@ -129,15 +132,17 @@ def make_optimizer(config: OptimizerConfig, learning_rate: float | Array) -> opt
 
 @contextlib.contextmanager
 def optax_arithmetic() -> Iterator[None]:
-    """Let optax mix dtypes and ranks, as its Adam does, where the caller has made JAX refuse that."""
+    """Allow mixed dtypes and ranks inside optax, whose Adam needs them, even if the caller made JAX refuse them."""
     with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
         yield
 
 
 def check_optimizer(config: OptimizerConfig, precision: str = "float32") -> None:
-    """Refuse what cannot train here, by making two updates of three numbers; `ConfigError` in one line.
+    """Refuse an optimiser that cannot be used here, found out by making two updates of three numbers.
 
-    One of the gradients is zero, as that of a silent neuron is.
+    One of the gradients is zero, like that of a silent neuron.
+
+    Errors: `ConfigError` in one line, also for updates that are not finite.
     """
     try:
         with jax.ensure_compile_time_eval(), optax_arithmetic():
@@ -150,7 +155,7 @@ def check_optimizer(config: OptimizerConfig, precision: str = "float32") -> None
         require(math.isfinite(sum(map(abs, found))), "optimizer.arguments", _FINITE, found, advice)
     except ConfigError:
         raise
-    except Exception as error:  # optax's own checks raise many kinds
+    except Exception as error:  # optax's own checks raise errors of many kinds
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ConfigError(f"optimizer.name: {config.name} cannot be used here ({reason}); try sgd or adam") from None
 
@@ -175,9 +180,10 @@ def init(seed: Integer[Array, ""], numbers: Numbers, parts: Parts) -> tuple[Trai
 def objective(
     params: PyTree, thresholds: Array, batch: Batch, numbers: Numbers, parts: Parts, mask: PyTree = None
 ) -> tuple[Float[Array, ""], LossValue]:
-    """Return (loss + penalty, LossValue) of one batch; the gradient is taken in `params` (theory 3.2, 8.4).
+    """Return (loss + penalty, LossValue) of one batch; it is differentiated in `params` (theory 3.2, 8.4).
 
-    With a mask the loss is that of the masked network, and the penalty still that of the dense weights.
+    With a mask the loss is that of the masked network, but the penalty is that of all weights. The gradient depends on
+    the option `prune.semantics` then, see `prune.gradients`.
     """
     embed = batched(parts.encoder)
     if mask is None:
@@ -206,11 +212,11 @@ def _masked_loss(
 
 
 def step(state: TrainState, n_done: Integer[Array, ""], world: World, parts: Parts) -> tuple[TrainState, StepInfo]:
-    """Make one update.
+    """Make one update of weights, thresholds and mask.
 
     Args:
         state: the state after `n_done` updates.
-        n_done: number of updates made so far; it also names the batch.
+        n_done: number of updates made so far, from which the batch is drawn too.
         world, parts: what stays fixed.
 
     Returns:
@@ -250,7 +256,7 @@ def step(state: TrainState, n_done: Integer[Array, ""], world: World, parts: Par
 
 def _apply(params: PyTree, updates: PyTree, numbers: Numbers) -> PyTree:
     if isinstance(params, Params) and params.attention is not None:
-        # every optax optimiser scales its update by the learning rate last, so this ratio sets another one
+        # optax's optimisers multiply by the learning rate last, so that this ratio replaces it by another one
         ratio = numbers.attention_learning_rate / numbers.learning_rate
         updates = updates._replace(attention=updates.attention * ratio)
     new: PyTree = optax.apply_updates(params, updates)
@@ -263,15 +269,15 @@ RecordFn = Callable[[TrainState, World], PyTree]
 
 
 class Carry(NamedTuple):
-    """What goes from one stretch of steps to the next."""
+    """What one stretch of steps hands to the next."""
 
     state: TrainState
     total: StepInfo
-    """Sum of the step reports since the last record."""
+    """Sum of what the steps since the last record have reported."""
 
 
 def start(state: TrainState) -> Carry:
-    """Return the carry before the first step, or after a record."""
+    """Return the carry before the first step or after a record, with the sum of reports at zero."""
     zero = jnp.zeros((), state.params.weight.dtype)
     return Carry(state, StepInfo(zero, zero))
 
@@ -279,7 +285,7 @@ def start(state: TrainState) -> Carry:
 def advance(carry: Carry, world: World, begin: Integer[Array, ""], end: Integer[Array, ""], parts: Parts) -> Carry:
     """Train from update `begin` to update `end` in one compiled loop; both may be traced.
 
-    Cutting a stretch in two gives the same bits, since a step depends on its number and the carry alone.
+    The result has the same bits if a stretch is cut in two, since a step depends on its number and the carry alone.
     """
 
     def body(n_done: Array, carry: Carry) -> Carry:

@@ -1,1 +1,1 @@
-"""Contrastive losses as functions of embeddings and numbers."""
+"""Contrastive losses, as functions of embeddings and numbers."""

@@ -1,4 +1,9 @@
-"""Contrastive losses as functions of embeddings and numbers, never of configurations (theory section 3)."""
+"""Contrastive losses, as functions of embeddings and numbers and never of configurations (theory section 3).
+
+Every sample has two views, the query X and its key Y. A loss compares one embedding, the anchor, with several others,
+its candidates: the other view of the same sample, which is the positive, and negatives, which belong to other samples.
+The softmax over the similarities of the candidates gives each a weight; q_Y is that of the positive.
+"""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -9,7 +14,7 @@ from jaxtyping import Array, Bool, Float
 
 
 class LossValue(NamedTuple):
-    """Mean loss over anchors, and the softmax weight q_Y of the positives averaged over anchors."""
+    """The loss, and the softmax weight q_Y of the positive; both are means over anchors."""
 
     loss: Float[Array, ""]
     positive_weight: Float[Array, ""]
@@ -24,7 +29,7 @@ def info_nce(
 ) -> LossValue:
     """Return mean_n -log( e^{S_nn/tau} / sum_{c candidate of n} e^{S_nc/tau} ), times tau with the prefactor.
 
-    Theory 3.2.
+    Theory 3.2; the queries are the anchors.
 
     Args:
         similarity: S_nc = sim(query n, candidate c); candidate n is the positive of query n.
@@ -33,7 +38,8 @@ def info_nce(
         prefactor: multiply the loss by tau.
 
     Returns:
-        The loss (log(|N|+1) when all similarities agree) and the mean q_Y.
+        The loss, which is log(|N|+1) for |N| negatives if all similarities agree (times tau with the prefactor), and
+        the mean of q_Y.
     """
     scaled = similarity / temperature
     logits = jnp.where(is_candidate, scaled, -jnp.inf)
@@ -44,15 +50,15 @@ def info_nce(
 
 
 def normalise(embeddings: Float[Array, "sample neuron"]) -> Float[Array, "sample neuron"]:
-    """Return rows of unit length; a row of zeros stays zero, and its gradient is zero too."""
+    """Return the rows scaled to length 1; a row of zeros stays zero, and its gradient is zero too."""
     square = jnp.sum(embeddings * embeddings, axis=1, keepdims=True)
-    safe = jnp.where(square > 0, square, 1)  # without it the gradient at a silent sample would be nan
+    safe = jnp.where(square > 0, square, 1)  # otherwise the gradient for an embedding of zeros would be nan
     return embeddings * jnp.where(square > 0, jax.lax.rsqrt(safe), 0)
 
 
 @jax.custom_jvp
 def with_gradient_of(value: Any, differentiated: Any) -> Any:
-    """Return `value`, bit for bit, with the derivative of `differentiated` (the same structure and shapes)."""
+    """Return `value` unchanged, but with the derivative of `differentiated`, which has its structure and shapes."""
     del differentiated
     return value
 
@@ -74,15 +80,18 @@ def contrastive_loss(
     symmetric: bool = False,
     shown: tuple[Array, Array] | None = None,
 ) -> LossValue:
-    """Return InfoNCE on sim(X, Y) = <f(X), StopGrad f(Y)> (theory 3.1, 3.2) and its variants.
+    """Return InfoNCE with sim(X, Y) = <f(X), StopGrad f(Y)>, f being the encoder (theory 3.1, 3.2), or a variant.
 
     Args:
         query, key: embeddings; key n is the positive of query n.
-        cosine: similarity of normalised embeddings.
-        stop_gradient: hold the second argument of the similarity fixed.
-        symmetric: average with the loss in which keys are the anchors (as many keys as queries).
-        shown: other (query, key) from which the similarities are taken, and with them the loss and its derivative in
-            each similarity; `query` and `key` then say how a similarity moves (straight-through, theory 8.4 S).
+        is_candidate: which keys are candidates of a query; the diagonal must be true.
+        temperature, prefactor: as for `info_nce`.
+        cosine: normalise the embeddings first.
+        stop_gradient: take no gradient through the second argument of the similarity.
+        symmetric: average with the loss in which the keys are the anchors; needs as many keys as queries.
+        shown: None, or another (query, key) from which the similarities are computed, and with them the loss and its
+            derivative in each similarity. The derivative of the similarities still comes from `query` and `key`. This
+            is how straight-through gradients are made, see `prune.gradients`.
     """
 
     def similarities(query: Array, key: Array) -> list[Array]:
@@ -103,13 +112,14 @@ def nt_xent(
     symmetric: bool = True,
     shown: tuple[Array, Array] | None = None,
 ) -> LossValue:
-    """Return NT-Xent: cosine similarity, and the other samples' queries count as negatives beside their keys.
+    """Return NT-Xent: cosine similarity, with both views of the other samples as negatives.
 
-    With `symmetric` and without masks, prefactor and stop-gradient it is the loss of Chen et al. 2020.
+    If `symmetric`, with every pair of samples allowed and neither prefactor nor stop-gradient, it is the loss of Chen
+    et al. 2020.
 
     Args:
-        is_candidate: pairs of samples that may be compared; the diagonal is true.
-        shown: as for `contrastive_loss`.
+        is_candidate: which pairs of samples may be compared; the diagonal must be true.
+        query, key and the other arguments: as for `contrastive_loss`.
     """
     others = is_candidate & ~jnp.eye(query.shape[0], dtype=bool)
     allowed = jnp.concatenate([is_candidate, others], axis=1)
@@ -123,7 +133,7 @@ def nt_xent(
 
 
 def _ways(query: Array, key: Array, symmetric: bool) -> list[tuple[Array, Array]]:
-    """Return (anchors, positives) of the loss, and of the one with the views exchanged where it is symmetric."""
+    """Return (anchors, positives) of the loss and, if it is symmetric, also those with the views exchanged."""
     return [(query, key), (key, query)] if symmetric else [(query, key)]
 
 
@@ -139,7 +149,7 @@ def _average(
     temperature: Array,
     prefactor: bool,
 ) -> LossValue:
-    """Return InfoNCE averaged over the one or two directions that `similarities` gives."""
+    """Return InfoNCE averaged over the one or two matrices that `similarities` returns (two if it is symmetric)."""
     found = similarities(*moved)
     if shown is not None:
         found = with_gradient_of(similarities(*shown), found)
@@ -152,5 +162,5 @@ def _mean(first: LossValue, second: LossValue) -> LossValue:
 
 
 def l2_penalty(weight: Float[Array, "neuron token_dim"], coefficient: Float[Array, ""]) -> Float[Array, ""]:
-    """Return (lambda/2) ||W||_F^2 (theory 3.2)."""
+    """Return (lambda/2) ||W||_F^2, half the sum of squared weights times the coefficient (theory 3.2)."""
     return coefficient / 2 * jnp.sum(weight * weight)

@@ -1,4 +1,4 @@
-"""Masks by magnitude and their placebos, when they hold, and the gradients of a masked network."""
+"""Pruning masks by magnitude and their placebos, when a mask applies, and the gradients of a masked network."""
 
 from dynsim.prune.masks import (
     LARGEST_RATE,

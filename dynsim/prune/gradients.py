@@ -1,4 +1,22 @@
-"""Which gradient a masked network gives: the four readings (theory 8.4)."""
+"""Which gradient the weights of a masked network get: the four readings (theory 8.4).
+
+The algorithm masks the network, computes the loss and updates all weights; the sources leave open how the gradient is
+taken. Let theta be the weights without the mask (the dense ones), M the mask, X a query and Y its key, f(theta; X) the
+embedding of X, S the similarity of a pair and l the loss. The four readings, called semantics, are:
+
+- literal (L): the gradient of the loss at theta * M, used for all weights: masked ones move too, and may come back.
+- straight_through (S): the sum over pairs of dl/dS, computed with the masked network, times the gradient of S in the
+  dense one. So a mask changes only how much each pair counts; neurons are embedded and differentiated unmasked.
+- one_branch (Q): the query is embedded by f(theta * M; X), the key by f(theta; Y), and the loss is differentiated in
+  theta. A masked weight gets no gradient from the query, since M multiplies it by zero. If the loss has no
+  stop-gradient, both embeddings are trained, as in SDCLR (theory 8.6).
+- masked_query: the query as in L, so that masked weights get a gradient from it, and the key f(theta; Y) as in Q. With
+  the stop-gradient of the loss the key gives none.
+
+A mask that hides nothing leaves the gradient of the loss as it is in all four. For masks of whole neurons and the inner
+product, one_branch equals literal, with and without stop-gradient: a masked neuron adds nothing to a similarity,
+whichever of the two embeddings it is masked in.
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -24,19 +42,19 @@ def branches(
     by_column: bool,
     hold_key: bool,
 ) -> tuple[Array, Array, tuple[Array, Array] | None]:
-    """Return the embeddings of queries and keys whose loss has the gradient of these semantics in `params`.
+    """Return embeddings of queries and keys; the gradient in `params` of a loss of them is the one of `semantics`.
 
     Args:
-        params, mask: dense parameters, and the mask in their structure.
-        semantics: see the top of the module.
+        params, mask: dense parameters, and the mask in the same structure (True = kept, None = never masked).
+        semantics: literal, straight_through, one_branch or masked_query; see the top of the module.
         embed: the forward pass, with the thresholds of the dense weights.
-        samples: queries and keys, each (sample, token, token_dim).
-        by_column: a masked neuron only means a column of zeros in the embeddings. Right for masks of neurons where
-            neuron i makes column i alone, and makes zeros of a row of zeros, as in the built-in encoder.
+        samples: queries and keys, each of shape (sample, token, token_dim).
+        by_column: mask a neuron by setting its column of the embeddings to zero, which is faster. Right for masks of
+            neurons if neuron i makes column i alone, and makes zeros of a weight row of zeros, as the built-in ones do.
         hold_key: the loss takes no gradient from the keys, so that nothing need be kept for it.
 
     Returns:
-        Query and key embeddings, and what to show to the loss in their place (`contrastive.contrastive_loss`), or None.
+        Embeddings (sample, neuron) of queries and of keys, and what to pass to the loss as `shown`, if not None.
     """
     query, key = samples
     fixed = lax.stop_gradient(params)
@@ -55,7 +73,7 @@ def branches(
     if semantics == "one_branch":
         return masked(params, query), embed(for_key, key), None
     if semantics == "literal":
-        # where both embeddings have columns of zeros, a masked neuron has no gradient in either way (theory 8.4 L)
+        # a masked neuron is zero in both embeddings, so that either way it has no gradient (theory 8.4 L)
         both = masked if by_column else at_masked
         return both(params, query), both(for_key, key), None
     dense = embed(params, query), embed(for_key, key)

@@ -1,18 +1,20 @@
-"""Magnitude masks and their placebos: what is scored, over which arrays, ties, when, and how a mask is applied.
+"""Magnitude masks and their placebos: which entries are masked, how many, and how a mask is applied.
 
-Algorithm 1 (theory 8.1): rank by magnitude, mask the lowest share `rate` (the paper's alpha), work with theta * mask,
-update all of theta. A mask is a pytree of Booleans, True = kept. Every function is pure and works on any pytree of
-arrays; a None stands for an array that takes no part. Rate, key and step may be traced, and `vmap` is exact.
+Algorithm 1 (theory 8.1) ranks the weights theta by magnitude, masks the lowest share `rate` (the paper's alpha),
+computes the loss with theta * mask and updates all of theta. A placebo masks other entries than the lowest.
 
-Decided in words:
-- How many: of n entries, floor(n * rate) are masked, where the rate is read as float32 and what that rounding may have
-  taken from it is given back (at most 2^-25): 0.3 of 10 are 3, and every precision gives the same number. It is the
-  next number above the floor only where n * rate is within n * 2^-24 of that number (0.66 for 11 million entries).
+A mask is a pytree of Booleans, True = kept. Every function is pure and works on any pytree of arrays; None in place of
+an array means that it takes no part. Rate, key and step may be traced, and under `vmap` the results are the same.
+
+- How many: of n entries floor(n * rate) are masked, as for exact numbers: 0.3 of 10 are 3, in every precision. The rate
+  is read as float32, and what that rounding may have taken from it (at most 2^-25) is given back. The number is one
+  more than the floor only if n * rate lies within n * 2^-24 below a whole number (within 0.66 for 11 million entries).
   Rate 0 masks nothing, and no rate below 1 masks everything.
-- Which: the entries of smallest |score|. Among equal scores the one with the lower position goes first; positions run
-  along an array in C order, and from array to array in the order of the tree. So masks nest as the rate grows.
-- Sizes are compared by their bits: 0 and -0 are equal, denormals are told apart, nothing overflows. All NaNs are equal
-  and larger than infinity: a broken weight is kept by `lowest_mask`, where it shows, and goes first in `highest_mask`.
+- Which: the entries of smallest |score|. Among equal scores the one with the lower position is masked first; positions
+  run along an array in C order, and from array to array in the order of the tree. So the entries masked at one rate are
+  masked at every higher rate too: masks nest.
+- Sizes are compared by their bits: 0 and -0 are equal, denormal numbers are told apart, and nothing overflows. All NaNs
+  are equal and larger than infinity: `lowest_mask` keeps them, so that they show, and `highest_mask` masks them first.
 """
 
 from typing import Any
@@ -29,10 +31,10 @@ LARGEST_RATE = 1 - 2.0**-24  # the largest float32 below one
 
 
 def neuron_norm(weight: Float[Array, "neuron *fan_in"]) -> Float[Array, " neuron"]:
-    """Return ||w_i||, the score of a neuron (theory 8.1), in the unit of the weights.
+    """Return ||w_i||, the score by which a neuron is masked (theory 8.1), in the unit of the weights.
 
-    The score of a single weight is the weight itself, since masks go by |score|. Each row is divided by its largest
-    entry before it is squared: no square overflows or vanishes. A row with a NaN or an infinity gets NaN.
+    Single weights need no such function: the score of a weight is the weight itself. Each row is divided by its largest
+    entry before it is squared, so that no square overflows or vanishes. A row with a NaN or an infinity gets NaN.
     """
     rows = weight.reshape(weight.shape[0], -1)
     largest = jnp.max(jnp.abs(rows), axis=1)
@@ -41,17 +43,17 @@ def neuron_norm(weight: Float[Array, "neuron *fan_in"]) -> Float[Array, " neuron
 
 
 def _fixed_point(rate: ArrayLike) -> UInt[Array, ""]:
-    """Return floor(rate * 2^32), the rate in float32; refuse a concrete one outside [0, 1), cut a traced one to it."""
+    """Return floor(rate * 2^32), the rate read as float32. Outside [0, 1) it is refused or, if traced, clipped."""
     if not isinstance(rate, jax.core.Tracer) and not (np.ndim(rate) == 0 and 0 <= float(np.asarray(rate)) < 1):
         raise ValueError(f"rate: wanted one number in [0, 1), got {' '.join(str(rate).split())[:60]}")
     return (jnp.clip(jnp.asarray(rate, jnp.float32), 0.0, LARGEST_RATE) * 2.0**32).astype(jnp.uint32)
 
 
 def masked_number(n: int, rate: ArrayLike) -> Integer[Array, ""]:
-    """Return how many of `n` entries a mask of this rate takes: floor(n * rate), see the top of the module.
+    """Return how many of `n` entries a mask of this rate hides: floor(n * rate), see the top of the module.
 
-    The product is one of integers, since a float32 product is coarse for millions: the result is at least the floor,
-    at most floor(n * (rate + 2^-24)), and n * rate itself where that is whole and n below 2^24.
+    It is computed with integers, since products of millions in float32 are coarse. The result is at least the floor and
+    at most floor(n * (rate + 2^-24)); where n * rate is whole and n below 2^24, it is n * rate.
 
     Args:
         n: number of entries, below 2^31.
@@ -62,7 +64,7 @@ def masked_number(n: int, rate: ArrayLike) -> Integer[Array, ""]:
     if not 0 <= n < 2**31:
         raise ValueError(f"n: wanted a number of entries in [0, 2^31), got {n}")
     fixed = _fixed_point(rate)
-    # rate in [2^-j-1, 2^-j) lost at most 2^(7-j) of these units to float32, and one to the floor
+    # a rate in [2^(-j-1), 2^-j) lost at most 2^(7-j) of these units to float32, and one to the floor
     fixed = jnp.where(fixed > 0, fixed + jnp.minimum(fixed >> 24, 126) + 2, 0)
     # n * fixed / 2^32 in halves of 16 bits, so that no product leaves uint32
     (n_high, n_low), (high, low) = divmod(n, 2**16), (fixed >> 16, fixed & 0xFFFF)
@@ -72,7 +74,7 @@ def masked_number(n: int, rate: ArrayLike) -> Integer[Array, ""]:
 
 
 def _size_bits(scores: Array) -> UInt[Array, " entry"]:
-    """Return unsigned integers in the order of |scores|, flattened: the bits of the float without its sign."""
+    """Return unsigned integers in the same order as |scores|, flattened: the bits of the floats without the sign."""
     if not jnp.issubdtype(scores.dtype, jnp.floating) or scores.dtype.itemsize not in (2, 4, 8):
         raise ValueError(f"scores: wanted floating-point arrays of 16, 32 or 64 bits, got {scores.dtype}")
     unsigned = np.dtype(f"uint{8 * scores.dtype.itemsize}")
@@ -83,10 +85,10 @@ def _size_bits(scores: Array) -> UInt[Array, " entry"]:
 
 @jax.jit
 def _lowest(bits: UInt[Array, " entry"], count: Integer[Array, ""]) -> Bool[Array, " entry"]:
-    """Return True for exactly `count` entries (fewer than all): the lowest, and of equal ones the first.
+    """Return True for exactly `count` entries (fewer than all): the lowest ones, and among equal ones the first.
 
-    Bit by bit from the top we build the largest threshold with at most `count` entries below it. What is then missing
-    to `count` are entries equal to the threshold. One pass per bit: about 20 times faster than sorting.
+    The largest threshold with at most `count` entries below it is built bit by bit from the top. If fewer than `count`
+    lie below it, the first entries that equal it are added. One pass per bit is about 20 times faster than sorting.
     """
     n_bits = 8 * bits.dtype.itemsize
 
@@ -123,7 +125,7 @@ def _shape(flat: list[Array], like: PyTree) -> PyTree:
 
 
 def _mask_lowest(bits: list[Array], like: PyTree, rate: ArrayLike, scope: str) -> PyTree:
-    """Return the mask without the lowest bits; `bits` holds one flat array for each array of `like`."""
+    """Return the mask that hides the entries with the lowest bits; `bits` has a flat array per array of `like`."""
     if scope == "global":
         joined = jnp.concatenate(bits)
         masked = _split(_lowest(joined, masked_number(joined.size, rate)), _leaves(like))
@@ -138,7 +140,7 @@ def _score_bits(scores: PyTree, scope: str) -> list[Array]:
     leaves = _leaves(scores)
     dtypes = sorted({str(leaf.dtype) for leaf in leaves})
     if scope == "global" and len(dtypes) > 1:
-        raise ValueError(f"scores: one threshold for all arrays wants one dtype, got {', '.join(dtypes)}")
+        raise ValueError(f"scores: the scope global wants arrays of one dtype, got {', '.join(dtypes)}")
     return [_size_bits(leaf) for leaf in leaves]
 
 
@@ -146,11 +148,10 @@ def lowest_mask(scores: PyTree, rate: ArrayLike, scope: str = "global") -> PyTre
     """Return the mask that hides the share `rate` of smallest |score| (theory 8.1); ties: see the top of the module.
 
     Args:
-        scores: weights, of any shapes and units, for masks of single weights; `neuron_norm` of them for neurons.
-            None in place of an array leaves it out: it is neither counted nor masked.
+        scores: for masks of single weights the weights themselves, of any shapes; for masks of neurons `neuron_norm` of
+            them. None in place of an array leaves it out: it is neither counted nor masked.
         rate: masked share in [0, 1).
-        scope: global, one threshold and one count over all arrays; per_array, a quota for each; for one array of many,
-            pass that array.
+        scope: "global" counts and ranks the entries of all arrays together, "per_array" those of each array on its own.
 
     Returns:
         Booleans of the structure and shapes of `scores`, True = kept.
@@ -162,12 +163,12 @@ def lowest_mask(scores: PyTree, rate: ArrayLike, scope: str = "global") -> PyTre
 
 
 def highest_mask(scores: PyTree, rate: ArrayLike, scope: str = "global") -> PyTree:
-    """Return the placebo that hides the share `rate` of largest |score|; as `lowest_mask` in everything else."""
+    """Return the placebo that hides the share `rate` of largest |score|; in everything else it is as `lowest_mask`."""
     return _mask_lowest([~bits for bits in _score_bits(scores, scope)], scores, rate, scope)
 
 
 def _draw(key: Key[Array, ""], like: PyTree, refresh: ArrayLike | None) -> list[Array]:
-    """Return 32 random bits for each entry, flat, in one draw for all arrays."""
+    """Return 32 random bits for each entry, one flat array per array of `like`, all from one draw."""
     leaves = _leaves(like)
     key = key if refresh is None else jax.random.fold_in(key, jnp.asarray(refresh, jnp.uint32))
     return _split(jax.random.bits(key, (sum(leaf.size for leaf in leaves),), jnp.uint32), leaves)
@@ -176,23 +177,24 @@ def _draw(key: Key[Array, ""], like: PyTree, refresh: ArrayLike | None) -> list[
 def random_mask(
     key: Key[Array, ""], like: PyTree, rate: ArrayLike, scope: str = "global", refresh: ArrayLike | None = None
 ) -> PyTree:
-    """Return the placebo that hides a random subset of the size that `lowest_mask` hides, all subsets alike.
+    """Return the placebo that hides a random subset, as large as that of `lowest_mask`; all subsets are equally likely.
 
-    Each entry has 32 random bits for a score (a tie at the threshold, a chance of n / 2^32, goes by position).
+    The score of an entry is 32 random bits. Two entries tie at the threshold with a chance of about n / 2^32; then the
+    lower position is masked.
 
     Args:
-        key: key of the run's pruning stream. One key gives masks that nest as the rate grows.
-        like: arrays, None where none takes part; only their shapes matter.
+        key: key of the run's pruning stream. With the same key, masks nest as the rate grows.
+        like: arrays, None for those that take no part; only their shapes matter.
         rate, scope: as in `lowest_mask`.
-        refresh: None for a fixed subset, the same at every refresh; `refresh_number` for one redrawn each time.
+        refresh: None for a subset that is the same at every refresh; `schedule.refresh_number` for a new one each time.
     """
     return _mask_lowest(_draw(key, like, refresh), like, rate, scope)
 
 
 def dropout_mask(key: Key[Array, ""], like: PyTree, rate: ArrayLike, refresh: ArrayLike | None = None) -> PyTree:
-    """Return the placebo that hides each entry by itself with chance `rate` (to 2^-32), so that the number varies.
+    """Return the placebo that hides each entry independently with chance `rate` (to 2^-32), so that the number varies.
 
-    Kept entries are not scaled up, as under the other masks; inverted dropout is `apply_mask` with scale
+    As with the other masks, kept entries are not scaled up; for inverted dropout use `apply_mask` with the scale
     1 / (1 - rate). Arguments: as in `random_mask`.
     """
     fixed = _fixed_point(rate)
@@ -216,17 +218,17 @@ def _apply_one(kept: Any, part: Any, scale: ArrayLike | None) -> Any:
 
 
 def apply_mask(params: PyTree, mask: PyTree, scale: ArrayLike | None = None) -> PyTree:
-    """Return theta * mask (theory 8.1): masked entries are exactly 0, even broken ones, the others keep their bits.
+    """Return theta * mask (theory 8.1): masked entries become exactly 0, even NaNs; the others keep their bits.
 
-    Differentiated in `params` it gives the chain rule: the gradient at the masked weights, and 0 on masked entries
-    (the masked branch of theory 8.4 Q). The literal reading (8.4 L) takes the gradient at the masked weights for all
-    entries: differentiate in the masked weights themselves, as `masking` does.
+    A loss of the result, differentiated in `params`, has the gradient at the masked weights on kept entries and 0 on
+    masked ones. The literal reading (theory 8.4 L) wants the gradient at the masked weights on all entries; for that
+    see `gradients.branches`.
 
     Args:
         params: pytree of arrays.
-        mask: the same structure; Booleans of an array's shape, or of its leading axes: (neuron,) hides whole rows.
-            None leaves the array as it is.
-        scale: number that multiplies the kept entries of arrays with a mask (inverted dropout); None does not.
+        mask: Booleans in the same structure. A mask has the shape of its array, or that of the leading axes: shape
+            (neuron,) hides whole rows. None leaves the array as it is.
+        scale: number by which the kept entries of masked arrays are multiplied (inverted dropout), or None.
 
     Errors: `ValueError` for a mask whose structure or shape does not fit.
     """
@@ -234,7 +236,7 @@ def apply_mask(params: PyTree, mask: PyTree, scale: ArrayLike | None = None) -> 
 
 
 def kept_fraction(mask: PyTree) -> Float[Array, ""]:
-    """Return the share of entries of the mask that are True, in [0, 1] (of neurons for a mask of neurons)."""
+    """Return the share of the mask's entries that are True, in [0, 1]; for masks of neurons, the share of neurons."""
     leaves = _leaves(mask)
     kept = [jnp.sum(leaf, dtype=jnp.int32) for leaf in leaves]
     return sum(kept[1:], kept[0]).astype(float) / sum(leaf.size for leaf in leaves)

@@ -1,4 +1,14 @@
-"""When a mask holds and when it is drawn anew."""
+"""When a mask applies, and when it is computed anew.
+
+Conventions of all functions:
+
+- Step n is the update made after n earlier ones; its mask is computed from the weights after those n updates.
+- start is the first step with a mask, and stop the first step without it again: the mask applies at the steps in
+  [start, stop). A negative number means "not yet", as for a stage that has not been detected: with start = -1 there is
+  no mask, with stop = -1 the mask does not end.
+- A refresh is a step at which the mask is computed anew. Refreshes are at start and then every `every` steps; with
+  every = None there is only the one at start. They are numbered 0, 1, ....
+"""
 
 from collections.abc import Callable
 
@@ -11,31 +21,28 @@ from jaxtyping import Array, Bool, Integer, PyTree
 
 
 def is_active(step: ArrayLike, start: ArrayLike, stop: ArrayLike) -> Bool[Array, ""]:
-    """Return whether `step` lies in [start, stop).
-
-    A negative number means "not yet", as for a stage not yet detected: start = -1 has not begun, stop = -1 goes on.
-    """
+    """Return whether a mask applies at `step`: whether step lies in [start, stop), see the top of the module."""
     step, start, stop = (jnp.asarray(number, jnp.int32) for number in (step, start, stop))
     return (start >= 0) & (step >= start) & ((stop < 0) | (step < stop))
 
 
 def _since(step: ArrayLike, every: ArrayLike | None, start: ArrayLike) -> tuple[Array, Array]:
-    """Return (whole periods, steps left over) since start; the period of every = None never ends."""
+    """Return (whole periods, steps left over) since start; with every = None the first period never ends."""
     since = jnp.asarray(step, jnp.int32) - jnp.asarray(start, jnp.int32)
     if every is None:
         return jnp.zeros_like(since), since
     if not isinstance(every, jax.core.Tracer) and np.min(np.asarray(every)) < 1:
-        raise ValueError(f"every: wanted at least 1 step between refreshes, or None for once, got {every}")
+        raise ValueError(f"every: wanted at least 1 step between refreshes, or None for only one, got {every}")
     period = jnp.asarray(every, jnp.int32)
     return since // period, since % period
 
 
 def refresh_number(step: ArrayLike, every: ArrayLike | None, start: ArrayLike) -> Integer[Array, ""]:
-    """Return the number, 0, 1, ..., of the refresh whose mask is in force at `step` >= start.
+    """Return the number, 0, 1, ..., of the refresh at which the mask of `step` >= start was computed.
 
     Args:
         step, start: step numbers.
-        every: steps between refreshes: 1 for each step, the steps of an epoch for each epoch, None for once.
+        every: steps between refreshes, for instance the steps of an epoch; None for one refresh only.
 
     Errors: `ValueError` for a concrete `every` below 1.
     """
@@ -43,9 +50,9 @@ def refresh_number(step: ArrayLike, every: ArrayLike | None, start: ArrayLike) -
 
 
 def is_refresh(step: ArrayLike, every: ArrayLike | None, start: ArrayLike, stop: ArrayLike) -> Bool[Array, ""]:
-    """Return whether the mask is computed anew at `step`: at start, and every `every` steps until stop.
+    """Return whether the mask is computed anew at `step`: at start, and then every `every` steps until stop.
 
-    A detected start must be set to the step at which it is found, not to one before: the first refresh is at start.
+    A start that is detected must be set to the step at which that happens: an earlier one would miss its first refresh.
     """
     return is_active(step, start, stop) & (_since(step, every, start)[1] == 0)
 
@@ -58,7 +65,7 @@ def update_mask(
     start: ArrayLike,
     stop: ArrayLike,
 ) -> PyTree:
-    """Return the mask in force at `step`: `compute()` at a refresh, else `mask`; all True outside [start, stop)."""
+    """Return the mask of `step`: `compute()` at a refresh, `mask` between them, and all True outside [start, stop)."""
     mask = lax.cond(is_refresh(step, every, start, stop), compute, lambda: mask)
     is_released = ~is_active(step, start, stop)
     return jax.tree.map(lambda kept: kept | is_released, mask)

@@ -1,1 +1,1 @@
-"""One seed turned into named streams of random numbers."""
+"""Random numbers: one seed gives named streams, and their numbers are drawn fast."""

@@ -1,11 +1,11 @@
-"""Random numbers of `jax.random`, bit for bit, drawn faster in float32.
+"""The random numbers of `jax.random`, drawn faster in float32.
 
-`jax.random` hashes an array in several passes on a CPU and turns the bits into numbers in one more. Here the hash
-(threefry 2x32 with 20 rounds, Salmon et al. 2011) is written out as element-wise operations, which the compiler joins
-with the transformation: one pass over memory. The bits are those of `jax.random` with its default, partitionable
-generator: word i is the exclusive or of the two words hashed from the counter (0, i).
+On a CPU `jax.random` makes several passes over memory to hash a counter into random bits, and one more to turn the bits
+into numbers. Here the hash (threefry 2x32 with 20 rounds, Salmon et al. 2011) is written out as element-wise
+operations, which the compiler fuses with the conversion into one pass. The bits are exactly those of `jax.random` with
+its default, partitionable generator: word i is the exclusive or of the two words hashed from the counter (0, i).
 
-Use an array of normal numbers once: the compiler would hash it again at every further use.
+Use an array of normal numbers only once: the fusion makes the compiler draw it again for every further use.
 """
 
 import math
@@ -19,8 +19,8 @@ from jaxtyping import Array, Float, Key, UInt
 
 ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 PARITY = 0x1BD11BDA
-# sqrt(2) erfinv(u) / u as a polynomial in t = -log(1 - u^2) / 8 - 1, lowest power first: least squares with the weights
-# moved to where the relative error is largest (4e-7 for t in [-1, 1], which holds all u of float32)
+# sqrt(2) erfinv(u) / u as a polynomial in t = -log(1 - u^2) / 8 - 1, lowest power first, fitted by least squares with
+# more weight where the relative error is largest; that is at most 4e-7 for t in [-1, 1], hence for every float32 u
 # fmt: off
 NORMAL = (
     3.76384359, 1.99523956, -0.45766827, 0.178277635, -0.049861593,
@@ -31,15 +31,15 @@ NORMAL = (
 
 
 def random_bits(key: Key[Array, ""], shape: tuple[int, ...], skip: ArrayLike = 0) -> UInt[Array, "..."]:
-    """Return what `jax.random.bits(key, shape, "uint32")` returns, in one pass.
+    """Return the words of `jax.random.bits(key, shape, "uint32")`, in one pass over memory.
 
     Args:
         key: one typed threefry key.
-        shape: of fewer than 2^32 entries.
-        skip: number of words to leave out at the beginning, so that one block can be drawn in several pieces; word
-            2^32 is word 0 again.
+        shape: shape of the result, with fewer than 2^32 entries.
+        skip: number of words to leave out at the beginning, so that one block can be drawn in several pieces. Words
+            repeat with period 2^32.
 
-    Errors: `ValueError` for a key of another generator, or a shape too large.
+    Errors: `ValueError` for a key of another generator, several keys, or a shape that is too large.
     """
     size = math.prod(shape)
     words = jax.random.key_data(key)
@@ -67,14 +67,14 @@ def _threefry(key_0: Array, key_1: Array, x: Array, y: Array) -> tuple[Array, Ar
 
 
 def _unit(bits: UInt[Array, "*axes"]) -> Float[Array, "*axes"]:
-    """Return numbers in [0, 1): the 23 leading bits become the mantissa of a number in [1, 2), minus one."""
+    """Return numbers in [0, 1): the 23 leading bits become the mantissa of a number in [1, 2), less 1."""
     return lax.bitcast_convert_type((bits >> np.uint32(9)) | np.uint32(0x3F800000), jnp.float32) - np.float32(1)
 
 
 def uniform(key: Key[Array, ""], shape: tuple[int, ...], dtype: np.dtype) -> Float[Array, "..."]:
-    """Return what `jax.random.uniform(key, shape, dtype)` returns: numbers in [0, 1), which may be used many times.
+    """Return the numbers of `jax.random.uniform(key, shape, dtype)`, in [0, 1); they may be used any number of times.
 
-    They are drawn in two halves by a loop, because the compiler keeps what a loop returns.
+    They are drawn in two halves by a loop: the compiler keeps what a loop returns instead of drawing it again.
     """
     if dtype != np.float32:
         return jax.random.uniform(key, shape, dtype)
@@ -87,8 +87,9 @@ def uniform(key: Key[Array, ""], shape: tuple[int, ...], dtype: np.dtype) -> Flo
 def normal(key: Key[Array, ""], shape: tuple[int, ...], dtype: np.dtype, skip: int = 0) -> Float[Array, "..."]:
     """Return standard normal numbers, sqrt(2) erfinv(u) with u uniform in (-1, 1).
 
-    With skip = 0 they are those of `jax.random.normal(key, shape, dtype)`, in float32 to about 6e-6 of each, which is
-    the error of the library's erfinv; with skip = n they are those that come behind its first n in a longer array.
+    With skip = 0 they are those of `jax.random.normal(key, shape, dtype)`; in float32 up to a relative difference of
+    about 6e-6, which is the error of the library's own erfinv. With skip = n they are those that follow its first n
+    numbers in a longer array.
     """
     if dtype != np.float32:
         whole = jax.random.normal(key, (skip + math.prod(shape),), dtype)
@@ -98,7 +99,7 @@ def normal(key: Key[Array, ""], shape: tuple[int, ...], dtype: np.dtype, skip: i
 
 
 def _normal_from(u: Float[Array, "*axes"]) -> Float[Array, "*axes"]:
-    """Return sqrt(2) erfinv(u), float32, to 1e-6 of its value; faster than `lax.erf_inv`, as it has no branches."""
+    """Return sqrt(2) erfinv(u) in float32, with a relative error of 1e-6; faster than `lax.erf_inv`: no branches."""
     t = jnp.log((1 - u) * (1 + u)) * np.float32(-1 / 8) - np.float32(1)
     ratio = jnp.full_like(t, np.float32(NORMAL[-1]))
     for coefficient in NORMAL[-2::-1]:

@@ -1,7 +1,8 @@
-"""One seed turned into named random keys, so that paired runs see the same data and initial weights.
+"""Turns one seed into named random keys, so that paired runs see the same data and start from the same weights.
 
-Every use of randomness has a stream of its own; a step's keys are folded in from the step number. Changing one part of
-a run (its weights, its masks) therefore leaves every other draw as it was, and resuming needs no chain of keys.
+Every use of randomness has a key of its own, its stream, and the key of a step is made from the stream and the step
+number. So a change in one part of a run (its weights, its masks) leaves all other draws as they were, and a run can be
+resumed at any step without the keys of earlier ones.
 """
 
 from typing import NamedTuple

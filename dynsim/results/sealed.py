@@ -1,13 +1,13 @@
-"""Files that are written whole or not at all, each with a SHA-256 of its content in it.
+"""Files that are written completely or not at all, and that contain a SHA-256 digest of their own content.
 
-The digest is checked before anything else looks at a file, so that a flipped bit or a missing end is one line of error
-and never another number. A sealed file stays an ordinary one: other programs open it, and it may be copied.
+The digest is checked before anything else reads the file, so that a flipped bit or a missing end gives an error of one
+line and never a wrong number. Such a sealed file is still an ordinary JSON or netCDF file for other programs.
 
-- JSON: the first line of the object is the key "sha256", over the text that follows that line.
-- netCDF: a last line behind the end of the HDF5 data, where HDF5 does not look, over all bytes before it.
+- JSON: the first key of the object, on a line of its own, is "sha256"; the digest is that of the text after that line.
+- netCDF: a line with the digest of all bytes before it follows the end of the HDF5 data, where HDF5 does not look.
 
-Everything is put together in memory first and then written by plain file operations, since HDF5 itself ends the process
-when a disk is full.
+The content is put together in memory and then written by plain file operations, since HDF5 itself would end the process
+on a full disk.
 """
 
 import contextlib
@@ -36,7 +36,7 @@ class ResultError(ValueError):
 def atomic_write(path: Path, write: Callable[[Path], object]) -> None:
     """Call `write(temporary path)` in the folder of `path` and move the outcome there in one step.
 
-    Errors: `OSError` in one line that names the file and the space left, for instance on a full disk.
+    Errors: `OSError` in one line with the file and the space that is left, for instance on a full disk.
     """
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
@@ -53,7 +53,7 @@ def atomic_write(path: Path, write: Callable[[Path], object]) -> None:
 
 
 def _space_left(path: Path) -> str:
-    """Return ", so much free there" where the system tells."""
+    """Return the free space of the disk of `path`, as in ", 12.0 MB free", or "" if it is not known."""
     for folder in path.absolute().parents:
         with contextlib.suppress(OSError):
             return f", {shutil.disk_usage(folder).free / 1e6:,.1f} MB free"
@@ -61,7 +61,7 @@ def _space_left(path: Path) -> str:
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Write bytes atomically and have them on the disk before this returns."""
+    """Write bytes atomically, and return only when they are on the disk."""
 
     def write(temporary: Path) -> None:
         with open(temporary, "wb") as file:
@@ -73,12 +73,12 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 
 def save_sealed(data: bytes, path: Path) -> None:
-    """Write the bytes of a netCDF file with their digest behind them."""
+    """Write the bytes of a netCDF file, followed by their digest, atomically."""
     write_bytes(path, data + TRAILER + hashlib.sha256(data).hexdigest().encode() + b"\n")
 
 
 def load_sealed(path: Path) -> bytes:
-    """Return the bytes that `save_sealed` was given. Errors: `ResultError` in one line for any other file."""
+    """Return the bytes that `save_sealed` was given. Errors: `ResultError` in one line for any other or no file."""
     if not Path(path).is_file():
         raise ResultError(f"{path}: wanted a result file, found none; run the experiment first")
     whole = Path(path).read_bytes()
@@ -91,8 +91,8 @@ def load_sealed(path: Path) -> bytes:
 def save_json(values: Json, path: Path) -> None:
     """Save plain values as indented JSON with its digest, atomically; numbers that are not finite are refused."""
     if "sha256" in values:
-        raise ValueError("values: wanted names other than sha256, which is that of the digest")
-    rest = json.dumps(values, indent=1, allow_nan=False)[2:] + "\n"  # without "{" and the end of its line
+        raise ValueError("values: wanted no value named sha256, which is the name of the digest")
+    rest = json.dumps(values, indent=1, allow_nan=False)[2:] + "\n"  # without the first line, which is "{"
     if not values:
         rest = "}\n"
     digest = hashlib.sha256(rest.encode()).hexdigest()

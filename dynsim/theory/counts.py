@@ -1,7 +1,12 @@
-"""Laws of neuron sets, and the thresholds that select them: exact where possible, approximations labelled (theory 4-6).
+"""How many neurons start out close to a feature, and how many pass the threshold on it (theory 4 to 6).
 
-At initialisation w is Gaussian, so for orthonormal M the share <w,M_j>^2 / ||MM^T w||^2 is Beta(1/2, (d-1)/2): a count
-over m independent neurons is binomial. Cuts are on |<w,M_j>| / ||MM^T w||, a number in [0, 1]. NumPy float64 only.
+MM^T w is the part of a neuron's weights w in the span of the features. A neuron is close to feature j if its alignment
+|<w,M_j>| / ||MM^T w||, a number in [0, 1], is at least some cut. It is called lucky for j if that holds at
+initialisation with the cut (1/r_j) sqrt(2 log d / d), where r_j = eps_j / eps_max is the relative frequency of j.
+
+At initialisation w is Gaussian, so that for an orthonormal M the squared alignment has the law Beta(1/2, (d-1)/2), and
+the number of such neurons among m independent ones is binomial. Functions that approximate, bound or sample say so; all
+others are exact. Everything is computed in float64. Labels such as S2c name tests in the section cited with them.
 """
 
 import math
@@ -18,19 +23,20 @@ Array = Float[np.ndarray, "..."]
 
 
 def _unit(n_features: int) -> float:
-    """Return sqrt(2 log d / d), the unit in which theory 5.3 states cuts: near the largest of d cosines."""
+    """Return sqrt(2 log d / d), the unit of cuts in theory 5.3: about the largest of the d alignments of a neuron."""
     return math.sqrt(2 * math.log(n_features) / n_features)
 
 
 def unit_cut(config: Config) -> float:
-    """Return sqrt(2 log d / d) of a configuration: the cut of a lucky neuron at r = 1 (theory 5.3)."""
+    """Return sqrt(2 log d / d), the cut of lucky neurons for the most frequent features, r_j = 1 (theory 5.3)."""
     return _unit(config.data.n_features)
 
 
 def threshold_value(config: Config, weight_norm: float | Array) -> Array:
-    """Return b at the switch for given ||w_i||, of the same shape: kappa sqrt(2 log d / d) ||w|| (theory 4.3).
+    """Return the threshold b of neurons with norms ||w_i|| when thresholds come on, in the same shape (theory 4.3).
 
-    schedule_c has log d in place of 2 log d; rule "zero" and start "never" give 0.
+    It is kappa sqrt(2 log d / d) ||w_i||, with log d in place of 2 log d for schedule_c, and 0 for the rule "zero" and
+    the start "never".
     """
     share = {"zero": 0.0, "norm_tracking": 1.0, "schedule_b": 1.0, "schedule_c": math.sqrt(0.5)}[config.threshold.rule]
     scale = 0.0 if config.threshold.start == "never" else config.threshold.kappa
@@ -38,10 +44,11 @@ def threshold_value(config: Config, weight_norm: float | Array) -> Array:
 
 
 def noise_activation(config: Config, threshold: float | Array, weight_norm: float | Array) -> Array:
-    """Return Pr(|<w, xi>| > b) per token for given b and ||w||, of their shape: 2 Phi(-b/(sigma ||w||)) (theory 4.4 i).
+    """Return Pr(|<w, xi>| > b), the chance that the noise xi of one token alone makes a neuron fire (theory 4.4 i).
 
-    Uniform attention averages the noise over L tokens; complementary views double a random half of the coordinates,
-    which scales it by sqrt 2 for a spread-out w. For the softmax kinds the token-wise value stands as an upper bound.
+    This is 2 Phi(-b / (sigma ||w||)), Phi being the normal distribution function, in the common shape of b and ||w||.
+    Uniform attention averages the noise over L tokens. Complementary views double a random half of the coordinates,
+    which multiplies sigma by sqrt 2 if w is spread over many. For softmax attention the value is an upper bound.
 
     Errors: `ConfigError` for architecture relu, which fires on one side only.
     """
@@ -54,40 +61,41 @@ def noise_activation(config: Config, threshold: float | Array, weight_norm: floa
 
 
 def noise_false_activation_rate(config: Config) -> float:
-    """Return `noise_activation` at the switch, with b of `threshold_value`: the same for every ||w|| (theory 4.4 i)."""
+    """Return `noise_activation` for the thresholds of `threshold_value`; ||w|| cancels out (theory 4.4 i, 12.2)."""
     return float(noise_activation(config, threshold_value(config, 1.0), 1.0))
 
 
 def lucky_tail(n_features: int, cut: float | Array) -> Array:
-    """Return Pr(|<w,M_j>| >= cut ||MM^T w||), of the shape of `cut`: the exact Beta tail at t = 0 (theory 5.3)."""
-    share = np.clip(np.asarray(cut, np.float64), 0, 1) ** 2  # a cut above 1 is met with chance 0, like 1 itself
+    """Return Pr(alignment with j >= cut) at initialisation, in the shape of `cut`: the exact Beta tail (theory 5.3)."""
+    share = np.clip(np.asarray(cut, np.float64), 0, 1) ** 2  # beyond 1 the chance is 0, as at 1
     return np.asarray(beta.sf(share, 0.5, (n_features - 1) / 2))
 
 
 def gaussian_tail(n_features: int, factor: float | Array) -> Array:
-    """Return 2 Phi(-a sqrt(2 log d)), an APPROXIMATION of `lucky_tail` at the cut a sqrt(2 log d / d) (theory 5.3)."""
+    """Return 2 Phi(-a sqrt(2 log d)), an APPROXIMATION of `lucky_tail` at the cut a sqrt(2 log d / d), a = `factor`."""
     return np.asarray(2 * norm.sf(np.asarray(factor, np.float64) * math.sqrt(2 * math.log(n_features))))
 
 
 def power_law_tail(n_features: int, factor: float | Array) -> Array:
-    """Return d^(-a^2), the APPROXIMATION of `gaussian_tail` to leading order in log d (theory 5.3)."""
+    """Return d^(-a^2), an APPROXIMATION of `gaussian_tail` to leading order in log d, a = `factor` (theory 5.3)."""
     return np.asarray(float(n_features) ** -(np.asarray(factor, np.float64) ** 2))
 
 
 def frequency_ratio(config: Config) -> Float[np.ndarray, " feature"]:
-    """Return r_j = eps_j / eps_max, shape (feature,)."""
+    """Return r_j = eps_j / eps_max, the frequency relative to the most frequent feature, shape (feature,)."""
     eps = frequencies.relative_frequency(config.data)
     return eps / eps.max()
 
 
 def lucky_count(config: Config, ratio: float | Array | None = None) -> Array:
-    """Return the expected number of neurons lucky for j at t = 0: m times the exact tail at (1/r_j) sqrt(2 log d / d).
+    """Return the expected number of neurons that are lucky for feature j: m times the exact tail at their cut.
 
     Args:
         config: gives d and m.
         ratio: r_j of any shape; None takes the configuration's, shape (feature,).
 
-    The paper's bound is m d^(-1/r_j^2) (theory 5.1, 5.3); a cut above 1 leaves nobody.
+    The cut is (1/r_j) sqrt(2 log d / d); above 1 no neuron is lucky. The paper's lower bound, read per feature, is
+    `paper_specialist_count` (theory 5.1, 5.3).
     """
     r = frequency_ratio(config) if ratio is None else np.asarray(ratio, np.float64)
     d = config.data.n_features
@@ -95,14 +103,18 @@ def lucky_count(config: Config, ratio: float | Array | None = None) -> Array:
 
 
 def paper_specialist_count(config: Config) -> Array:
-    """Return m d^(-1/r_j^2), shape (feature,): the paper's lower bound on neurons that learn j (theory 5.1, 5.3)."""
+    """Return m d^(-1/r_j^2), shape (feature,): the paper's lower bound on neurons that learn j (theory 5.1, 5.3).
+
+    The paper states it with eps_max/eps_min for all features; with r_j it is our reading (theory 12.1).
+    """
     return config.encoder.n_neurons * power_law_tail(config.data.n_features, 1 / frequency_ratio(config))
 
 
 def candidate_count(config: Config, ratio: float | Array | None = None) -> Array:
-    """Return the expected |N_i| at t = 0: d times the exact tail at r sqrt(2 log d / d) (theory 5.3).
+    """Return how many features, on average, a neuron may still learn at initialisation (theory 5.3: |N_i|).
 
-    `ratio` is r, of any shape; None takes eps_min/eps_max. The paper's bound is d^(1-r^2).
+    That is d times the exact tail at the cut r sqrt(2 log d / d). `ratio` is r, of any shape; None takes
+    eps_min/eps_max. The paper's bound is d^(1-r^2).
     """
     r = frequency_ratio(config).min() if ratio is None else np.asarray(ratio, np.float64)
     d = config.data.n_features
@@ -110,17 +122,20 @@ def candidate_count(config: Config, ratio: float | Array | None = None) -> Array
 
 
 def count_interval(n: int, probability: float | Array, level: float = 0.95) -> tuple[Array, Array]:
-    """Return (low, high), both included, between which a Binomial(n, probability) count lies with chance >= `level`."""
+    """Return (low, high): a Binomial(n, probability) count is within, ends included, with chance >= `level`."""
     tail = (1 - level) / 2
     p = np.asarray(probability, np.float64)
-    # ppf is the smallest k with cdf >= the argument, so either side leaves out at most `tail`
+    # ppf returns the smallest k with cdf(k) >= its argument, so that at most `tail` is left out on either side
     return np.asarray(np.maximum(binom.ppf(tail, n, p), 0.0)), np.asarray(binom.ppf(1 - tail, n, p))
 
 
 def sure_pot_cuts(n_features: int, c0: float = 0.5, gamma: float = 0.05) -> tuple[float, float]:
-    """Return the cuts (sqrt((c1+c2) log d / d), sqrt((c1-c2) log d / d)) of sure(j) and pot(j) (theory 5.2).
+    """Return the upper and the lower cut of the sets sure(j) and pot(j) of earlier papers (theory 5.2).
 
-    c1 = 2 + 2 (1-gamma) c0 and c2 = gamma c0, with c0 in (0, 1) and gamma in (0, 0.1) in the source.
+    A neuron is in pot(j), and may learn j, if its alignment with j is at least the lower cut; it is in sure(j), and
+    will learn j, if that is at least the upper cut and its alignment with every other feature below the lower one.
+    The cuts are sqrt((c1 +/- c2) log d / d) with c1 = 2 + 2 (1-gamma) c0 and c2 = gamma c0; the source has c0 in (0, 1)
+    and gamma in (0, 0.1).
     """
     c1, c2 = 2 + 2 * (1 - gamma) * c0, gamma * c0
     unit = math.log(n_features) / n_features
@@ -128,17 +143,17 @@ def sure_pot_cuts(n_features: int, c0: float = 0.5, gamma: float = 0.05) -> tupl
 
 
 def pot_probability(n_features: int, c0: float = 0.5, gamma: float = 0.05) -> float:
-    """Return Pr(neuron in pot(j)) at t = 0, the exact Beta tail (theory 5.2)."""
+    """Return Pr(a neuron is in pot(j)) at initialisation, the exact Beta tail; see `sure_pot_cuts` (theory 5.2)."""
     return float(lucky_tail(n_features, sure_pot_cuts(n_features, c0, gamma)[1]))
 
 
 def sure_probability(
     n_features: int, c0: float = 0.5, gamma: float = 0.05, *, n_samples: int = 20_000, seed: int = 0
 ) -> tuple[float, float]:
-    """Return (estimate, standard error) of Pr(neuron in sure(j)) at t = 0, from `n_samples` Gaussian neurons (5.2).
+    """Return (estimate, standard error) of Pr(a neuron is in sure(j)) at initialisation (theory 5.2; `sure_pot_cuts`).
 
-    The order statistics decide: at most the largest projection can be sure, and all j are alike, so
-    Pr(sure(j)) = Pr(largest >= upper cut and second < lower cut) / d, which uses each sample d times.
+    The estimate is from `n_samples` Gaussian neurons. A neuron can only be sure of the feature with which it is aligned
+    most, and all features are alike: Pr(sure(j)) = Pr(largest alignment >= upper cut, second largest < lower cut) / d.
     """
     upper, lower = sure_pot_cuts(n_features, c0, gamma)
     g = np.abs(np.random.default_rng(seed).standard_normal((n_samples, n_features)))
@@ -148,7 +163,7 @@ def sure_probability(
 
 
 def _predicted_gain(config: Config, gain: Array | None) -> Array:
-    """Return G_j: measured if given, else exp(log growth * T1) with ||w||^2 doubled at T1 (theory 6.1)."""
+    """Return G_j, the factor by which <w, M_j> has grown at T1, when ||w||^2 has doubled: as given, or theory 6.1's."""
     if gain is not None:
         return np.asarray(gain, np.float64)
     end = growth.stage1_end(config, "all")
@@ -157,12 +172,15 @@ def _predicted_gain(config: Config, gain: Array | None) -> Array:
 
 
 def s2c_exponent(config: Config, gain: Array | None = None, norm_growth: float = 2.0) -> Array:
-    """Return e_j = kappa^2 ||w(T1)||^2 / (d sigma_0^2 G_j^2), shape (feature,): passing has chance ~ d^(-e_j) (S2c).
+    """Return e_j, shape (feature,): a neuron passes the threshold on j with chance ~ d^(-e_j) (theory 6.2, S2c).
+
+    A neuron passes on j if its projection on M_j exceeds its threshold when the thresholds come on, at T1:
+    e_j = kappa^2 ||w(T1)||^2 / (d sigma_0^2 G_j^2), with sigma_0 the standard deviation of the initial weights.
 
     Args:
-        config: gives d, d1 and the threshold (kappa; 1/sqrt 2 of it for schedule_c).
-        gain: measured growth G_j of the projections up to T1, shape (feature,); None predicts it.
-        norm_growth: E||w(T1)||^2 / (d1 sigma_0^2), 2 where ||w||^2 has doubled.
+        config: gives d, d1 and the threshold (kappa, divided by sqrt 2 for schedule_c).
+        gain: measured factor G_j by which projections on M_j have grown until T1, shape (feature,); None predicts it.
+        norm_growth: E||w(T1)||^2 / (d1 sigma_0^2), which is 2 where ||w||^2 has doubled.
 
     Errors: `ConfigError` if the gain must be predicted and no feature grows.
     """
@@ -172,10 +190,11 @@ def s2c_exponent(config: Config, gain: Array | None = None, norm_growth: float =
 
 
 def s2c_count(config: Config, gain: Array | None = None, norm_growth: float = 2.0) -> Array:
-    """Return the expected number of neurons that pass the threshold at T1 on j, shape (feature,): m times a Beta tail.
+    """Return how many neurons are expected to pass the threshold on j at T1, shape (feature,) (theory 6.2, S2c).
 
-    The cut is sqrt(e_j) sqrt(2 log d / d), e_j from `s2c_exponent` (arguments as there). It takes ||w(T1)|| to be the
-    initial ||MM^T w|| times a constant; `s2c_own_norm_count` does not.
+    This is m times the Beta tail at the cut sqrt(e_j) sqrt(2 log d / d), with e_j and the arguments of `s2c_exponent`.
+    It is an APPROXIMATION in that ||w(T1)|| is taken to be the same multiple of the initial ||MM^T w|| for all neurons;
+    `s2c_own_norm_count` does without that.
     """
     d = config.data.n_features
     return config.encoder.n_neurons * lucky_tail(d, np.sqrt(s2c_exponent(config, gain, norm_growth)) * _unit(d))
@@ -189,15 +208,16 @@ def s2c_own_norm_count(
     n_samples: int = 2_000,
     seed: int = 0,
 ) -> Array:
-    """Return the count of `s2c_count` with each neuron's own ||w_i(T1)|| in its threshold, shape (feature,) (S2c).
+    """Return the count of `s2c_count` with each neuron's own ||w_i(T1)|| in its threshold, shape (feature,).
 
-    Neuron i passes on j iff G_j^2 g_j^2 >= c^2 sum_k G_k^2 g_k^2, c = kappa sqrt(2 log d / d), g standard normal over
-    all d1 directions. Given the rest R_j of the sum this is |g_j| >= c sqrt(R_j / (1-c^2)) / G_j, a Gaussian tail,
-    averaged here over `n_samples` draws of the rest (error: the spread of that tail over sqrt(n_samples)).
+    A neuron starts as w = sigma_0 g, with g standard normal in all d1 directions k, and has grown G_k times along k by
+    T1. It passes on j if G_j^2 g_j^2 >= c^2 sum_k G_k^2 g_k^2, with c = kappa sqrt(2 log d / d). With R_j the sum
+    without the term k = j this reads |g_j| >= c sqrt(R_j / (1-c^2)) / G_j, a Gaussian tail, which is averaged over
+    `n_samples` draws of R_j (standard error: the spread of that tail over the draws, divided by sqrt(n_samples)).
 
     Args:
-        gain: measured G_j, shape (feature,); None predicts it.
-        complement_gain: the same off the features; None takes (1 - eta lambda)^T1.
+        gain: measured G_j of the features, shape (feature,); None predicts it.
+        complement_gain: the same for directions outside the features; None takes (1 - eta lambda)^T1.
     """
     d, d1, m = config.data.n_features, config.data.token_dim, config.encoder.n_neurons
     G = _predicted_gain(config, gain)

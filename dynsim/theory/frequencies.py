@@ -1,6 +1,14 @@
-"""How often features are active, exactly: frequencies, probabilities and moments of the codes (theory section 1).
+"""How often features are active: exact frequencies, probabilities and moments of the codes (theory section 1).
 
-One pure function per quantity, in float64, with no constant to fit."""
+One pure function per quantity, in float64, with no constant to fit. Terms, which are those of `config.DataConfig`:
+
+- zhat_j, the aggregate code, is the sum over a sample's tokens of the code z_j of feature j. A sample is empty if no
+  token has a nonzero code; with the option `empties` at "resample" such a sample is replaced by one that is not empty.
+- With co-occurrence c each group, majority and minority, has a gate, which is shut with chance c. A shut gate silences
+  all features of its group in that sample; an open one leaves them independent of each other.
+- X and Y are the two views of a sample, the query and its key. A feature that is active in X survives into Y with a
+  given keep probability.
+"""
 
 import math
 from typing import NamedTuple
@@ -17,7 +25,7 @@ Dictionary = Float[np.ndarray, "token_dim feature"]
 
 
 def relative_frequency(data: DataConfig) -> Features:
-    """Return eps_j, shape (feature,), the frequency relative to the rate `activation_rate` (theory 1.3)."""
+    """Return eps_j, shape (feature,): the frequency of feature j as a multiple of `activation_rate` (theory 1.3)."""
     d, r = data.n_features, data.minority_ratio
     index = np.arange(d)
     if data.frequency_profile == "given":
@@ -30,41 +38,41 @@ def relative_frequency(data: DataConfig) -> Features:
 
 
 def is_minority(data: DataConfig) -> Bool[np.ndarray, " feature"]:
-    """Return which features are minority: the `n_minority` rarest, the later one where frequencies tie."""
+    """Return which features are minority ones: the `n_minority` rarest, and of equally rare features the last."""
     order = np.argsort(-relative_frequency(data), kind="stable")
     return np.isin(np.arange(data.n_features), order[data.n_features - data.n_minority :])
 
 
 def keep_probability(data: DataConfig) -> Features:
-    """Return the chance, per feature, that an active feature survives into the second view (theory 8.5 P7)."""
+    """Return the chance, per feature, that an active feature survives into the second view (theory 8.5, test P7)."""
     if data.keep_probability:
         return np.asarray(data.keep_probability, np.float64)
     return np.where(is_minority(data), data.minority_keep, data.majority_keep)
 
 
 def noise_variance(data: DataConfig) -> float:
-    """Return sigma_xi^2 per coordinate of a token (theory 1.1): 1/d, sqrt(log d)/d or the given number."""
+    """Return sigma_xi^2, the noise variance of a coordinate of a token (theory 1.1): 1/d, sqrt(log d)/d or as given."""
     d = data.n_features
     given = float(data.noise_variance)
     return {"inverse_d": 1 / d, "sqrt_log_d": math.sqrt(math.log(d)) / d, "given": given}[data.noise_level]
 
 
 class _CodeLaw(NamedTuple):
-    """Law of zhat_j before resampling, given that the gate of its group is open; arrays have shape (feature,)."""
+    """Distribution of zhat_j before resampling, given that the gate of its group is open; arrays: shape (feature,)."""
 
     nonzero: Features  # Pr(zhat_j != 0)
     magnitude: Features  # E[|zhat_j|] given zhat_j != 0
     square: Features  # E[zhat_j^2] given zhat_j != 0
-    empty: float  # Pr(no token has a nonzero code), over gates and features
-    accepted: float  # Pr(a drawn sample is used): 1 - empty, or 1 where empties are kept
+    empty: float  # Pr(the sample is empty), with the gates drawn too
+    accepted: float  # Pr(a drawn sample is used): 1 - empty with resampling, else 1
 
 
 def _code_law(data: DataConfig) -> _CodeLaw:
     c = data.co_occurrence
-    n = 1 if data.sampling_rule == "aggregate" else data.n_tokens  # independent signed draws that zhat_j adds up
+    n = 1 if data.sampling_rule == "aggregate" else data.n_tokens  # number of independent signed draws that zhat_j sums
     p = (data.activation_rate * relative_frequency(data) / (n * (1 - c)))[:, None]
     law = np.ones((data.n_features, 1))
-    for _ in range(n):  # convolve with (p/2, 1-p, p/2); columns stand for the values -n..n in the end
+    for _ in range(n):  # convolve with (p/2, 1-p, p/2), so that in the end the columns are the values -n, ..., n
         moved = np.pad(law, ((0, 0), (2, 0))) + np.pad(law, ((0, 0), (0, 2)))
         law = (1 - p) * np.pad(law, ((0, 0), (1, 1))) + p / 2 * moved
     value = np.abs(np.arange(-n, n + 1))
@@ -78,12 +86,12 @@ def _code_law(data: DataConfig) -> _CodeLaw:
 
 
 def empty_probability(data: DataConfig) -> float:
-    """Return the exact chance that a sample has no nonzero code in any token, before resampling (theory 1.6)."""
+    """Return the exact chance that a sample is empty (no nonzero code in any token) before resampling (theory 1.6)."""
     return _code_law(data).empty
 
 
 def activation_probability(data: DataConfig) -> Features:
-    """Return P_j = Pr(zhat_j != 0), shape (feature,), exact and after resampling of empty samples (theory 1.4)."""
+    """Return P_j = Pr(zhat_j != 0), shape (feature,): exact, and after empty samples are resampled (theory 1.4)."""
     law = _code_law(data)
     return (1 - data.co_occurrence) * law.nonzero / law.accepted
 
@@ -103,12 +111,14 @@ def feature_groups(data: DataConfig) -> FeatureGroups:
 
 
 def second_moment(data: DataConfig, dictionary: Dictionary | None = None) -> Features:
-    """Return E[zhat_Xj zhat_Yj], shape (feature,), exact: the signal that a positive pair carries on M_j (theory 6.1).
+    """Return E[zhat_Xj zhat_Yj], shape (feature,), exact: what the two views of a sample share on M_j (theory 6.1).
 
-    It is keep_j E[zhat_j^2]. For complementary views it is the diagonal M_j^T (S - diag S) M_j of the pair's second
-    moment, S = E[x_X x_Y^T] without masks: computed for `dictionary` (token_dim, feature), or its mean over Haar
-    dictionaries if None. Noise adds nothing there (its S is diagonal) nor for fresh noise. The off-diagonal entries,
-    and the small negative ones on the complement of M, that complementary views also have are left out.
+    This is keep_j E[zhat_j^2], where keep_j is the keep probability. Complementary views have random coordinate masks,
+    which remove the diagonal of S = E[x_X x_Y^T], the second moment of the pair without masks. For them the value is
+    M_j^T (S - diag S) M_j, computed for `dictionary`, shape (token_dim, feature), or on average over dictionaries with
+    Haar-distributed columns if that is None. Noise adds nothing: it is fresh in the second view or, with complementary
+    views, its part of S is diagonal. Left out are the terms between different features that complementary views also
+    have, and their small negative ones outside the span of the features.
 
     Errors: `ConfigError` for complementary views of a correlated dictionary that is not given.
     """
@@ -117,36 +127,38 @@ def second_moment(data: DataConfig, dictionary: Dictionary | None = None) -> Fea
 
 
 def _through_views(data: DataConfig, codes: Features, dictionary: Dictionary | None) -> Features:
-    """Return the diagonal on M that code moments diag(codes) have after the views' coordinate masks."""
+    """Return what the coordinate masks of complementary views leave of the moments `codes`, shape (feature,)."""
     if data.pair_rule != "complementary":
         return codes
-    # E[4 D_a (1-D_b)] is 1 for a != b and 0 for a = b: exactly the diagonal of S is lost
+    # the masks multiply entry (a, b) of S by E[4 D_a (1-D_b)], which is 0 on the diagonal and 1 elsewhere
     if dictionary is None:
         require(data.dictionary == "qr", "dictionary", "the array of a correlated dictionary", None)
-        # E[M_aj^2 M_ak^2] d1 = 3/(d1+2) for j = k and 1/(d1+2) else, for columns of a Haar matrix
+        # columns of a Haar matrix have d1 E[M_aj^2 M_ak^2] = 3/(d1+2) for j = k and 1/(d1+2) otherwise
         return codes - (2 * codes + np.sum(codes)) / (data.token_dim + 2)
     M = np.asarray(dictionary, np.float64)
     return (M.T @ M) ** 2 @ codes - (M**2).T @ (M**2 @ codes)
 
 
 def n_negatives(data: DataConfig) -> int:
-    """Return |N|, the negatives of a query before equal codes are masked out: K-1 or the number drawn apart."""
+    """Return |N|, the number of negatives of a query before equal codes are left out: K-1, or as configured."""
     return data.batch_size - 1 if data.n_negatives is None else data.n_negatives
 
 
 def masking_correction(data: DataConfig, dictionary: Dictionary | None = None) -> Features:
-    """Return what masking equal codes adds to E[zhat_X zhat_Y] |N|/(|N|+1), shape (feature,) (theory 6.1).
+    """Return what leaving out equal codes adds to the growth of a feature, shape (feature,) (theory 6.1, 12.1).
 
-    Exact for uniform softmax weights, and never negative for codes in {-1, 0, 1}: a kept negative is anti-correlated
-    with the query, and negatives are pushed away. Zero without masking.
+    It is to be added to E[zhat_Xj zhat_Yj] |N|/(|N|+1), see `growth.growth_rate`. With the option `mask_equal_codes`, a
+    negative whose aggregate code has the query's active features and signs is left out; without it the result is zero.
+    Exact while all candidates have the same softmax weight. For codes in {-1, 0, 1} it is never negative: those that
+    are kept are anti-correlated with the query, and the loss pushes them away from it.
     """
     N = n_negatives(data)
     if not data.mask_equal_codes:
         return np.zeros(data.n_features)
-    # Given a query z, a negative has its support and signs with chance p = p(z), so N' ~ Binomial(N, 1-p) are kept and
+    # A negative equals a query z in support and signs with chance p = p(z), so that N' ~ Binomial(N, 1-p) are kept and
     # E[N'/(N'+1)] = sum_{n<N} p^n (1-p) (N-n)/(N+1) = N/(N+1) - sum_{n=1}^N p^n/(N+1). A kept negative has mean
-    # E[zV_j | V != z] = -sign(z_j) mu_j p/(1-p), mu_j = E[|zhat_j| | not 0] (times keep_j, as in the positive pair).
-    # So the drift keep_j E[N'/(N'+1) (z_j^2 + |z_j| mu_j p/(1-p))] needs only B_n = E[1{z_j != 0} p^n], n <= N:
+    # E[zV_j | V != z] = -sign(z_j) mu_j p/(1-p), mu_j = E[|zhat_j| | not 0] (times keep_j, as for the key).
+    # The growth keep_j E[N'/(N'+1) (z_j^2 + |z_j| mu_j p/(1-p))] thus needs only B_n = E[1{z_j != 0} p^n], n <= N:
     law, lost, gained = _code_law(data), np.zeros(data.n_features), np.zeros(data.n_features)
     for n in range(1, N + 1):
         moment = _equal_code_moment(data, law, n)
@@ -159,7 +171,7 @@ def masking_correction(data: DataConfig, dictionary: Dictionary | None = None) -
 
 
 def _equal_code_moment(data: DataConfig, law: _CodeLaw, n: int) -> Features:
-    """Return B_n(j) = E[1{zhat_j != 0} p(zhat)^n] over used samples: Pr(n further samples equal one that has j)."""
+    """Return B_n(j), shape (feature,): chance that a sample has j active and n others have its support and signs."""
     gate = (1 - data.co_occurrence) ** (n + 1)
     active = law.nonzero * (law.nonzero / 2) ** n
     silent = (1 - law.nonzero) ** (n + 1)
@@ -167,8 +179,8 @@ def _equal_code_moment(data: DataConfig, law: _CodeLaw, n: int) -> Features:
     moment = active.copy()
     for group in (is_minority(data), ~is_minority(data)):
         total = np.sum(log_either[group])
-        others = gate * np.exp(total - log_either)  # features of the group of j, all gates open
-        # the n+1 samples agree on a group without j: equal and active in it, or all silent (gate shut or no luck)
+        others = gate * np.exp(total - log_either)  # for the group of j: its other features, all gates open
+        # the n+1 samples agree on the group without j: active and equal there, or all of them silent there
         all_silent = (1 - (1 - data.co_occurrence) * (1 - np.prod(1 - law.nonzero[group]))) ** (n + 1)
         agree = gate * (np.exp(total) - np.prod(silent[group])) + all_silent
         moment *= np.where(group, others, agree)

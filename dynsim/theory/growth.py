@@ -1,8 +1,11 @@
-"""Closed forms that need no fitted constant: probabilities, early growth rates, stage ends, stationary sizes.
+"""How fast weights grow along each feature early in training, and the stage ends that follow (theory 6.1 to 6.3).
 
-One pure function per statement of theory sections 1 and 6 (`theory_counts` has thresholds and neuron sets). float64.
-Rates are per training step and times are in steps. Linear-phase statements assume the transformer with inner-product
-InfoNCE, plain SGD, thresholds still at zero and an orthonormal dictionary; other configurations raise `ConfigError`.
+One pure function per statement, in float64, with no constant to fit. Rates are per training step, times in steps.
+Growth is exponential while the weights are small and the thresholds are zero (the linear phase): each projection
+<w_i, M_j> is then multiplied by the same factor at every step. The formulas for it assume the transformer with
+InfoNCE on inner products, plain SGD and an orthonormal dictionary; other configurations raise `ConfigError`. The
+frequencies that they need are in `theory.frequencies`, the sizes at the end of training in `theory.stationary`. Labels
+such as S1d name tests in the section of the theory that is cited with them.
 """
 
 import math
@@ -27,7 +30,7 @@ from dynsim.theory.frequencies import (
 
 
 def _loss_factor(config: Config) -> float:
-    """Return the factor of E[zhat zhat] in the linear drift: s^2, 1/tau without prefactor, 2 without stop-gradient."""
+    """Return the factor of growth due to pooling (s^2), a missing prefactor (1/tau) and a two-sided gradient (2)."""
     require(config.encoder.architecture == "transformer", "architecture", "transformer", config.encoder.architecture)
     require(config.loss.similarity == "inner", "similarity", "inner", config.loss.similarity)
     optimizer = (config.optimizer.name, config.optimizer.arguments)
@@ -39,18 +42,19 @@ def _loss_factor(config: Config) -> float:
 
 
 def decay_rate(config: Config) -> float:
-    """Return eta lambda, the share of w lost per step to the penalty or the decoupled decay (theory 4.2, 4.5)."""
+    """Return eta lambda, the share of w that penalty or decoupled decay takes away per step (theory 4.2, 4.5)."""
     return config.optimizer.learning_rate * (config.loss.l2_penalty + config.loss.weight_decay)
 
 
 def growth_rate(config: Config, dictionary: Dictionary | None = None) -> Features:
-    """Return g_j per step, shape (feature,): w' = (1 + g_j - eta lambda) w along M_j, in expectation (theory 6.1).
+    """Return g_j per step, shape (feature,): each step multiplies <w, M_j> by 1 + g_j - eta lambda (theory 6.1).
 
-    g_j = eta s^2 (E[zhat_Xj zhat_Yj] |N|/(|N|+1) + masking correction), over tau without the prefactor, doubled without
-    stop-gradient; s = 1 for sum and 1/L for mean pooling. Exact while the softmax is uniform (small weights) and b = 0,
-    for token-wise and uniform attention; a leading-order value for the softmax kinds and for trained attention.
+    g_j = eta s^2 (E[zhat_Xj zhat_Yj] |N|/(|N|+1) + `masking_correction`), where s is 1 for sum pooling and 1/L for mean
+    pooling. It is divided by tau if the loss lacks the prefactor tau, and doubled without stop-gradient. Exact while
+    the softmax is uniform (small weights) and b = 0, for token-wise and uniform attention; to leading order for softmax
+    attention and for trained attention. The factor is a mean over batches.
 
-    Errors: `ConfigError` outside the linear phase that the module describes.
+    Errors: `ConfigError` for a configuration that the module's formulas do not cover.
     """
     factor, data, N = config.optimizer.learning_rate * _loss_factor(config), config.data, n_negatives(config.data)
     return factor * (second_moment(data, dictionary) * N / (N + 1) + masking_correction(data, dictionary))
@@ -67,11 +71,11 @@ def log_growth(config: Config, dictionary: Dictionary | None = None) -> Features
 
 
 def stage1_end(config: Config, group: str = "all", dictionary: Dictionary | None = None) -> float:
-    """Return T1 in steps: the group's features have gained as much energy as ||w||^2 had at the start (theory 6.1).
+    """Return T1, the end of stage 1, in steps: when the weights on the group's features have grown enough (theory 6.1).
 
-    "majority", "minority": sum over the group of (e^{2 G_j t} - 1) = d1 with G_j the log growth, which is
-    t = log(1 + d1/d_group) / (2 G) for one level. "all": ||w||^2 has doubled, the decay of the complement included.
-    Infinite where no feature of the group grows.
+    For "majority" and "minority" they must have gained what ||w||^2 was at the start: sum_j (e^{2 G_j t} - 1) = d1 over
+    the d_group features of the group, with G_j of `log_growth`. If all G_j agree, t = log(1 + d1/d_group) / (2 G). For
+    "all", ||w||^2 must have doubled, where the decay outside the features counts too. Infinite if no feature grows.
     """
     choice("group", group, GROUPS)
     rates, d1 = log_growth(config, dictionary), config.data.token_dim
@@ -87,29 +91,31 @@ def stage1_end(config: Config, group: str = "all", dictionary: Dictionary | None
             gained += (d1 - rates.size) * math.expm1(2 * complement * t)
         return gained - d1
 
-    # the fastest feature alone has reached the level once e^{2 G t} = 2 d1 + 1, whatever the others have lost
+    # at the upper end the fastest feature alone has gained 2 d1, more than what is needed plus what the others can lose
     return float(brentq(excess, 0.0, math.log(2 * d1 + 1) / (2 * np.max(rates)), xtol=1e-12, rtol=1e-14))
 
 
 def stage2_clock(config: Config, dictionary: Dictionary | None = None) -> float:
-    """Return log(d) / max_j g_j in steps: the scale of T2 - T1, whose constant is not known (theory 6.2).
+    """Return log(d) / max_j g_j in steps: how the length T2 - T1 of stage 2 scales (theory 6.2).
 
-    It is d tau log d / (eps_max eta C_z LL) with the rate computed; the tau only without prefactor.
+    The constant in front is not known. The theory writes d tau log d / (eps_max eta C_z log log d), with a constant C_z
+    that `growth_rate` makes unnecessary; the tau is there only if the loss lacks the prefactor.
     """
     return math.log(config.data.n_features) / float(np.max(growth_rate(config, dictionary)))
 
 
 def stage3_window(config: Config) -> tuple[float, float]:
-    """Return (T3, T4) = (d^1.01/eta, d^1.99/eta) in steps (theory 6.3)."""
+    """Return (T3, T4) = (d^1.01/eta, d^1.99/eta) in steps, between which the theorem on stage 3 holds (theory 6.3)."""
     d, eta = config.data.n_features, config.optimizer.learning_rate
     return d**1.01 / eta, d**1.99 / eta
 
 
 def learnability_floor(config: Config, dictionary: Dictionary | None = None) -> Features:
-    """Return eps*_j, shape (feature,): feature j shrinks from the start if eps_j < eps*_j (S1d); infinite if g_j <= 0.
+    """Return eps*_j, shape (feature,), the frequency below which feature j shrinks from the start (theory 6.1, S1d).
 
-    g_j is proportional to eps_j at fixed chance of empty samples (up to the masking correction), so
-    eps*_j = eps_j eta lambda / g_j; it depends on j only through keep_j, that correction and complementary views.
+    There the growth g_j equals the decay eta lambda. Since g_j is proportional to eps_j, at a fixed chance of empty
+    samples and up to the masking correction, eps*_j = eps_j eta lambda / g_j. It depends on j only through the keep
+    probability, that correction and complementary views. Infinite where g_j <= 0.
     """
     rate, eps = growth_rate(config, dictionary), relative_frequency(config.data)
     positive = rate > 0
@@ -119,9 +125,12 @@ def learnability_floor(config: Config, dictionary: Dictionary | None = None) -> 
 def suppression(
     config: Config, step: float | Float[np.ndarray, " time"], dictionary: Dictionary | None = None
 ) -> Float[np.ndarray, "..."]:
-    """Return minority / majority root-mean-square projection after `step` steps, of its shape; 1 at step 0 (S1f).
+    """Return how far minority features have fallen behind after `step` steps, in the shape of `step` (theory 6.1, S1f).
 
-    exp((G_min - G_maj) t) for two levels. Errors: `ConfigError` unless both groups have features.
+    The value is the root mean square of <w, M_j> over minority features divided by that over majority features: 1 at
+    step 0, and exp((G_min - G_maj) t) for two frequency levels, with G of `log_growth`.
+
+    Errors: those of `log_growth`, and `ConfigError` unless both groups have features.
     """
     rates, minority = log_growth(config, dictionary), is_minority(config.data)
     require(0 < minority.sum() < minority.size, "n_minority", "two non-empty groups", config.data.n_minority)

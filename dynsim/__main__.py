@@ -1,10 +1,6 @@
 """python -m dynsim: list the experiments, or examine the machine."""
 
-import ast
 import sys
-from pathlib import Path
-
-EXPERIMENTS = Path(__file__).parent.parent / "experiments"
 
 USAGE = """usage: python -m dynsim [--help | doctor]
 
@@ -17,13 +13,15 @@ Experiments (python experiments/NAME --help tells options, time and what to expe
 
 
 def experiment_questions() -> dict[str, str]:
-    """Return {file name: first line of its docstring} of the experiments beside the package."""
-    found = {}
-    for path in sorted(EXPERIMENTS.glob("*.py")):
-        text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
-        if text and not path.name.startswith("_"):
-            found[path.name] = text.splitlines()[0]
-    return found
+    """Return {file name: question} of the experiments, from their records; empty where they are not installed."""
+    try:
+        from experiments import make_figures
+    except ModuleNotFoundError as error:
+        if error.name != "experiments":
+            raise
+        return {}
+    found = {experiment.program: experiment.question for experiment in make_figures.EXPERIMENTS}
+    return dict(sorted({**found, make_figures.PROGRAM: make_figures.QUESTION}.items()))
 
 
 def main(arguments: list[str] | None = None) -> int:

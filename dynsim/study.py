@@ -4,9 +4,10 @@ Until the study is finished its parts lie in `<folder>/unfinished/`, so that the
 Ctrl-C left it; `finish` takes them away.
 """
 
+import json
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -58,10 +59,33 @@ def simulate_part(
     return part
 
 
+def keep_numbers(folder: Path, name: str, made_from: dict[str, Any], make: Callable[[], Any]) -> Any:
+    """Return numbers that take long to make: those that an earlier call of an unfinished study kept, or new ones.
+
+    Args:
+        folder, name: as for `simulate_part`.
+        made_from: what the numbers depend on beside the program, as plain values; kept numbers must have the same.
+        make: makes them, as plain values without tuples; they are saved before they are returned.
+    """
+    path = part_path(folder, name).with_suffix(".json")
+    origin = {"made_from": made_from, "program": _program(results.provenance())}
+    if path.is_file():
+        kept = results.load_json(path)
+        if {key: kept[key] for key in origin} == json.loads(json.dumps(origin)):
+            print(f"{name}: finished earlier, taken from {path}")
+            return kept["numbers"]
+    numbers = make()
+    results.save_json({**origin, "numbers": numbers}, path)
+    return numbers
+
+
+def _program(provenance: dict[str, Any]) -> dict[str, Any]:
+    return {name: provenance[name] for name in ("code", "versions", "device", "x64")}
+
+
 def _same_program(part: xr.Dataset) -> bool:
     """Return whether a saved part was made by this code and these versions, so that its bits can be trusted."""
-    saved, now = results.provenance_of(part), results.provenance()
-    return all(saved[name] == now[name] for name in ("code", "versions", "device", "x64"))
+    return _program(results.provenance_of(part)) == _program(results.provenance())
 
 
 def finish(folder: Path) -> None:

@@ -10,16 +10,18 @@ Command:  make figures                          draw from the committed summarie
 Time:     seconds; with --simulate about 27 minutes on 2 CPU cores.
 """
 
+import dataclasses
 import shutil
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from dynsim.cli import Refused, parse_plain, run_main, set_up_jax
+from dynsim.experiment import Experiment, load, run, save_figures
 from experiments import pruning_comparison, pruning_regimes, stage_tracking, step_cost
 
 PROGRAM = "make_figures.py"
+QUESTION = (__doc__ or "").partition("\n")[0]
 FIGURES = Path(__file__).parent.parent / "figures"
 
 
@@ -35,68 +37,19 @@ class MakeFigures:
     """Where the runs of --simulate are kept."""
 
 
-@dataclass(frozen=True)
-class Study:
-    """One experiment behind committed figures."""
-
-    command: str
-    run: Callable[[Path], Path]
-    """(results folder) -> folder with summary.json and, unless `curves` is false, curves.nc."""
-    draw: Callable[[dict[str, Any], dict[str, Any], Path], list[Path]]
-    captions: Callable[[], dict[str, str]]
-    statements: str
-    curves: bool = True
-    """Whether the figures need more than summary.json."""
+EXPERIMENTS = (
+    stage_tracking.EXPERIMENT,
+    pruning_comparison.EXPERIMENT,
+    step_cost.EXPERIMENT,
+    pruning_regimes.EXPERIMENT,
+)
+"""In the order of the manifest."""
 
 
-def _stage_options(out: Path) -> stage_tracking.StageTracking:
-    return stage_tracking.StageTracking(out=out, controls=True)
-
-
-def _captions() -> dict[str, str]:
-    from dynsim import plots
-
-    return plots.CAPTIONS
-
-
-def _regime_captions() -> dict[str, str]:
-    from experiments.pruning import regime_map
-
-    return regime_map.CAPTIONS
-
-
-STUDIES = {
-    "stage_tracking": Study(
-        command="python experiments/stage_tracking.py --controls",
-        run=lambda out: stage_tracking.study(_stage_options(out)),
-        draw=stage_tracking.draw,
-        captions=_captions,
-        statements="Lemma 3.1, Lemma 3.2, Theorem 3.1",
-    ),
-    "pruning_comparison": Study(
-        command="python experiments/pruning_comparison.py",
-        run=lambda out: pruning_comparison.study(pruning_comparison.PruningComparison(out=out)),
-        draw=pruning_comparison.draw,
-        captions=pruning_comparison.captions,
-        statements="Algorithm 1, Theorem 3.2",
-    ),
-    "step_cost": Study(
-        command="python experiments/step_cost.py",
-        run=lambda out: step_cost.study(step_cost.StepCost(out=out)),
-        draw=step_cost.draw,
-        captions=lambda: {"step_cost": step_cost.CAPTION},
-        statements="cost of a training step; not a statement of the paper",
-        curves=False,
-    ),
-    "pruning_regimes": Study(
-        command="python experiments/pruning_regimes.py",
-        run=lambda out: pruning_regimes.study(pruning_regimes.PruningRegimes(out=out)),
-        draw=pruning_regimes.draw,
-        captions=_regime_captions,
-        statements="Theorem 3.2 and its assumptions",
-        curves=False,
-    ),
-}
+def options_of(experiment: Experiment, out: Path) -> Any:
+    """Return the options with which the committed figures are made: those of the record's command."""
+    options = dataclasses.replace(experiment.options(), out=out)
+    return dataclasses.replace(options, controls=True) if experiment is stage_tracking.EXPERIMENT else options
 
 
 def toml_text(value: object) -> str:
@@ -107,42 +60,37 @@ def toml_text(value: object) -> str:
     return f'"{text}"'
 
 
-def manifest_rows(name: str, study: Study, numbers: dict[str, Any], paths: list[Path]) -> list[dict[str, Any]]:
-    """Return one manifest row per figure of a study."""
-    captions = study.captions()
+def manifest_rows(experiment: Experiment, numbers: dict[str, Any], paths: dict[str, Path]) -> list[dict[str, Any]]:
+    """Return one manifest row per figure, {name: path}, of an experiment."""
+    captions = experiment.captions()
     return [
         {
             "figure": path.name,
-            "script": f"experiments/{name}.py",
-            "command": study.command,
-            "statement": study.statements,
+            "script": f"experiments/{experiment.program}",
+            "command": experiment.command,
+            "statement": experiment.statements,
             "config_hash": numbers["config_hash"],
             "commit": numbers["provenance"]["commit"],
             "minutes": round(numbers["total_wall_s"] / 60, 1),
-            "caption": captions[path.stem.removeprefix(f"{name}_")],
+            "caption": captions[name],
         }
-        for path in paths
+        for name, path in paths.items()
     ]
 
 
-def renew(name: str, study: Study, options: MakeFigures) -> list[dict[str, Any]]:
-    """Draw the figures of one study into figures/ and return their manifest rows."""
-    from dynsim import results
-
-    data = FIGURES / "data"
+def renew(experiment: Experiment, options: MakeFigures) -> list[dict[str, Any]]:
+    """Draw the figures of one experiment into figures/ and return their manifest rows."""
+    data, name = FIGURES / "data", experiment.name
     if options.simulate:
-        folder = study.run(options.out)
+        folder = run(experiment, options_of(experiment, options.out))
         data.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(folder / "summary.json", data / f"{name}.json")
-        if study.curves:
+        if experiment.curves:
             shutil.copyfile(folder / "curves.nc", data / f"{name}.nc")
-    numbers = results.load_json(data / f"{name}.json")
-    reduced = results.load_many(data / f"{name}.nc") if study.curves else {}
-    drawn = study.draw(numbers, reduced, FIGURES / "data" / "drawing")
-    prefix = {path: "" if path.stem == name else f"{name}_" for path in drawn}  # a study's only figure has its name
-    paths = [path.replace(FIGURES / f"{prefix[path]}{path.name}") for path in drawn]
-    shutil.rmtree(FIGURES / "data" / "drawing", ignore_errors=True)
-    return manifest_rows(name, study, numbers, paths)
+    numbers, reduced = load(experiment, data / f"{name}.json", data / f"{name}.nc")
+    only = f"{name}{experiment.suffix}"  # an experiment's only figure has its name
+    paths = save_figures(experiment, numbers, reduced, lambda own: FIGURES / (own if own == only else f"{name}_{own}"))
+    return manifest_rows(experiment, numbers, paths)
 
 
 def write_manifest(rows: list[dict[str, Any]]) -> None:
@@ -158,16 +106,17 @@ def make(options: MakeFigures) -> None:
     """Draw everything that was asked for; the manifest keeps the rows of the other studies."""
     import tomllib
 
-    if options.only and options.only not in STUDIES:
-        raise Refused(PROGRAM, f"--only: wanted one of {', '.join(STUDIES)}, got {options.only!r}")
+    names = [experiment.name for experiment in EXPERIMENTS]
+    if options.only and options.only not in names:
+        raise Refused(PROGRAM, f"--only: wanted one of {', '.join(names)}, got {options.only!r}")
     manifest = FIGURES / "manifest.toml"
     old = tomllib.loads(manifest.read_text()).get("figure", []) if manifest.is_file() else []
     rows = []
-    for name, study in STUDIES.items():
-        if options.only in ("", name):
-            rows += renew(name, study, options)
+    for experiment in EXPERIMENTS:
+        if options.only in ("", experiment.name):
+            rows += renew(experiment, options)
         else:
-            rows += [row for row in old if row["script"] == f"experiments/{name}.py"]
+            rows += [row for row in old if row["script"] == f"experiments/{experiment.program}"]
     write_manifest(rows)
     for row in rows:
         print(FIGURES / row["figure"])

@@ -19,21 +19,24 @@ them. Writes curves.nc, summary.json and the figures into <out>/pruning_comparis
 line printed is the path of summary.json.
 """
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from dynsim.cli import RunOptions, parse, run_main, set_up_jax
+from dynsim import experiment
+from dynsim.cli import RunOptions
 from dynsim.config import Config, replace
 from dynsim.config.checks import require
+from dynsim.experiment import Experiment, configuration_of
 from experiments.pruning import runs as table
 
-PROGRAM = "pruning_comparison.py"
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 LOSS_BATCHES = 4
 BASE = replace(
     Config(),
@@ -90,7 +93,7 @@ def study_folder(options: PruningComparison) -> Path:
     """Return where a study is kept; its name holds the hash of configuration and seeds, and what was swept."""
     from dynsim.config.serial import config_hash
 
-    name = config_hash(options.config, range(options.seed, options.seed + options.seeds))
+    name = config_hash(*configuration_of(options))
     return options.out / f"pruning_comparison-{name}-{options.sweeps}-{options.sweep_shape}"
 
 
@@ -123,7 +126,7 @@ def simulate_all(options: PruningComparison, folder: Path) -> dict[str, Any]:
     from experiments.pruning.reweighted import inverse_frequency_loss
 
     named = all_runs(options)
-    seeds = range(options.seed, options.seed + options.seeds)
+    _, seeds = configuration_of(options)
     results: dict[table.Run, Any] = {}
     for run, name in table.unique(list(named.items())).items():
         own: dict[str, Any] = {"loss": inverse_frequency_loss} if run.oracle else {}
@@ -134,22 +137,19 @@ def simulate_all(options: PruningComparison, folder: Path) -> dict[str, Any]:
 
 def analyse(runs: dict[str, Any], options: PruningComparison) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return (summary, reduced Datasets for the figures) of the runs."""
-    from dynsim import results
     from dynsim.config import serial
     from experiments.pruning import end_states as outcome
     from experiments.pruning import mechanism
 
-    tests = {"P1": mechanism.p1, "P2": mechanism.p2, "P3": mechanism.p3, "P4": outcome.p4, "P5": outcome.p5,
-             "P6": outcome.p6, "P7": outcome.p7, "P8": outcome.p8}  # fmt: skip
-    seeds = range(options.seed, options.seed + options.seeds)
+    of_mechanism = {"P1": mechanism.p1, "P2": mechanism.p2, "P3": mechanism.p3}
+    of_outcome = {"P4": outcome.p4, "P5": outcome.p5, "P6": outcome.p6, "P7": outcome.p7, "P8": outcome.p8}
+    _, seeds = configuration_of(options)
     numbers: dict[str, Any] = {"config": serial.to_dict(options.config), "seeds": list(seeds)}
     numbers |= {"tests": {}, "details": {}}
     reduced: dict[str, Any] = {}
-    for name, test in tests.items():
+    for name, test in (of_mechanism | of_outcome).items():
         numbers["tests"][name], numbers["details"][name], more = test(runs, options.config)
         reduced |= more
-    numbers["provenance"] = results.provenance()
-    numbers["config_hash"] = serial.config_hash(options.config, seeds)
     return numbers, reduced
 
 
@@ -161,9 +161,8 @@ def captions() -> dict[str, str]:
     return pruning_plots.CAPTIONS | forest.CAPTIONS
 
 
-def draw(numbers: dict[str, Any], reduced: dict[str, Any], folder: Path) -> list[Path]:
-    """Draw every figure into a folder and return their paths."""
-    from dynsim import plots
+def draw(numbers: dict[str, Any], reduced: dict[str, Any]) -> dict[str, "Figure"]:
+    """Return every figure by name."""
     from dynsim.plots import forest
     from dynsim.plots import pruning as pruning_plots
     from experiments.pruning.mechanism import FIGURE_RATES
@@ -172,7 +171,7 @@ def draw(numbers: dict[str, Any], reduced: dict[str, Any], folder: Path) -> list
     release = {name.removeprefix("release "): data for name, data in reduced.items() if name.startswith("release ")}
     of_main = [row for name, of in details["P5"]["rows"].items() if name.startswith("main") for row in of]
     rows = {row["label"]: row["all"] for row in of_main}
-    figures = {
+    return {
         "counts": pruning_plots.counts(reduced["counts"], rows),
         "who_is_masked": pruning_plots.who_is_masked(reduced["masked"], FIGURE_RATES),
         "amplification": pruning_plots.amplification(reduced["amplification"], details["P2"]["trend_in_d"]),
@@ -183,12 +182,6 @@ def draw(numbers: dict[str, Any], reduced: dict[str, Any], folder: Path) -> list
         "balance": forest.forest(details["P7"]["rows"], unit),
         "release": pruning_plots.release(release, details["P8"]["step"]),
     }
-    metadata = {"experiment": PROGRAM, "commit": numbers["provenance"]["commit"], "config": numbers["config_hash"]}
-    paths = []
-    for name, figure in figures.items():
-        paths.append(folder / f"{name}.png")
-        plots.save_figure(figure, paths[-1], captions()[name], metadata)
-    return paths
 
 
 def table_text(numbers: dict[str, Any]) -> str:
@@ -198,44 +191,41 @@ def table_text(numbers: dict[str, Any]) -> str:
         for entry in entries:
             ends = ["-" if end is None else f"{end:.3g}" for end in entry["interval"]]
             number = "-" if entry["measured"] is None else f"{entry['measured']:.3g}"
-            lines.append(f"{name} {entry['verdict']:<17}{number:>9} [{ends[0]}, {ends[1]}] n={entry['seeds']}"
-                         f"  {entry['claim']}")  # fmt: skip
+            span = f"[{ends[0]}, {ends[1]}] n={entry['seeds']}"
+            lines.append(f"{name} {entry['verdict']:<17}{number:>9} {span}  {entry['claim']}")
     return "\n".join(lines)
 
 
-def study(options: PruningComparison) -> Path:
-    """Simulate, analyse, save, draw and print; return the folder."""
-    from dynsim import results
+def check(options: PruningComparison) -> None:
+    """Refuse what cannot be swept or is too short, before anything is trained. Errors: `ConfigError`."""
     from dynsim.engine.simulate import check_runnable, record_grid
-    from dynsim.study import finish
 
     table.check_base(options.config)
-    all_runs(options)  # refuses what cannot be swept before anything is trained
+    all_runs(options)
     check_runnable(options.config)
     n_records = len(record_grid(options.config.train.n_steps, options.config.train.n_records))
     require(n_records >= 5, "train.n_records", "at least 5 records, at different steps", n_records)
-    began = time.perf_counter()
-    folder = study_folder(options)
-    if options.redraw:
-        numbers, reduced = results.load_json(folder / "summary.json"), results.load_many(folder / "curves.nc")
-    else:
-        numbers, reduced = analyse(simulate_all(options, folder), options)
-        numbers["total_wall_s"] = round(time.perf_counter() - began, 1)
-        results.save_many(reduced, folder / "curves.nc")
-        results.save_json(numbers, folder / "summary.json")
-        finish(folder)
-    print(table_text(numbers))
-    for path in draw(numbers, reduced, folder):
-        print(path)
-    print(folder / "summary.json")
-    return folder
+
+
+EXPERIMENT = Experiment(
+    name="pruning_comparison",
+    about=__doc__ or "",
+    command="python experiments/pruning_comparison.py",
+    statements="Algorithm 1, Theorem 3.2",
+    presets=PRESETS,
+    folder=study_folder,
+    check=check,
+    simulate=simulate_all,
+    analyse=analyse,
+    draw=draw,
+    captions=captions,
+    table=table_text,
+)
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Run from a command line."""
-    _, options = parse(PRESETS, arguments, program=PROGRAM, description=__doc__ or "")
-    set_up_jax(options.device, options.config.train.precision, PROGRAM)
-    run_main(lambda: study(options), PROGRAM)
+    experiment.main(EXPERIMENT, arguments)
 
 
 if __name__ == "__main__":

@@ -17,18 +17,29 @@ Writes summary.json and the figures into <out>/pruning_regimes-<preset>/; the la
 summary.json. A stopped run goes on with the same command.
 """
 
-import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from dynsim.cli import parse_plain, run_main, set_up_jax
+from dynsim import experiment
 from dynsim.config import Config, replace
+from dynsim.experiment import Experiment
 from experiments.pruning import points as _regime_points
 from experiments.pruning.points import PLACEBOS, READINGS, Point
 
-PROGRAM = "pruning_regimes.py"
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+BALANCED = "imbalance: r = 1"  # the point at which both groups are equally frequent
+TOY = {
+    "data.n_features": 8,
+    "data.token_dim": 16,
+    "encoder.n_neurons": 24,
+    "data.batch_size": 32,
+    "train.n_steps": 400,
+}
 N_HELD_OUT = 4  # batches per record of the loss that runs are compared at
 
 
@@ -63,15 +74,13 @@ class Plan(NamedTuple):
 def plan(preset: str) -> Plan:
     """Return what a preset runs."""
     if preset == "quick":
-        sizes = _regime_points.SMALL | {"data.n_features": 8, "data.token_dim": 16, "encoder.n_neurons": 24,
-                                       "data.batch_size": 32, "train.n_steps": 400}  # fmt: skip
-        base = _regime_points.base_config(sizes)
-        return Plan(base, _regime_points.few_points(base), range(1000, 1004), range(2000, 2005),
-                    {"helps": 1, "harms": 1}, ("one branch, weights 0.6",))  # fmt: skip
+        base = _regime_points.base_config(_regime_points.SMALL | TOY)
+        points, most = _regime_points.few_points(base), {"helps": 1, "harms": 1}
+        return Plan(base, points, range(1000, 1004), range(2000, 2005), most, ("one branch, weights 0.6",))
     if preset == "large":
         base = _regime_points.base_config({})
-        return Plan(base, _regime_points.all_points(base), range(1000, 1008), range(2000, 2016),
-                    {"helps": 24, "harms": 12})  # fmt: skip
+        points, most = _regime_points.all_points(base), {"helps": 24, "harms": 12}
+        return Plan(base, points, range(1000, 1008), range(2000, 2016), most)
     base = _regime_points.base_config(_regime_points.SMALL)
     points = _regime_points.all_points(base)
     return Plan(base, points, range(1000, 1006), range(2000, 2010), {"helps": 8, "harms": 4})
@@ -167,9 +176,20 @@ def confirm(folder: Path, wanted: Plan, chosen: set[tuple[str, str]]) -> dict[st
     return found
 
 
-def simulate_all(options: PruningRegimes, folder: Path) -> dict[str, Any]:
-    """Search and confirm at all points; return the summary but for provenance and times."""
-    from experiments.pruning import regime_driver, regimes
+class Found(NamedTuple):
+    """What the runs of a study show; evidence is {point: {reading: `regimes.evidence`}}."""
+
+    searched: dict[str, dict[str, Any]]
+    drivers: dict[str, dict[str, Any]]
+    claims: list[Any]
+    chosen: set[tuple[str, str]]
+    """(point, reading) that were run again on fresh seeds."""
+    confirmed: dict[str, dict[str, Any]]
+
+
+def simulate_all(options: PruningRegimes, folder: Path) -> Found:
+    """Search and confirm at all points; what is confirmed depends on what the search finds."""
+    from experiments.pruning import regimes
 
     wanted = plan(options.preset)
     regimes.check_seeds(wanted.search, wanted.confirm)
@@ -177,20 +197,34 @@ def simulate_all(options: PruningRegimes, folder: Path) -> dict[str, Any]:
     claims = regimes.claims(searched)
     chosen = {(claim.point, claim.reading) for claim in regimes.to_confirm(claims, wanted.most)}
     chosen |= {(point.name, reading) for point in wanted.points if point.always for reading in wanted.readings}
-    confirmed = confirm(folder, wanted, chosen)
-    points = [point_numbers(point, searched[point.name], confirmed.get(point.name, {})) for point in wanted.points]
+    return Found(searched, drivers, claims, chosen, confirm(folder, wanted, chosen))
+
+
+def analyse(found: Found, options: PruningRegimes) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return (summary, nothing more for the figures)."""
+    from dynsim.config import serial
+    from experiments.pruning import regime_driver, regimes
+
+    wanted = plan(options.preset)
+    points = [
+        point_numbers(point, found.searched[point.name], found.confirmed.get(point.name, {})) for point in wanted.points
+    ]
     for one in points:
-        one["driver"] = drivers[one["name"]]
-    balanced = confirmed.get("imbalance: r = 1", {})
-    return {
+        one["driver"] = found.drivers[one["name"]]
+    balanced = found.confirmed.get(BALANCED, {})
+    numbers = {
         "points": points,
-        "claims": [{**c._asdict(), "tested_on_fresh_seeds": (c.point, c.reading) in chosen} for c in claims],
-        "noise_level": {reading: regimes.noise_level(found) for reading, found in balanced.items()},
+        "claims": [
+            {**c._asdict(), "tested_on_fresh_seeds": (c.point, c.reading) in found.chosen} for c in found.claims
+        ],
+        "noise_level": {reading: regimes.noise_level(one) for reading, one in balanced.items()},
         "rank_correlation": {reading: regime_driver.correlations(points, reading) for reading in wanted.readings},
         "readings": list(wanted.readings),
         "search_seeds": list(wanted.search),
         "confirmation_seeds": list(wanted.confirm),
+        "config": serial.to_dict(wanted.base),
     }
+    return numbers, {}
 
 
 def point_numbers(point: Point, searched: dict[str, Any], confirmed: dict[str, Any]) -> dict[str, Any]:
@@ -218,81 +252,46 @@ def point_numbers(point: Point, searched: dict[str, Any], confirmed: dict[str, A
     }
 
 
-def table_text(numbers: dict[str, Any]) -> str:
-    """Return per reading its verdicts, the noise level, and a line per confirmed point that helps or harms."""
-    lines = []
-    for reading in numbers["readings"]:
-        of_reading = [(one["name"], one["readings"][reading]) for one in numbers["points"]]
-        counts: dict[str, int] = {}
-        for _, found in of_reading:
-            key = f"{found['verdict']} ({found['seeds']})"
-            counts[key] = counts.get(key, 0) + 1
-        lines.append(f"{reading}: " + ", ".join(f"{n} {key}" for key, n in sorted(counts.items())))
-        if noise := numbers["noise_level"].get(reading):
-            lines.append("  at r = 1 the two groups differ by {:+.1f} [{:+.1f}, {:+.1f}]".format(*noise))
-        for name, found in of_reading:
-            if found["seeds"] == "confirmation" and found["verdict"] in ("helps", "harms"):
-                spans = found["confirmation"]["contrasts"]
-                texts = [_span_text(side, one) for side, one in spans.items() if "equal steps" in one]
-                lines.append(f"  {found['verdict']:<6} {name}: {'; '.join(texts)}")
-    return "\n".join(lines)
-
-
-def _span_text(side: str, one: dict[str, Any]) -> str:
-    from experiments.pruning.regimes import PRIMARY
-
-    estimate, low, high = one["equal steps"][PRIMARY]
-    return f"{estimate:+.1f} [{low:+.1f}, {high:+.1f}] against {side}"
-
-
-def draw(numbers: dict[str, Any], reduced: dict[str, Any], folder: Path) -> list[Path]:
-    """Draw both figures into a folder and return their paths; `reduced` is not used, all numbers are in the summary."""
-    from dynsim import plots
+def draw(numbers: dict[str, Any], reduced: dict[str, Any]) -> dict[str, "Figure"]:
+    """Return both figures by name; `reduced` is not used, all numbers are in the summary."""
     from experiments.pruning import regime_map
 
-    figures = {"map": regime_map.regime_map(numbers), "driver": regime_map.driver_map(numbers)}
-    metadata = {"experiment": PROGRAM, "commit": numbers["provenance"]["commit"], "config": numbers["config_hash"]}
-    paths = []
-    for name, figure in figures.items():
-        paths.append(folder / f"{name}.png")
-        plots.save_figure(figure, paths[-1], regime_map.CAPTIONS[name], metadata)
-    return paths
+    return {"map": regime_map.regime_map(numbers), "driver": regime_map.driver_map(numbers)}
 
 
-def study(options: PruningRegimes) -> Path:
-    """Simulate, save, draw and print; return the folder."""
-    from dynsim import results
-    from dynsim.config import serial
-    from dynsim.study import finish
+def words() -> tuple[dict[str, str], Callable[[dict[str, Any]], str]]:
+    """Return (captions by name of the figure, function that says a summary in words)."""
+    from experiments.pruning import regime_map, regime_table
 
-    began = time.perf_counter()
-    folder = options.out / f"pruning_regimes-{options.preset}"
-    if options.redraw:
-        numbers = results.load_json(folder / "summary.json")
-    else:
-        wanted = plan(options.preset)
-        numbers = simulate_all(options, folder)
-        numbers |= {
-            "config": serial.to_dict(wanted.base),
-            # the figure has many configurations: the hash is that of the base point, the changes are all in "points"
-            "config_hash": serial.config_hash(wanted.base, wanted.search),
-            "provenance": results.provenance(),
-            "total_wall_s": round(time.perf_counter() - began, 1),
-        }
-        results.save_json(numbers, folder / "summary.json")
-        finish(folder)
-    print(table_text(numbers))
-    for path in draw(numbers, {}, folder):
-        print(path)
-    print(folder / "summary.json")
-    return folder
+    return regime_map.CAPTIONS, regime_table.table_text
+
+
+def configuration(options: PruningRegimes) -> tuple[Config, range]:
+    """Return base point and search seeds: the study has many configurations, whose changes are all in "points"."""
+    wanted = plan(options.preset)
+    return wanted.base, wanted.search
+
+
+EXPERIMENT = Experiment(
+    name="pruning_regimes",
+    about=__doc__ or "",
+    command="python experiments/pruning_regimes.py",
+    statements="Theorem 3.2 and its assumptions",
+    presets={"": PruningRegimes()},
+    folder=lambda options: options.out / f"pruning_regimes-{options.preset}",
+    configuration=configuration,
+    simulate=simulate_all,
+    analyse=analyse,
+    draw=draw,
+    captions=lambda: words()[0],
+    table=lambda numbers: words()[1](numbers),
+    curves=False,
+)
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Run from a command line."""
-    options = parse_plain(PruningRegimes, arguments, program=PROGRAM, description=__doc__ or "")
-    set_up_jax(options.device, "float32", PROGRAM)
-    run_main(lambda: study(options), PROGRAM)
+    experiment.main(EXPERIMENT, arguments)
 
 
 if __name__ == "__main__":

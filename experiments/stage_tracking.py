@@ -18,19 +18,23 @@ behind it where they were asked for; the last line printed is the path of summar
 """
 
 import dataclasses
-import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from dynsim.cli import RunOptions, parse, run_main, set_up_jax
+from dynsim import experiment
+from dynsim.cli import RunOptions
 from dynsim.config import Config, PruneConfig, replace
 from dynsim.config.checks import require
+from dynsim.experiment import Experiment, configuration_of
 
-PROGRAM = "stage_tracking.py"
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 N_CONTROL_SEEDS = 20
+B_ZERO, FROM_START, BALANCED = CONTROLS = ("b = 0", "threshold from step 0", "r = 1")
 RATE_SEEDS = 5
 
 
@@ -87,9 +91,9 @@ def control_configs(config: Config) -> dict[str, Config]:
     """Return the null controls of a configuration, all unpruned: what a real stage 2 must be told apart from."""
     config = unpruned(config)
     return {
-        "b = 0": replace(config, **{"threshold.scale": 0.0}),
-        "threshold from step 0": replace(config, **{"threshold.start": "at_step", "threshold.start_step": 0}),
-        "r = 1": replace(
+        B_ZERO: replace(config, **{"threshold.scale": 0.0}),
+        FROM_START: replace(config, **{"threshold.start": "at_step", "threshold.start_step": 0}),
+        BALANCED: replace(
             config,
             **{
                 "data.frequency_profile": "two_level",
@@ -103,46 +107,64 @@ def control_configs(config: Config) -> dict[str, Config]:
     }
 
 
+class Runs(NamedTuple):
+    """The results of a study."""
+
+    main: Any
+    rates: dict[str, Any]
+    """Unpruned runs at a small learning rate, by frequency profile; empty where growth has no closed form."""
+    controls: dict[str, Any]
+    """The null controls by name."""
+
+
+AS_TRAINED = "as trained"
+
+
 def study_folder(options: StageTracking, *, controls: bool) -> Path:
     """Return where a study with or without controls is kept; its name holds the hash of configuration and seeds."""
     from dynsim.config.serial import config_hash
 
-    name = config_hash(options.config, range(options.seed, options.seed + options.seeds))
+    name = config_hash(*configuration_of(options))
     return options.out / f"stage_tracking-{name}{'-controls' if controls else ''}"
 
 
-def simulate_all(options: StageTracking, folder: Path) -> dict[str, Any]:
+def simulate_all(options: StageTracking, folder: Path) -> Runs:
     """Run the main configuration, the rate runs and the controls; save each as soon as it is there."""
+    from dynsim import results
     from dynsim.analysis.rates import linear_regime, no_closed_form
     from dynsim.study import simulate_part
 
-    config = options.config
-    seeds = range(options.seed, options.seed + options.seeds)
+    config, seeds = configuration_of(options)
     both = [study_folder(options, controls=with_them) / "result.nc" for with_them in (False, True)]
-    runs = {"main": simulate_part(folder, "training", config, seeds, finished=both)}
+    runs = Runs(simulate_part(folder, "training", config, seeds, finished=both), {}, {})
     spread = replace(
         config, **{"data.frequency_profile": "exponential", "data.minority_ratio": 0.1, "data.relative_frequency": ()}
     )
-    both_profiles = {"as trained": config, "spread from 1 to 0.1": spread}
+    both_profiles = {AS_TRAINED: config, "spread from 1 to 0.1": spread}
     profiles = {} if no_closed_form(config) else {n: one for n, one in both_profiles.items() if not no_closed_form(one)}
     for name, profile in profiles.items():
         rate_seeds = range(options.seed, options.seed + min(RATE_SEEDS, 2 + options.seeds))
-        runs[f"rates {name}"] = simulate_part(folder, f"growth rates {name}", linear_regime(profile), rate_seeds)
-    if options.controls:
-        for name, control in control_configs(config).items():
-            n_seeds = N_CONTROL_SEEDS if name == "b = 0" else options.seeds
-            control_seeds = range(options.seed, options.seed + n_seeds)
-            runs[f"control {name}"] = simulate_part(folder, f"control {name}", control, control_seeds)
+        runs.rates[name] = simulate_part(folder, f"growth rates {name}", linear_regime(profile), rate_seeds)
+    for name, control in control_configs(config).items() if options.controls else ():
+        n_seeds = N_CONTROL_SEEDS if name == B_ZERO else options.seeds
+        control_seeds = range(options.seed, options.seed + n_seeds)
+        runs.controls[name] = simulate_part(folder, f"control {name}", control, control_seeds)
+    results.save(runs.main, folder / "result.nc")  # first of all: whatever comes of the rest
     return runs
 
 
-def analyse(runs: dict[str, Any], options: StageTracking) -> tuple[dict[str, Any], dict[str, Any]]:
+def reduced_name(control: str) -> str:
+    """Return the name of a control among the reduced Datasets."""
+    return f"control {control}"
+
+
+def analyse(runs: Runs, options: StageTracking) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return (summary, reduced Datasets for the figures) of the runs; what diverged enters neither."""
     from dynsim import predictions
     from dynsim.analysis import curves, summary
     from dynsim.engine import reference_losses
 
-    main, config = runs["main"], options.config
+    main, config = runs.main, options.config
     ends = summary.all_stage_ends(main)
     numbers = summary.summarise(main, ends)
     reduced: dict[str, Any] = {}
@@ -160,35 +182,33 @@ def analyse(runs: dict[str, Any], options: StageTracking) -> tuple[dict[str, Any
     if table is not None:
         reduced["rates"] = table
     numbers["controls"] = {}
-    for name, run in runs.items():
-        if name.startswith("control "):
-            control = numbers["controls"][name.removeprefix("control ")] = summary.control_numbers(run)
-            if control["n_seeds"]:
-                reduced[name] = curves.reduce(run, summary.all_stage_ends(run))
+    for name, run in runs.controls.items():
+        control = numbers["controls"][name] = summary.control_numbers(run)
+        if control["n_seeds"]:
+            reduced[reduced_name(name)] = curves.reduce(run, summary.all_stage_ends(run))
     return numbers, reduced
 
 
-def growth(runs: dict[str, Any], config: Config) -> tuple[dict[str, Any], Any]:
+def growth(runs: Runs, config: Config) -> tuple[dict[str, Any], Any]:
     """Return the rates of the summary, and the table of the growth-rate figure or None."""
     from dynsim.analysis import rates, summary
 
     if reason := rates.no_closed_form(config):
         return {"not_measured": reason}, None
-    main = summary.finite_runs(runs["main"])
+    main = summary.finite_runs(runs.main)
     # a seed that diverged in one profile is left out of all, so that they stay comparable
-    small = {name.removeprefix("rates "): run for name, run in runs.items() if name.startswith("rates ")}
-    good = np.all([run["diverged_step"].values < 0 for run in small.values()], axis=0)
-    small = {name: run.isel(seed=np.flatnonzero(good)) for name, run in small.items()}
+    good = np.all([run["diverged_step"].values < 0 for run in runs.rates.values()], axis=0)
+    small = {name: run.isel(seed=np.flatnonzero(good)) for name, run in runs.rates.items()}
     record = rates.linear_record(main)
     as_trained = (
         {"not_measured": "thresholds are on from step 0"} if record is None else rates.group_rates(main, record)
     )
-    numbers = {"small_learning_rate": rates.group_rates(small["as trained"], -1), "as_trained": as_trained}
+    numbers = {"small_learning_rate": rates.group_rates(small[AS_TRAINED], -1), "as_trained": as_trained}
     return numbers, rates.rate_table(small) if good.any() else None
 
 
-def draw(numbers: dict[str, Any], reduced: dict[str, Any], folder: Path) -> list[Path]:
-    """Draw every figure that there are numbers for into a folder and return their paths."""
+def draw(numbers: dict[str, Any], reduced: dict[str, Any]) -> dict[str, "Figure"]:
+    """Return every figure that there are numbers for, by name."""
     from dynsim import plots, theory
     from dynsim.config import serial
 
@@ -215,66 +235,53 @@ def draw(numbers: dict[str, Any], reduced: dict[str, Any], folder: Path) -> list
         }
     if "rates" in reduced:
         figures["growth_rates"] = plots.growth_rates(reduced["rates"])
-    controls = {name.removeprefix("control "): run for name, run in reduced.items() if name.startswith("control ")}
+    controls = {name: reduced[reduced_name(name)] for name in CONTROLS if reduced_name(name) in reduced}
     if "main" in reduced and controls:
         figures["controls"] = plots.controls({"main run": reduced["main"], **controls}, numbers["controls"])
-    paths = []
-    metadata = {"experiment": PROGRAM, "commit": numbers["provenance"]["commit"], "config": numbers["config_hash"]}
-    for name, figure in figures.items():
-        paths.append(folder / f"{name}.png")
-        plots.save_figure(figure, paths[-1], plots.CAPTIONS[name], metadata)
-    return paths
+    return figures
 
 
-def load_reduced(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return summary and reduced Datasets that an earlier run saved."""
-    from dynsim import results
-
-    return results.load_json(folder / "summary.json"), results.load_many(folder / "curves.nc")
-
-
-def check_enough_records(config: Config) -> None:
+def check_enough_records(options: StageTracking) -> None:
     """Refuse a record that is too short to find stages in. Errors: `ConfigError`."""
     from dynsim.engine.simulate import record_grid
 
-    n_records = len(record_grid(config.train.n_steps, config.train.n_records))
+    n_records = len(record_grid(options.config.train.n_steps, options.config.train.n_records))
     require(n_records >= 3, "train.n_records", "at least 3 records, at different steps", n_records)
 
 
-def study(options: StageTracking) -> Path:
-    """Simulate, analyse, save, draw and print; return the folder."""
-    from dynsim import results
-    from dynsim.analysis import summary
-    from dynsim.config import serial
-    from dynsim.study import finish
+def captions() -> dict[str, str]:
+    """Return the captions of all figures by name."""
+    from dynsim import plots
 
-    check_enough_records(options.config)
-    began = time.perf_counter()
-    seeds = range(options.seed, options.seed + options.seeds)
-    folder = study_folder(options, controls=options.controls)
-    if options.redraw:
-        numbers, reduced = load_reduced(folder)
-    else:
-        runs = simulate_all(options, folder)
-        results.save(runs["main"], folder / "result.nc")  # first of all: whatever comes of the rest
-        numbers, reduced = analyse(runs, options)
-        numbers["config_hash"] = serial.config_hash(options.config, seeds)
-        numbers["total_wall_s"] = round(time.perf_counter() - began, 1)
-        results.save_many(reduced, folder / "curves.nc")
-        results.save_json(numbers, folder / "summary.json")
-        finish(folder)
-    print(summary.table_text(numbers))
-    for path in draw(numbers, reduced, folder):
-        print(path)
-    print(folder / "summary.json")
-    return folder
+    return plots.CAPTIONS
+
+
+def table_text(numbers: dict[str, Any]) -> str:
+    """Return what is printed of a summary."""
+    from dynsim.analysis import summary
+
+    return summary.table_text(numbers)
+
+
+EXPERIMENT = Experiment(
+    name="stage_tracking",
+    about=__doc__ or "",
+    command="python experiments/stage_tracking.py --controls",
+    statements="Lemma 3.1, Lemma 3.2, Theorem 3.1",
+    presets=PRESETS,
+    folder=lambda options: study_folder(options, controls=options.controls),
+    check=check_enough_records,
+    simulate=simulate_all,
+    analyse=analyse,
+    draw=draw,
+    captions=captions,
+    table=table_text,
+)
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Run from a command line."""
-    _, options = parse(PRESETS, arguments, program=PROGRAM, description=__doc__ or "")
-    set_up_jax(options.device, options.config.train.precision, PROGRAM)
-    run_main(lambda: study(options), PROGRAM)
+    experiment.main(EXPERIMENT, arguments)
 
 
 if __name__ == "__main__":

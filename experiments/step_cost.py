@@ -17,19 +17,46 @@ Writes summary.json and step_cost.svg into <out>/step_cost-<preset>/; the last l
 
 import functools
 import statistics
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from dynsim.cli import parse_plain, run_main, set_up_jax
+from dynsim import experiment
 from dynsim.config import Config, replace
 from dynsim.config.checks import positive_int
+from dynsim.experiment import Experiment
 
-PROGRAM = "step_cost.py"
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 LIMIT = 1.05
 LIMITED = ("d", "m", "L", "seeds")
+FIELDS = {
+    "K": "data.batch_size",
+    "L": "data.n_tokens",
+    "d": "data.n_features",
+    "d1": "data.token_dim",
+    "m": "encoder.n_neurons",
+}
+LABELS = {
+    "d": "features d",
+    "d1": "token dimension d1",
+    "m": "neurons m",
+    "L": "tokens L",
+    "K": "batch size K",
+    "seeds": "seeds",
+    "records": "records of a run",
+}
+QUICK_SIZES: dict[str, tuple[int, ...]] = {
+    "d": (8, 16, 32),
+    "d1": (32, 64, 128),
+    "m": (32, 64, 128),
+    "L": (2, 4, 8),
+    "K": (32, 64, 128),
+    "seeds": (1, 2, 4),
+    "records": (5, 10, 20),
+}
 CAPTION = (
     "Time against size on logarithmic axes, one size swept per panel and the others held at the values in its title. "
     "Points are the fastest of the rounds and bars reach up to the median; the line is a power law fitted by least "
@@ -70,10 +97,8 @@ class Sweep:
 
     def config(self, size: int) -> Config:
         """Return the configuration of one size."""
-        names = {"K": "data.batch_size", "L": "data.n_tokens", "d": "data.n_features", "d1": "data.token_dim",
-                 "m": "encoder.n_neurons"}  # fmt: skip
-        changes = {names[name]: value for name, value in self.base.items()}
-        changes |= {names[self.field]: size} if self.field in names else {}
+        changes = {FIELDS[name]: value for name, value in self.base.items()}
+        changes |= {FIELDS[self.field]: size} if self.field in FIELDS else {}
         probe = {} if self.field == "records" else {"train.n_probe": 1}  # a step does not see the probe samples
         return replace(Config(), **changes, **probe)
 
@@ -84,11 +109,8 @@ class Sweep:
 
 def sweeps(preset: str) -> dict[str, Sweep]:
     """Return the sweeps of a preset by name."""
-    labels = {"d": "features d", "d1": "token dimension d1", "m": "neurons m", "L": "tokens L", "K": "batch size K",
-              "seeds": "seeds", "records": "records of a run"}  # fmt: skip
     if preset == "quick":
-        sizes: dict[str, tuple[int, ...]] = {"d": (8, 16, 32), "d1": (32, 64, 128), "m": (32, 64, 128),
-                 "L": (2, 4, 8), "K": (32, 64, 128), "seeds": (1, 2, 4), "records": (5, 10, 20)}  # fmt: skip
+        sizes = QUICK_SIZES
         bases = {name: {"K": 32, "L": 2, "d": 32, "d1": 32, "m": 32} for name in sizes}
     else:
         sizes = {
@@ -110,7 +132,7 @@ def sweeps(preset: str) -> dict[str, Sweep]:
             "records": {"K": 2, "L": 1, "d": 64, "d1": 128, "m": 512},
         }
     held = {name: {key: value for key, value in bases[name].items() if key != name} for name in sizes}
-    return {name: Sweep(name, labels[name], held[name], sizes[name]) for name in sizes}
+    return {name: Sweep(name, LABELS[name], held[name], sizes[name]) for name in sizes}
 
 
 def candidates(sweep: Sweep, seconds: float) -> dict[int, tuple[Callable[[], object], int]]:
@@ -134,28 +156,58 @@ def candidates(sweep: Sweep, seconds: float) -> dict[int, tuple[Callable[[], obj
     return found
 
 
-def measure(named: dict[str, Sweep], rounds: int, seconds: float = 0.05) -> dict[str, Any]:
-    """Time every size of every sweep in turn and return the fits, as plain values by sweep."""
-    from dynsim.engine.timing import interleaved, power_law
+def time_all(named: dict[str, Sweep], rounds: int, seconds: float = 0.05) -> dict[str, Any]:
+    """Time every size of every sweep in turn; return {sweep: {"sizes": sizes, "seconds": times per step of each}}."""
+    from dynsim.engine.timing import interleaved
 
     found = {name: candidates(sweep, seconds) for name, sweep in named.items()}
     runs = {f"{name} {size}": one[0] for name, many in found.items() for size, one in many.items()}
     times = interleaved(runs, rounds=rounds, warm_up=1)
+    return {
+        name: {
+            "sizes": list(many),
+            "seconds": [[s / n for s in times[f"{name} {size}"]] for size, (_, n) in many.items()],
+        }
+        for name, many in found.items()
+    }
+
+
+def simulate(options: StepCost, folder: Path) -> dict[str, Any]:
+    """Return the times of `time_all`: those that an earlier call kept where the computation after them failed."""
+    from dynsim.config.serial import to_dict
+    from dynsim.study import keep_numbers
+
+    quick, named = options.preset == "quick", sweeps(options.preset)
+    rounds = options.rounds or (3 if quick else 15)
+    first = {name: {"sizes": list(s.sizes), "config": to_dict(s.config(s.sizes[0]))} for name, s in named.items()}
+    made = {"rounds": rounds, "sweeps": first}
+    times = keep_numbers(folder, "times", made, lambda: time_all(named, rounds, 0.005 if quick else 0.05))
+    return {"rounds": rounds, "times": times}
+
+
+def fits(named: dict[str, Sweep], times: dict[str, Any]) -> dict[str, Any]:
+    """Return the power laws of the times of `time_all`, as plain values by sweep."""
+    from dynsim.engine.timing import power_law
+
     out = {}
     for name, sweep in named.items():
-        each = {size: [s / one[1] for s in times[f"{name} {size}"]] for size, one in found[name].items()}
+        sizes, each = times[name]["sizes"], times[name]["seconds"]
         # other programs can only add to a time, and they add most where a step keeps all cores busy: take the fastest
-        fastest = [min(seconds) for seconds in each.values()]
-        fit = power_law(list(each), fastest)
+        fastest = [min(seconds) for seconds in each]
         out[name] = {
             "label": sweep.label,
             "held": sweep.title(),
-            "sizes": list(each),
+            "sizes": sizes,
             "ms": [1e3 * value for value in fastest],
-            "ms_median": [1e3 * statistics.median(seconds) for seconds in each.values()],
-            **fit._asdict(),
+            "ms_median": [1e3 * statistics.median(seconds) for seconds in each],
+            **power_law(sizes, fastest)._asdict(),
         }
     return out
+
+
+def analyse(runs: dict[str, Any], options: StepCost) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return (summary, nothing more for the figure)."""
+    return {"sweeps": fits(sweeps(options.preset), runs["times"]), "rounds": runs["rounds"]}, {}
 
 
 def table_text(numbers: dict[str, Any]) -> str:
@@ -169,51 +221,40 @@ def table_text(numbers: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def draw(numbers: dict[str, Any], reduced: dict[str, Any], folder: Path) -> list[Path]:
-    """Draw the figure into a folder and return its path; `reduced` is not used, all numbers are in the summary."""
-    from dynsim import plots
+def draw(numbers: dict[str, Any], reduced: dict[str, Any]) -> dict[str, "Figure"]:
+    """Return the figure by name; `reduced` is not used, all numbers are in the summary."""
     from dynsim.plots.cost import cost_growth
 
-    path = folder / "step_cost.svg"
-    metadata = {"experiment": PROGRAM, "commit": numbers["provenance"]["commit"], "config": numbers["config_hash"]}
-    plots.save_figure(cost_growth(numbers["sweeps"], LIMIT, LIMITED), path, CAPTION, metadata)
-    return [path]
+    return {"step_cost": cost_growth(numbers["sweeps"], LIMIT, LIMITED)}
 
 
-def study(options: StepCost) -> Path:
-    """Time, save, draw and print; return the folder."""
-    from dynsim import results
-    from dynsim.config import serial
+def configuration(options: StepCost) -> tuple[Config, list[int]]:
+    """Return the first configuration of the sweep of features: the study has many, whose sizes are all in "sweeps"."""
+    first = sweeps(options.preset)["d"]
+    return first.config(first.sizes[0]), [0]
 
-    began = time.perf_counter()
-    folder = options.out / f"step_cost-{options.preset}"
-    if options.redraw:
-        numbers = results.load_json(folder / "summary.json")
-    else:
-        quick = options.preset == "quick"
-        named = sweeps(options.preset)
-        rounds = options.rounds or (3 if quick else 15)
-        numbers = {
-            "sweeps": measure(named, rounds, 0.005 if quick else 0.05),
-            "rounds": rounds,
-            # the figure has many configurations: the hash is that of the first, the sizes are all in "sweeps"
-            "config_hash": serial.config_hash(named["d"].config(named["d"].sizes[0]), [0]),
-            "provenance": results.provenance(),
-            "total_wall_s": round(time.perf_counter() - began, 1),
-        }
-        results.save_json(numbers, folder / "summary.json")
-    print(table_text(numbers))
-    for path in draw(numbers, {}, folder):
-        print(path)
-    print(folder / "summary.json")
-    return folder
+
+EXPERIMENT = Experiment(
+    name="step_cost",
+    about=__doc__ or "",
+    command="python experiments/step_cost.py",
+    statements="cost of a training step; not a statement of the paper",
+    presets={"": StepCost()},
+    folder=lambda options: options.out / f"step_cost-{options.preset}",
+    configuration=configuration,
+    simulate=simulate,
+    analyse=analyse,
+    draw=draw,
+    captions=lambda: {"step_cost": CAPTION},
+    table=table_text,
+    curves=False,
+    suffix=".svg",
+)
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Run from a command line."""
-    options = parse_plain(StepCost, arguments, program=PROGRAM, description=__doc__ or "")
-    set_up_jax(options.device, "float32", PROGRAM)
-    run_main(lambda: study(options), PROGRAM)
+    experiment.main(EXPERIMENT, arguments)
 
 
 if __name__ == "__main__":

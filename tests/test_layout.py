@@ -150,10 +150,23 @@ def test_experiments_share_only_their_own_folder():
     for path in sources("experiments"):
         for line, target in imported(path, "experiments"):
             folder = target.split(".")[1]
-            inside = path.parent.name == folder or path.stem.startswith(folder) or path.stem == "make_figures"
+            inside = path.parent.name == folder or path.stem.startswith(folder)
             if (ROOT / "experiments" / folder).is_dir() and not inside:
                 wrong.append(f"{show(path)}:{line} imports {target}")
     assert not wrong, "\n".join(wrong)
+
+
+def test_experiments_have_a_record_and_no_runner_of_their_own():
+    """Each experiment says what it does in EXPERIMENT; its main, like any other's, only calls the shared one."""
+    for path in (ROOT / "experiments").glob("[!_]*.py"):
+        if path.stem == "make_figures":
+            continue
+        body = parse(path).body
+        names = {ast.unparse(target) for node in body if isinstance(node, ast.Assign) for target in node.targets}
+        assert "EXPERIMENT" in names, f"{show(path)} has no EXPERIMENT"
+        functions = {node.name: node.body for node in body if isinstance(node, FUNCTIONS)}
+        assert ast.unparse(functions["main"][-1]) == "experiment.main(EXPERIMENT, arguments)", show(path)
+        assert len(functions["main"]) == 2, f"{show(path)}: main does more than call the shared one"  # and a docstring
 
 
 def test_modules_and_functions_are_short():

@@ -1,6 +1,7 @@
 """The experiments at toy size: what they write, that redrawing simulates nothing, and what odd configurations give."""
 
 import contextlib
+import dataclasses
 import io
 import shutil
 import tomllib
@@ -193,10 +194,12 @@ def test_the_training_of_a_finished_study_is_not_repeated(done, summary_of, tmp_
 
 
 @pytest.mark.usefixtures("quick_figures")
-def test_what_was_trained_outlives_a_failing_analysis(tmp_path, monkeypatch):
+@pytest.mark.parametrize("broken_step", ["analyse", "draw"])
+def test_what_was_trained_outlives_what_fails_after_it(broken_step, tmp_path, monkeypatch):
     config = toy(train__n_steps=30, train__n_records=9, prune__kind="lowest", prune__rate=0.3, prune__start="switch")
     with monkeypatch.context() as broken, pytest.raises(ZeroDivisionError):
-        broken.setattr(stage_tracking, "analyse", lambda *a: 1 / 0)
+        failing = dataclasses.replace(stage_tracking.EXPERIMENT, **{broken_step: lambda *a: 1 / 0})
+        broken.setattr(stage_tracking, "EXPERIMENT", failing)
         stage_tracking.main(words(config, tmp_path))
     (folder,) = tmp_path.iterdir()
     assert results.config_of(results.load(folder / "result.nc")) == config
@@ -267,15 +270,10 @@ def test_one_group_and_one_seed(tmp_path):
 
 @pytest.fixture
 def figures_folder(tmp_path, monkeypatch, done):
-    toy_study = make_figures.Study(
-        command="python experiments/stage_tracking.py --toy",
-        run=lambda out: done[1],
-        draw=stage_tracking.draw,
-        captions=lambda: plots.CAPTIONS,
-        statements='Lemma "3.1"',
-    )
+    toy = dataclasses.replace(stage_tracking.EXPERIMENT, statements='Lemma "3.1"')
     monkeypatch.setattr(make_figures, "FIGURES", tmp_path / "figures")
-    monkeypatch.setattr(make_figures, "STUDIES", {"stage_tracking": toy_study})
+    monkeypatch.setattr(make_figures, "EXPERIMENTS", (toy,))
+    monkeypatch.setattr(make_figures, "run", lambda experiment, options: done[1])
     return tmp_path / "figures"
 
 

@@ -180,10 +180,10 @@ def test_redrawing_trains_nothing_and_gives_the_same_files(done, monkeypatch):
 
 @pytest.mark.slow
 def test_the_figure_maker_takes_it_over(done, monkeypatch, tmp_path):
-    one = make_figures.STUDIES["pruning_comparison"]
-    toy_study = make_figures.Study(one.command, lambda out: done[1], one.draw, one.captions, one.statements)
+    one = pruning_comparison.EXPERIMENT
     monkeypatch.setattr(make_figures, "FIGURES", tmp_path)
-    rows = make_figures.renew("pruning_comparison", toy_study, make_figures.MakeFigures(simulate=True))
+    monkeypatch.setattr(make_figures, "run", lambda experiment, options: done[1])
+    rows = make_figures.renew(one, make_figures.MakeFigures(simulate=True))
     assert {row["figure"] for row in rows} == {f"pruning_comparison_{name}.png" for name in one.captions()}
     assert all(row["caption"] for row in rows)
 

@@ -1,5 +1,6 @@
 """The map of regimes at toy size: what it writes, that it goes on and redraws, and the driver under masks."""
 
+import dataclasses
 import json
 
 import jax.numpy as jnp
@@ -11,6 +12,7 @@ from dynsim.config import replace
 from dynsim.engine import mask_effect, simulate, train
 from dynsim.engine.numbers import resolve
 from dynsim.engine.replay import held_out_batches, recorded, with_weights
+from dynsim.experiment import run
 from experiments import make_figures, pruning_regimes
 from experiments.pruning import regime_driver, regime_map
 from experiments.pruning.points import Point
@@ -46,9 +48,11 @@ def done(tmp_path_factory):
         patch.setattr(pruning_regimes, "plan", toy_plan)
         patch.setattr(study, "simulate", counted)
         patch.setattr(study, "finish", lambda folder: None)  # the parts are looked at below
-        folder = pruning_regimes.study(pruning_regimes.PruningRegimes(out=out))
+        folder = run(pruning_regimes.EXPERIMENT, pruning_regimes.PruningRegimes(out=out))
         first = list(simulated)
-        pruning_regimes.study(pruning_regimes.PruningRegimes(out=out))  # goes on from the parts: nothing is left to do
+        run(
+            pruning_regimes.EXPERIMENT, pruning_regimes.PruningRegimes(out=out)
+        )  # goes on from the parts: nothing is left to do
         assert simulated == first
         yield out, folder, first
 
@@ -85,17 +89,16 @@ def test_what_is_written(done):
 def test_redrawing_simulates_nothing_and_gives_the_same_bytes(done, monkeypatch):
     out, folder, _ = done
     before = {path: path.read_bytes() for path in folder.iterdir() if path.is_file()}
-    monkeypatch.delattr(pruning_regimes, "simulate_all")
-    pruning_regimes.study(pruning_regimes.PruningRegimes(out=out, redraw=True))
+    drawn_only = dataclasses.replace(pruning_regimes.EXPERIMENT, simulate=None, analyse=None)
+    run(drawn_only, pruning_regimes.PruningRegimes(out=out, redraw=True))
     assert {path: path.read_bytes() for path in folder.iterdir() if path.is_file()} == before
 
 
 def test_figures_take_it_over_under_its_own_name(done, monkeypatch, tmp_path):
     _, folder, _ = done
-    entry = make_figures.STUDIES["pruning_regimes"]
     monkeypatch.setattr(make_figures, "FIGURES", tmp_path)
-    toy_study = make_figures.Study(entry.command, lambda out: folder, entry.draw, entry.captions, "", curves=False)
-    rows = make_figures.renew("pruning_regimes", toy_study, make_figures.MakeFigures(simulate=True))
+    monkeypatch.setattr(make_figures, "run", lambda experiment, options: folder)
+    rows = make_figures.renew(pruning_regimes.EXPERIMENT, make_figures.MakeFigures(simulate=True))
     assert {row["figure"] for row in rows} == {"pruning_regimes_map.png", "pruning_regimes_driver.png"}
     assert [row["caption"] for row in rows] == list(regime_map.CAPTIONS.values())
 

@@ -1,10 +1,13 @@
 """The study of cost: what it times, what it writes, and that redrawing times nothing."""
 
+import dataclasses
 import json
 
 import pytest
 
+from dynsim import plots, results
 from dynsim.config import Config
+from dynsim.experiment import run
 from experiments import make_figures, step_cost
 
 TIMED = {"seeds": step_cost.Sweep("seeds", "seeds", {"K": 8, "L": 1, "d": 4, "d1": 4, "m": 4}, (1, 2, 4))}
@@ -16,7 +19,7 @@ def timed(tmp_path_factory):
     sweeps = {**TIMED, "d": step_cost.Sweep("d", "features d", {"K": 8, "L": 1, "d1": 8, "m": 4}, (3, 4, 5))}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(step_cost, "sweeps", lambda preset: sweeps)
-        folder = step_cost.study(step_cost.StepCost(out=out, rounds=2))
+        folder = run(step_cost.EXPERIMENT, step_cost.StepCost(out=out, rounds=2))
     return out, folder
 
 
@@ -35,20 +38,43 @@ def test_what_is_written(timed):
 def test_redrawing_times_nothing_and_gives_the_same_bytes(timed, monkeypatch):
     out, folder = timed
     before = {path: path.read_bytes() for path in folder.iterdir()}
-    monkeypatch.delattr(step_cost, "measure")
-    step_cost.study(step_cost.StepCost(out=out, redraw=True))
+    monkeypatch.delattr(step_cost, "time_all")
+    monkeypatch.delattr(step_cost, "fits")
+    run(step_cost.EXPERIMENT, step_cost.StepCost(out=out, redraw=True))
     assert {path: path.read_bytes() for path in folder.iterdir()} == before
 
 
 def test_figures_take_it_over_under_its_own_name(timed, monkeypatch, tmp_path):
     _, folder = timed
-    study = make_figures.STUDIES["step_cost"]
     monkeypatch.setattr(make_figures, "FIGURES", tmp_path)
-    toy_study = make_figures.Study(study.command, lambda out: folder, study.draw, study.captions, "", curves=False)
-    rows = make_figures.renew("step_cost", toy_study, make_figures.MakeFigures(simulate=True))
+    monkeypatch.setattr(make_figures, "run", lambda experiment, options: folder)
+    rows = make_figures.renew(step_cost.EXPERIMENT, make_figures.MakeFigures(simulate=True))
     assert [row["figure"] for row in rows] == ["step_cost.svg"] and rows[0]["caption"] == step_cost.CAPTION
     files = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()}
     assert files == {"step_cost.svg", "data/step_cost.json"}
+
+
+@pytest.mark.parametrize("broken", ["analyse", "draw"])
+def test_times_outlive_what_fails_after_them(broken, tmp_path, monkeypatch, capsys):
+    """The raw times are on disk before a fit, and stay there until the figure is drawn: nothing is timed twice."""
+    now = results.provenance()
+    monkeypatch.setattr(results, "provenance", lambda: now | {"dirty": False})
+    sweeps = {"d": step_cost.Sweep("d", "features d", {}, (3, 4, 5))}
+    times, made = {"d": {"sizes": [3, 4, 5], "seconds": [[1.0, 2.0], [1.5, 2.0], [2.0, 2.5]]}}, []
+    monkeypatch.setattr(step_cost, "sweeps", lambda preset: sweeps)
+    monkeypatch.setattr(step_cost, "time_all", lambda *a: made.append(a) or times)
+    monkeypatch.setattr(plots, "save_figure", lambda fig, path, caption, metadata: path.write_bytes(b""))
+    options = step_cost.StepCost(out=tmp_path, rounds=2)
+    with pytest.raises(ZeroDivisionError):
+        run(dataclasses.replace(step_cost.EXPERIMENT, **{broken: lambda *a: 1 / 0}), options)
+    kept = tmp_path / "step_cost-default" / "unfinished" / "times.json"
+    assert results.load_json(kept)["numbers"] == times
+    folder = run(step_cost.EXPERIMENT, options)
+    assert len(made) == 1 and "finished earlier" in capsys.readouterr().out
+    assert {path.name for path in folder.iterdir()} == {"summary.json", "step_cost.svg"}
+    assert results.load_json(folder / "summary.json")["sweeps"]["d"]["ms"] == [1000, 1500, 2000]
+    run(step_cost.EXPERIMENT, dataclasses.replace(options, rounds=3))  # a finished study keeps no times
+    assert len(made) == 2
 
 
 @pytest.mark.parametrize("preset", ["default", "quick"])

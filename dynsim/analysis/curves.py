@@ -14,9 +14,9 @@ import xarray as xr
 from dynsim import results
 from dynsim.analysis.groups import group_masks
 from dynsim.analysis.stages import GROUPS, STAGES, StageEnd
-from dynsim.theory.specialists import Snapshot, cosine_alignment, is_active, is_learned
+from dynsim.theory.specialists import Snapshot, cosine_alignment, is_active, is_specialist
 
-CLASSES = ("lucky", "ordinary", "other")
+CLASSES = ("specialist", "ordinary", "other")
 DIRECTIONS = ("own", "other_features", "complement")
 QUANTILES = (0.1, 0.5, 0.9)
 MOMENTS = ("initial", *STAGES)
@@ -32,7 +32,7 @@ class _Seed(NamedTuple):
     place: int  # on the seed axis
     steps: np.ndarray  # (record,)
     snapshot: Snapshot  # arrays with a leading axis (record,)
-    learned: np.ndarray  # (record, neuron, feature): who is a specialist for what
+    specialists: np.ndarray  # (record, neuron, feature): who is a specialist for what
     switch_step: int
     ends: Ends
 
@@ -76,28 +76,28 @@ def reduce(result: xr.Dataset, ends: list[Ends]) -> xr.Dataset:
     return _compressed(_with_cosine(curves, result, shown))
 
 
-def neuron_classes(alignment: np.ndarray, learned: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Sort the neurons of one run into lucky, ordinary and other with respect to a group of features.
+def neuron_classes(alignment: np.ndarray, specialists: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Sort the neurons of one run into specialist, ordinary and other with respect to a group of features.
 
-    Lucky: a specialist at the end for one of the group's features, its own feature. Ordinary: no specialist of the
+    Specialist: at the end it is one for a feature of the group, its own feature. Ordinary: no specialist of the
     group, but its best-aligned feature at the reference moment lies in the group. Other: neither. Own feature of the
     last two: the best-aligned one of the group at the reference moment.
 
     Args:
         alignment: <w_i, M_j> at the reference moment, shape (neuron, feature).
-        learned: Boolean (neuron, feature), the specialists at the end.
+        specialists: Boolean (neuron, feature), the specialists at the end.
         mask: Boolean (feature,), the group; at least one member.
 
     Returns:
         Index into `CLASSES` and own feature, both integers of shape (neuron,).
     """
     size = np.abs(alignment)
-    own_learned = learned & mask
-    lucky = own_learned.any(axis=1)
+    own_specialists = specialists & mask
+    specialist = own_specialists.any(axis=1)
     ordinary = mask[np.argmax(size, axis=1)]
     best = np.argmax(np.where(mask, size, -1.0), axis=1)
-    of_class = np.where(lucky, 0, np.where(ordinary, 1, 2))
-    return of_class, np.where(lucky, np.argmax(own_learned, axis=1), best)
+    of_class = np.where(specialist, 0, np.where(ordinary, 1, 2))
+    return of_class, np.where(specialist, np.argmax(own_specialists, axis=1), best)
 
 
 def projections(alignment: np.ndarray, residual_norm: np.ndarray, own: np.ndarray, n_complement: int) -> np.ndarray:
@@ -124,9 +124,9 @@ def projections(alignment: np.ndarray, residual_norm: np.ndarray, own: np.ndarra
 def _seeds(result: xr.Dataset, ends: list[Ends]) -> Iterable[_Seed]:
     for s in np.flatnonzero(result["diverged_step"].values < 0):
         snapshot = Snapshot(*(result[name].values[s] for name in Snapshot._fields))
-        learned = is_learned(snapshot.alignment, snapshot.weight_norm, snapshot.firing)
+        specialists = is_specialist(snapshot.alignment, snapshot.weight_norm, snapshot.firing)
         switch = int(result["switch_step"].values[s])
-        yield _Seed(int(s), result["step"].values, snapshot, learned, switch, ends[s])
+        yield _Seed(int(s), result["step"].values, snapshot, specialists, switch, ends[s])
 
 
 def _complete(seed: _Seed) -> bool:
@@ -147,7 +147,7 @@ def _reference_record(seed: _Seed, group: str) -> int:
 
 def _projections_of(seed: _Seed, group: str, mask: np.ndarray, n_complement: int) -> tuple[np.ndarray, np.ndarray]:
     alignment = seed.snapshot.alignment
-    of_class, own = neuron_classes(alignment[_reference_record(seed, group)], seed.learned[-1], mask)
+    of_class, own = neuron_classes(alignment[_reference_record(seed, group)], seed.specialists[-1], mask)
     return of_class, projections(alignment, seed.snapshot.residual_norm, own, n_complement)
 
 
@@ -169,12 +169,12 @@ def _count(counts: dict[str, xr.Variable], seed: _Seed, masks: dict[str, np.ndar
     """Write one seed's curves into its row of `counts`."""
     s, snapshot = seed.place, seed.snapshot
     for name, mask in masks.items():
-        of_group = seed.learned[:, :, mask]
+        of_group = seed.specialists[:, :, mask]
         counts["specialists"].values[s, :, GROUPS.index(name)] = of_group.sum(axis=(1, 2))
         counts["coverage"].values[s, :, GROUPS.index(name)] = of_group.any(axis=1).mean(axis=1)
     active = is_active(snapshot.weight_norm)
     counts["inactive"].values[s] = (~active).sum(axis=1)
-    counts["mixed"].values[s] = (active & ~seed.learned.any(axis=2)).sum(axis=1)
+    counts["mixed"].values[s] = (active & ~seed.specialists.any(axis=2)).sum(axis=1)
     counts["firing"].values[s] = snapshot.firing.mean(axis=1)
     counts["false_firing"].values[s] = snapshot.false_firing.mean(axis=1)
 
@@ -261,7 +261,7 @@ def _diagonal_order(seed: _Seed, features: np.ndarray) -> tuple[np.ndarray, np.n
     """Return the neurons by kind, then by place of their best feature in `features`, and their kinds, (neuron,)."""
     last = Snapshot(*(field[-1] for field in seed.snapshot))
     active = is_active(last.weight_norm)
-    kind = np.where(seed.learned[-1].any(axis=1), 0, np.where(active, 1, 2))
+    kind = np.where(seed.specialists[-1].any(axis=1), 0, np.where(active, 1, 2))
     size = np.abs(last.alignment[:, features])
     # ties of kind and feature: the larger projection first
     order = np.lexsort((-np.max(size, axis=1), np.argmax(size, axis=1), kind))

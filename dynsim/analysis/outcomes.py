@@ -9,7 +9,7 @@ import xarray as xr
 from dynsim.analysis import pairs
 from dynsim.analysis.groups import minority_mask
 from dynsim.analysis.pairs import compare_runs
-from dynsim.theory.specialists import is_learned
+from dynsim.theory.specialists import is_specialist
 
 Measure = Callable[[xr.Dataset], np.ndarray]
 """(result with one record per seed) -> (seed,)."""
@@ -40,9 +40,9 @@ def at_equal_loss(first: xr.Dataset, second: xr.Dataset) -> tuple[xr.Dataset, xr
     return at_record(first, reached[0]), at_record(second, reached[1])
 
 
-def learned(result: xr.Dataset) -> np.ndarray:
+def specialist_pairs(result: xr.Dataset) -> np.ndarray:
     """Return which neuron is a specialist for which feature, Boolean (..., neuron, feature) (theory 5.5)."""
-    return is_learned(*(result[name].values for name in ("alignment", "weight_norm", "firing")))
+    return is_specialist(*(result[name].values for name in ("alignment", "weight_norm", "firing")))
 
 
 def _of_group(result: xr.Dataset, group: str) -> np.ndarray:
@@ -51,12 +51,12 @@ def _of_group(result: xr.Dataset, group: str) -> np.ndarray:
 
 def specialists(group: str) -> Measure:
     """Return the measure: number of specialist neurons of the features of a group."""
-    return lambda result: learned(result)[..., _of_group(result, group)].sum(axis=(-2, -1)).astype(float)
+    return lambda result: specialist_pairs(result)[..., _of_group(result, group)].sum(axis=(-2, -1)).astype(float)
 
 
 def coverage(group: str) -> Measure:
     """Return the measure: share of the features of a group that have a specialist."""
-    return lambda result: learned(result)[..., _of_group(result, group)].any(axis=-2).mean(axis=-1)
+    return lambda result: specialist_pairs(result)[..., _of_group(result, group)].any(axis=-2).mean(axis=-1)
 
 
 def strength(group: str) -> Measure:

@@ -11,7 +11,7 @@ from dynsim.analysis import groups, stages
 from dynsim.analysis.groups import minority_mask
 from dynsim.analysis.stages import GROUPS, STAGES, StageEnd, Trajectory
 from dynsim.config import serial
-from dynsim.theory.specialists import NORM_FLOOR, Snapshot, is_active, is_learned, purity, residual_share
+from dynsim.theory.specialists import NORM_FLOOR, Snapshot, is_active, is_specialist, purity, residual_share
 
 Ends = list[dict[str, dict[str, StageEnd]]]
 FLOORS = (0.03, 0.1, 0.3)
@@ -41,11 +41,11 @@ def finite_runs(result: xr.Dataset) -> xr.Dataset:
     return result.isel(seed=np.flatnonzero(result["diverged_step"].values < 0))
 
 
-def _per_group(learned: np.ndarray, minority: np.ndarray) -> dict[str, dict[str, Any]]:
-    """Return specialists and coverage per group of Boolean `learned` (neuron, feature)."""
+def _per_group(specialists: np.ndarray, minority: np.ndarray) -> dict[str, dict[str, Any]]:
+    """Return specialists and coverage per group of Boolean `specialists` (neuron, feature)."""
     out = {}
     for name, mask in groups.group_masks(minority).items():
-        own = learned[:, mask]
+        own = specialists[:, mask]
         out[name] = {"specialists": int(own.sum()), "coverage": float(own.any(axis=0).mean())}
     return out
 
@@ -60,7 +60,7 @@ def counts_at(result: xr.Dataset, ends: Ends, norm_floor: float = NORM_FLOOR) ->
 
         def at(record: int, snapshot: Snapshot = snapshot) -> dict[str, dict[str, Any]]:
             one = [part[record] for part in (snapshot.alignment, snapshot.weight_norm, snapshot.firing)]
-            return _per_group(is_learned(*one, norm_floor=norm_floor), minority)
+            return _per_group(is_specialist(*one, norm_floor=norm_floor), minority)
 
         moments: dict[str, Any] = {"end": at(-1)}
         for stage in STAGES:

@@ -14,13 +14,12 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter
 from matplotlib.transforms import Bbox
-from scipy.stats import t as student_t
 
 from dynsim.analysis.stages import STAGES
 
 # Okabe & Ito: told apart with every common kind of colour blindness.
 GROUP_COLOR = {"majority": "#0072B2", "minority": "#D55E00", "all": "#444444"}
-CLASS_COLOR = {"lucky": "#009E73", "ordinary": "#E69F00", "other": "#56B4E9"}
+CLASS_COLOR = {"specialist": "#009E73", "ordinary": "#E69F00", "other": "#56B4E9"}
 FEWEST = 1.0
 """A class with fewer neurons per seed than this is named in the legend but not drawn: it would be single neurons."""
 MARK = "#888888"
@@ -193,19 +192,6 @@ def draw_floors(ax: Axes, floors: dict[str, float]) -> None:
         ax.annotate(f"{label}\n{value:.3g}", (1.0, place), (1.03, previous), xycoords=ax.transAxes,
                     textcoords=ax.transAxes, va="center", fontsize=8, annotation_clip=False,
                     arrowprops={"arrowstyle": "-", "lw": 0.6, "shrinkA": 0, "shrinkB": 0})  # fmt: skip
-
-
-def interval(measured: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return mean and half width of the 95 % t interval over seeds, each (feature,), from (seed, feature).
-
-    Values that are not finite are left out; with fewer than two the half width is NaN, and no bar is drawn.
-    """
-    some = np.isfinite(measured)
-    n = some.sum(axis=0)
-    mean = np.where(some, measured, 0).sum(axis=0) / np.where(n > 0, n, np.nan)
-    square = np.where(some, np.square(measured - mean), 0).sum(axis=0)
-    freedom = np.where(n > 1, n - 1.0, np.nan)
-    return mean, student_t.ppf(0.975, freedom) * np.sqrt(square / freedom / np.maximum(n, 1))
 
 
 def spread(places: np.ndarray, share: float = 0.02) -> np.ndarray:

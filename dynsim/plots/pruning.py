@@ -19,6 +19,7 @@ from matplotlib.ticker import FuncFormatter
 from dynsim.plots import parts
 from dynsim.plots.parts import GROUP_COLOR, MARK
 from dynsim.plots.style import STYLE
+from dynsim.stats.intervals import t_half_widths
 
 CLASS_COLOR = {"minority": GROUP_COLOR["minority"], "majority": GROUP_COLOR["majority"], "none": "#009E73",
                "silent": "#222222"}  # fmt: skip
@@ -72,7 +73,7 @@ def _mean_band(
     ax: Axes, x: np.ndarray, values: np.ndarray, limits: tuple[float, float] = (-np.inf, np.inf), **style: Any
 ) -> None:
     """Draw the mean over seeds with its 95 % t interval, cut to what is possible; `values` (seed, point)."""
-    mean, half = parts.interval(values)
+    mean, half = t_half_widths(values)
     ax.plot(x, mean, **style)
     low, high = np.clip((mean - half, mean + half), *limits)
     ax.fill_between(x, low, high, color=style.get("color"), alpha=0.15, lw=0)
@@ -183,8 +184,8 @@ def amplification(gain: xr.Dataset, trend: dict[str, Any]) -> Figure:
                 if kind == "lowest":
                     _mean_band(ax, rates, values, color=GROUP_COLOR[group])
                 else:  # its band would hide the other one
-                    ax.plot(rates, parts.interval(values)[0], KIND_STYLE[kind], color=GROUP_COLOR[group])
-            mean = parts.interval(at["literal"].sel(group=group).transpose("seed", "rate").values - 1)[0]
+                    ax.plot(rates, t_half_widths(values)[0], KIND_STYLE[kind], color=GROUP_COLOR[group])
+            mean = t_half_widths(at["literal"].sel(group=group).transpose("seed", "rate").values - 1)[0]
             ax.plot(rates, mean, "x", ms=4, color=GROUP_COLOR[group], clip_on=True)
         ax.axhline(0, color="k", lw=0.7)
         ax.set(title=str(moment), xlabel="masked share")

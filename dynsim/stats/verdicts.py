@@ -63,9 +63,9 @@ def judged(parts: Sequence[tuple[Statement, np.ndarray]], **options: Any) -> lis
         kept = kept[np.isfinite(kept)]
         null = _null(statement.wanted)
         if len(kept) == 0:
-            found.append(intervals.Interval(math.nan, math.nan, math.nan, math.nan, 0, intervals.LEVEL))
+            found.append(intervals.Interval(math.nan, math.nan, math.nan, math.nan, 0, intervals.CONFIDENCE))
         elif null is None:
-            found.append(intervals.interval(kept, **options))
+            found.append(intervals.bca_interval(kept, **options))
         else:
             tested = intervals.paired_difference(np.full_like(kept, null), kept, **options)
             moved = [null + end for end in tested[:3]]

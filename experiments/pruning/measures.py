@@ -26,11 +26,11 @@ def masked_shares(result: xr.Dataset, rates: Sequence[float]) -> xr.Dataset:
         all neurons. Classes: specialists for minority and for majority features, no specialists, and, among those,
         silent neurons: they fire on no probe sample.
     """
-    learned = outcomes.learned(result)  # (seed, record, neuron, feature)
+    specialists = outcomes.specialist_pairs(result)  # (seed, record, neuron, feature)
     minority = minority_mask(result)
     silent = (result["firing"].values == 0) & (result["false_firing"].values == 0)
-    none = ~learned.any(axis=-1)
-    each = [learned[..., minority].any(axis=-1), learned[..., ~minority].any(axis=-1), none, none & silent]
+    none = ~specialists.any(axis=-1)
+    each = [specialists[..., minority].any(axis=-1), specialists[..., ~minority].any(axis=-1), none, none & silent]
     member = np.stack(each, axis=2).astype(float)  # (seed, record, neuron_class, neuron)
     norm = result["weight_norm"].values
     # ties go by position, as in `prune.lowest_mask`
@@ -109,9 +109,9 @@ def end_states(dense: Sequence[xr.Dataset], pruned: Sequence[xr.Dataset]) -> dic
 
 def count_curves(result: xr.Dataset, kept: np.ndarray) -> xr.DataArray:
     """Return the number of specialists (seed, record, group) of the seeds at positions `kept`."""
-    learned = outcomes.learned(result.isel(seed=kept))
+    specialists = outcomes.specialist_pairs(result.isel(seed=kept))
     minority = minority_mask(result)
-    counts = [learned[..., mask].sum(axis=(-2, -1)) for mask in (minority, ~minority)]
+    counts = [specialists[..., mask].sum(axis=(-2, -1)) for mask in (minority, ~minority)]
     coords = {"group": ["minority", "majority"], "step": ("record", result["step"].values)}
     return xr.DataArray(np.stack(counts, axis=-1).astype(float), coords, ("seed", "record", "group"))
 

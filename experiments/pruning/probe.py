@@ -110,7 +110,7 @@ def amplifications(
         semantics, kinds, rates: of the masks of neurons.
     """
     measured = functions(_parts(structure(config_of(result))), semantics, n_batches)
-    places, learned = moments(result), outcomes.learned(outcomes.at_end(result))
+    places, specialists = moments(result), outcomes.specialist_pairs(outcomes.at_end(result))
     minority = minority_mask(result)
     out = np.full((result.sizes["seed"], len(MOMENTS), len(kinds), len(rates), len(GROUPS)), np.nan)
     share = jnp.asarray(rates, result["neuron_weight"].dtype)
@@ -120,7 +120,7 @@ def amplifications(
         dense, masked = (np.asarray(part, np.float64) for part in measured.growth(state, world, kept))
         shape = (len(kinds), len(rates))
         for g, mask in enumerate((minority, ~minority)):
-            own = learned[seed] & mask[None, :]
+            own = specialists[seed] & mask[None, :]
             without = (dense * own).sum()
             if own.any() and without > 0:
                 out[seed, moment, :, :, g] = (masked * own[None]).sum(axis=(1, 2)).reshape(shape) / without

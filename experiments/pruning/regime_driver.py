@@ -23,7 +23,7 @@ from dynsim.engine.mask_effect import driver, held_out_batches
 from dynsim.engine.numbers import Hyper, hyper, structure
 from dynsim.engine.pruning import draw_mask
 from dynsim.results.dataset import config_of
-from dynsim.stats.intervals import interval
+from dynsim.stats.intervals import bca_interval
 from experiments.pruning import regimes
 
 N_BATCHES = 16
@@ -109,7 +109,7 @@ def driver_summary(drivers: Mapping[str, np.ndarray], minority: np.ndarray) -> d
     for name, d in drivers.items():
         out[name] = {"minority": float(d[:, minority].mean()), "majority": float(d[:, ~minority].mean())}
         if name != "dense":
-            span = interval(gap[name] - gap["dense"], n_resamples=999)
+            span = bca_interval(gap[name] - gap["dense"], n_resamples=999)
             ends = [span.estimate, span.low, span.high]
             out[name]["effect"] = ends if np.all(np.isfinite(ends)) else [span.estimate] * 3
     return out

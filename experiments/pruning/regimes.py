@@ -14,14 +14,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
-from scipy import stats
 
 from dynsim.analysis import outcomes
 from dynsim.analysis.pairs import check_paired
 from dynsim.config.checks import require
 from dynsim.engine import reference_losses
 from dynsim.results.dataset import config_of
-from dynsim.stats.intervals import holm, paired_difference
+from dynsim.stats.intervals import holm, paired_difference, t_p_value
 
 PRIMARY = "minority specialists"
 GROUP_GAP = "minority - majority specialists"
@@ -75,15 +74,6 @@ def is_sound(result: xr.Dataset) -> np.ndarray:
     # chance_loss has the factor tau where the loss has the prefactor, as the held-out loss does
     sound = np.isfinite(last) & (result["diverged_step"].values < 0)
     return sound & (np.where(np.isfinite(last), last, np.inf) <= EXPLODED * reference_losses.chance_loss(config))
-
-
-def t_p_value(values: np.ndarray) -> float:
-    """Return the two-sided p-value of Student's t-test for mean zero; of equal values 1 if they are zero, else 0."""
-    if len(values) < 2 or not np.any(values):
-        return 1.0
-    if np.ptp(values) == 0:
-        return 0.0
-    return float(stats.ttest_1samp(values, 0.0).pvalue)
 
 
 def contrast(other: xr.Dataset, pruned: xr.Dataset, **options: Any) -> dict[str, Any]:

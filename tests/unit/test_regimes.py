@@ -9,6 +9,7 @@ from dynsim import results
 from dynsim.analysis import pairs
 from dynsim.config.checks import ConfigError
 from dynsim.config.differences import differing_numbers
+from dynsim.stats import intervals
 from experiments import pruning_regimes
 from experiments.pruning import points as _regime_points
 from experiments.pruning import regime_driver, regimes
@@ -132,9 +133,9 @@ def test_the_t_test():
     values = np.array([1.0, 2.0, 4.0])
     t = values.mean() / (values.std(ddof=1) / math.sqrt(3))
     # Student's t with two degrees of freedom has this distribution function in closed form
-    assert regimes.t_p_value(values) == pytest.approx(1 - t / math.sqrt(2 + t**2))
-    assert regimes.t_p_value(np.zeros(5)) == 1.0 and regimes.t_p_value(np.full(5, 2.0)) == 0.0
-    assert regimes.t_p_value(np.array([3.0])) == 1.0
+    assert intervals.t_p_value(values) == pytest.approx(1 - t / math.sqrt(2 + t**2))
+    assert intervals.t_p_value(np.zeros(5)) == 1.0 and intervals.t_p_value(np.full(5, 2.0)) == 0.0
+    assert intervals.t_p_value(np.array([3.0])) == 1.0
 
 
 def test_differences_are_paired_and_are_pruned_minus_other():
@@ -143,7 +144,7 @@ def test_differences_are_paired_and_are_pruned_minus_other():
     estimate, low, high = one["equal steps"]["minority specialists"]
     assert estimate == pytest.approx(np.mean([2, 1, 1, 2])) and 1 <= low < estimate < high <= 2
     assert one["equal steps"]["majority specialists"] == [0, 0, 0]
-    assert one["p_value"] == pytest.approx(regimes.t_p_value(np.array([2.0, 1.0, 1.0, 2.0])))
+    assert one["p_value"] == pytest.approx(intervals.t_p_value(np.array([2.0, 1.0, 1.0, 2.0])))
     # the group gap: nothing changed for the majority
     assert one["equal steps"][regimes.GROUP_GAP][0] == pytest.approx(1.5)
 

@@ -14,7 +14,6 @@ import xarray as xr
 
 from dynsim import theory
 from dynsim.analysis import groups, rates, stages, summary
-from dynsim.analysis.stages import GROUPS
 from dynsim.config import Config
 from dynsim.config.checks import ConfigError, require
 from dynsim.engine import train
@@ -24,9 +23,10 @@ from dynsim.engine.reference_losses import FIRST_HELD_OUT_STEP
 from dynsim.randomness import streams
 from dynsim.results.dataset import config_of, provenance_of
 from dynsim.stats.intervals import t_interval
+from dynsim.theory import GROUPS
 from dynsim.theory.specialists import is_lucky, is_specialist
 
-N_BATCHES = 32
+DRIFT_BATCHES = 32
 
 
 class Prediction(NamedTuple):
@@ -137,7 +137,7 @@ def measured_largest_magnitude(result: xr.Dataset) -> np.ndarray:
     return np.where(specialists.any(axis=1), size.max(axis=1), np.nan)
 
 
-def held_out_drift(result: xr.Dataset, n_batches: int = N_BATCHES) -> np.ndarray:
+def held_out_drift(result: xr.Dataset, n_batches: int = DRIFT_BATCHES) -> np.ndarray:
     """Return <-gradient of the data loss, M_j> at the final weights, shape (seed, neuron, feature) (S3f).
 
     Averaged over batches that the run has not seen.

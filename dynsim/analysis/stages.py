@@ -45,7 +45,6 @@ NOISE = 3.0
 MISSES = 0.05
 MISSES_IN_A_ROW = 3
 STAGES = ("T1", "T2", "T3")
-GROUPS = ("majority", "minority", "all")
 
 
 class Trajectory(NamedTuple):
@@ -65,6 +64,10 @@ class StageEnd(NamedTuple):
     """Empty where the stage was found."""
     evidence: dict[str, float]
     """What the decision rests on; `after` is the record before the end: it lies in (after, step]."""
+
+
+GroupEnds = dict[str, dict[str, StageEnd]]
+"""{group: {stage: its end}} of one run."""
 
 
 class GroupRecord(NamedTuple):

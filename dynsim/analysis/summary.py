@@ -9,11 +9,11 @@ import xarray as xr
 from dynsim import results
 from dynsim.analysis import groups, stages
 from dynsim.analysis.groups import minority_mask
-from dynsim.analysis.stages import GROUPS, STAGES, StageEnd, Trajectory
+from dynsim.analysis.stages import STAGES, GroupEnds, StageEnd, Trajectory
 from dynsim.config import serial
+from dynsim.theory import GROUPS
 from dynsim.theory.specialists import NORM_FLOOR, Snapshot, is_active, is_specialist, purity, residual_share
 
-Ends = list[dict[str, dict[str, StageEnd]]]
 FLOORS = (0.03, 0.1, 0.3)
 
 
@@ -24,7 +24,7 @@ def seed_trajectory(result: xr.Dataset, position: int) -> Trajectory:
     return Trajectory(result["step"].values, snapshot)
 
 
-def all_stage_ends(result: xr.Dataset, **options: float) -> Ends:
+def all_stage_ends(result: xr.Dataset, **options: float) -> list[GroupEnds]:
     """Return `stages.find_stages` of every seed, in the order of the seed axis."""
     minority = minority_mask(result)
     lost = dict.fromkeys(STAGES, StageEnd(None, "the run diverged", {}))
@@ -50,7 +50,7 @@ def _per_group(specialists: np.ndarray, minority: np.ndarray) -> dict[str, dict[
     return out
 
 
-def counts_at(result: xr.Dataset, ends: Ends, norm_floor: float = NORM_FLOOR) -> list[dict[str, Any]]:
+def counts_at(result: xr.Dataset, ends: list[GroupEnds], norm_floor: float = NORM_FLOOR) -> list[dict[str, Any]]:
     """Return per seed {moment: {group: {specialists, coverage}}} at T1, T2, T3 (each group's own) and the end."""
     minority = minority_mask(result)
     out = []
@@ -73,7 +73,7 @@ def counts_at(result: xr.Dataset, ends: Ends, norm_floor: float = NORM_FLOOR) ->
     return out
 
 
-def stage_table(result: xr.Dataset, ends: Ends) -> dict[str, Any]:
+def stage_table(result: xr.Dataset, ends: list[GroupEnds]) -> dict[str, Any]:
     """Return {seed: {group: {T1: step or null, T1_reason: why not, T1_evidence: {...}, ...}}}.
 
     The evidence is that of `stages.StageEnd`: among it `after`, the record before the end.
@@ -108,7 +108,7 @@ def _number(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
 
 
-def found_counts(ends: Ends) -> dict[str, dict[str, int]]:
+def found_counts(ends: list[GroupEnds]) -> dict[str, dict[str, int]]:
     """Return {group: {stage: number of seeds in which it was found}}; at least one seed."""
     groups = [group for group in GROUPS if group in ends[0]]
     return {
@@ -125,7 +125,7 @@ def purity_quantiles(result: xr.Dataset) -> dict[str, float]:
     return {f"{q:g}": float(np.quantile(pure, q)) for q in (0.1, 0.25, 0.5, 0.75, 0.9)}
 
 
-def summarise(result: xr.Dataset, ends: Ends) -> dict[str, Any]:
+def summarise(result: xr.Dataset, ends: list[GroupEnds]) -> dict[str, Any]:
     """Return config, provenance, stages, counts, purity, residual share and loss of a run set.
 
     Diverged runs are listed with their step and left out of everything else.

@@ -20,7 +20,7 @@ from dynsim.analysis.stages import STAGES
 # Okabe & Ito: told apart with every common kind of colour blindness.
 GROUP_COLOR = {"majority": "#0072B2", "minority": "#D55E00", "all": "#444444"}
 CLASS_COLOR = {"specialist": "#009E73", "ordinary": "#E69F00", "other": "#56B4E9"}
-FEWEST = 1.0
+FEWEST_NEURONS = 1.0
 """A class with fewer neurons per seed than this is named in the legend but not drawn: it would be single neurons."""
 MARK = "#888888"
 SEPARATE = 0.05
@@ -80,7 +80,7 @@ def draw_groups(ax: Axes, curves: xr.Dataset, name: str) -> None:
 
 def is_drawn(of_group: xr.Dataset, label: str) -> bool:
     """Return whether a class of neurons has enough members for its quantiles to mean something."""
-    return bool(of_group["class_size"].sel(neuron_class=label) >= FEWEST)
+    return bool(of_group["class_size"].sel(neuron_class=label) >= FEWEST_NEURONS)
 
 
 def draw_classes(ax: Axes, of_panel: xr.Dataset) -> None:
@@ -204,7 +204,7 @@ def spread(places: np.ndarray, share: float = 0.02) -> np.ndarray:
     return moved
 
 
-def stage_table(ax: Axes, counts: dict[str, Any]) -> None:
+def draw_stage_table(ax: Axes, counts: dict[str, Any]) -> None:
     """Write {"n_seeds": n, "found": {group: {stage: seeds}}} as a table, stages down and groups across."""
     ax.axis("off")
     found, n_seeds = counts["found"], counts["n_seeds"]

@@ -29,9 +29,9 @@ CAPTIONS = {
     "projections": (
         "How neurons grow along their own feature, the other features and the complement of all features, for "
         "majority (top) and minority features (bottom). Lines are medians and bands 10-90 % over the neurons of all "
-        "seeds; specialist neurons end as specialists of the group, ordinary ones do not but were aligned best with one "
-        "of its features at T1, other ones are neither. Grey lines mark the group's stage ends (median; band: range "
-        "over seeds); dashed lines grow from the initial medians at the closed-form rate, which has no fitted constant "
+        "seeds; specialist neurons end as specialists of the group, ordinary ones do not but were aligned best with "
+        "one of its features at T1, other ones are neither. Grey lines mark the group's stage ends (median; band: "
+        "range over seeds); dashed lines grow from the initial medians at the closed-form rate, which has no fitted constant "
         "and is meant for the time before the thresholds are switched on (dotted line)."
     ),
     "specialists": (
@@ -41,8 +41,8 @@ CAPTIONS = {
         "changes by a tenth at most."
     ),
     "loss": (
-        "Contrastive loss of the training batches, without the penalty, averaged between records (median; band: range "
-        "over seeds). Dotted lines are reference levels, such as a network that tells nothing apart and encoders that "
+        "Contrastive loss of the training batches, without the penalty, averaged between records (median; band: "
+        "range over seeds). Dotted lines are reference levels, such as a network that tells nothing apart and encoders that "
         "are given the dictionary; training may end below a level that is not the best possible. Vertical lines mark "
         "the stage ends of all features together."
     ),
@@ -203,7 +203,7 @@ def controls(curves_by_name: dict[str, xr.Dataset], false_alarm: dict[str, dict[
         parts.step_axis(ax, curves["step"].values)
         ax.set(title=name, xlabel="training step")
         ax.tick_params(labelleft=k == 0)
-        parts.stage_table(axes[1, k], false_alarm.get(name) or stages_found(curves))
+        parts.draw_stage_table(axes[1, k], false_alarm.get(name) or stages_found(curves))
     axes[0, 0].set_ylabel("number of specialists")
     fig.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=2)
     return fig

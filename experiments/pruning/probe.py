@@ -13,7 +13,7 @@ import numpy as np
 import xarray as xr
 
 from dynsim.analysis import outcomes
-from dynsim.analysis.groups import minority_mask
+from dynsim.analysis.groups import DISJOINT_GROUPS, minority_mask
 from dynsim.analysis.stages import find_stages
 from dynsim.analysis.summary import seed_trajectory
 from dynsim.engine import train
@@ -22,8 +22,7 @@ from dynsim.engine.numbers import hyper, structure
 from dynsim.engine.train import Parts
 from dynsim.results.dataset import config_of
 
-MOMENTS = ("stage 1", "thresholds on", "T2", "end")
-GROUPS = ("minority", "majority")
+PROBE_MOMENTS = ("stage 1", "thresholds on", "T2", "end")
 
 
 class Functions(NamedTuple):
@@ -69,7 +68,7 @@ def _parts(shape: Any) -> Parts:
 
 
 def moments(result: xr.Dataset) -> np.ndarray:
-    """Return the records at which to look, shape (seed, moment), in the order of `MOMENTS`.
+    """Return the records at which to look, shape (seed, moment), in the order of `PROBE_MOMENTS`.
 
     stage 1: the last record without thresholds; thresholds on: the first one at three times the step at which they
     came on; T2: that of all features, or a tenth of the steps where it was not found; end: the last record.
@@ -112,7 +111,7 @@ def amplifications(
     measured = functions(_parts(structure(config_of(result))), semantics, n_batches)
     places, specialists = moments(result), outcomes.specialist_pairs(outcomes.at_end(result))
     minority = minority_mask(result)
-    out = np.full((result.sizes["seed"], len(MOMENTS), len(kinds), len(rates), len(GROUPS)), np.nan)
+    out = np.full((result.sizes["seed"], len(PROBE_MOMENTS), len(kinds), len(rates), len(DISJOINT_GROUPS)), np.nan)
     share = jnp.asarray(rates, result["neuron_weight"].dtype)
     for seed, moment in np.ndindex(out.shape[:2]):
         state, world = _seen(result, measured, seed, int(places[seed, moment]))
@@ -124,11 +123,11 @@ def amplifications(
             without = (dense * own).sum()
             if own.any() and without > 0:
                 out[seed, moment, :, :, g] = (masked * own[None]).sum(axis=(1, 2)).reshape(shape) / without
-    coords = {"moment": list(MOMENTS), "kind": list(kinds), "rate": list(rates), "group": list(GROUPS)}
+    coords = {"moment": list(PROBE_MOMENTS), "kind": list(kinds), "rate": list(rates), "group": list(DISJOINT_GROUPS)}
     return xr.DataArray(out, coords, ("seed", "moment", "kind", "rate", "group"))
 
 
-def drivers(
+def recorded_drivers(
     result: xr.Dataset, kinds: Sequence[str], rate: float, records: Sequence[int], n_batches: int = 8
 ) -> xr.DataArray:
     """Return D (seed, record, kind, group), the mean over a group of D_j (theory 8.5 P3); kind "none" is unmasked.
@@ -140,7 +139,7 @@ def drivers(
     """
     measured = functions(_parts(structure(config_of(result))), "straight_through", n_batches)
     minority = minority_mask(result)
-    out = np.full((result.sizes["seed"], len(records), 1 + len(kinds), len(GROUPS)), np.nan)
+    out = np.full((result.sizes["seed"], len(records), 1 + len(kinds), len(DISJOINT_GROUPS)), np.nan)
     share = jnp.asarray([rate], result["neuron_weight"].dtype)
     for seed, place in np.ndindex(out.shape[:2]):
         state, world = _seen(result, measured, seed, int(records[place]))
@@ -150,5 +149,9 @@ def drivers(
         for g, mask in enumerate((minority, ~minority)):
             if mask.any():
                 out[seed, place, :, g] = each[:, mask].mean(axis=1)
-    coords = {"kind": ["none", *kinds], "group": list(GROUPS), "step": ("record", result["step"].values[list(records)])}
+    coords = {
+        "kind": ["none", *kinds],
+        "group": list(DISJOINT_GROUPS),
+        "step": ("record", result["step"].values[list(records)]),
+    }
     return xr.DataArray(out, coords, ("seed", "record", "kind", "group"))

@@ -23,14 +23,14 @@ from dynsim.engine.mask_effect import driver, held_out_batches
 from dynsim.engine.numbers import Hyper, hyper, structure
 from dynsim.engine.pruning import draw_mask
 from dynsim.results.dataset import config_of
-from dynsim.stats.intervals import bca_interval
+from dynsim.stats.intervals import FEWEST_SEEDS, bca_interval
 from experiments.pruning import regimes
 
-N_BATCHES = 16
+DRIVER_BATCHES = 16
 
 
 def drivers(
-    dense: xr.Dataset, readings: Mapping[str, PruneConfig], n_batches: int = N_BATCHES
+    dense: xr.Dataset, readings: Mapping[str, PruneConfig], n_batches: int = DRIVER_BATCHES
 ) -> dict[str, Float[np.ndarray, "seed feature"]]:
     """Return {"dense": D_j, reading: D_j under the mask that it would draw at the dense weights}, each (seed, feature).
 
@@ -122,7 +122,7 @@ def rank_correlation(pairs: Sequence[tuple[float, float]]) -> dict[str, Any]:
         pairs: (effect on the driver, measured effect) of each stable point.
     """
     first, second = (np.asarray([pair[k] for pair in pairs], float) for k in (0, 1))
-    if len(pairs) < regimes.FEWEST or np.ptp(first) == 0 or np.ptp(second) == 0:
+    if len(pairs) < FEWEST_SEEDS or np.ptp(first) == 0 or np.ptp(second) == 0:
         return {"rho": None, "p_value": None, "n_points": len(pairs)}
     done = stats.spearmanr(first, second)
     return {"rho": float(done.statistic), "p_value": float(done.pvalue), "n_points": len(pairs)}

@@ -67,7 +67,7 @@ def test_amplification_at_the_end_is_that_of_the_run_itself(run, found):
 
 
 def test_drivers_are_those_of_the_run_itself(run):
-    drivers = probe.drivers(run, ("lowest",), 0.5, [0, run.sizes["record"] - 1], n_batches=2)
+    drivers = probe.recorded_drivers(run, ("lowest",), 0.5, [0, run.sizes["record"] - 1], n_batches=2)
     assert drivers["step"].values.tolist() == [0, 40]
     carry, world, parts = begin(CONFIG, seed=SEEDS[0])
     minority = run["group"].values == "minority"

@@ -126,8 +126,6 @@ def evidence_at(folder: Path, wanted: Plan, point: Point, reading: str, *, fresh
 
 def driver_at(folder: Path, wanted: Plan, point: Point) -> dict[str, Any]:
     """Return `regimes.driver_summary` at the ends of the dense runs of a point that are sound; empty without three."""
-    import numpy as np
-
     from dynsim import theory
     from dynsim.analysis import outcomes
     from dynsim.stats.intervals import FEWEST_SEEDS
@@ -135,7 +133,7 @@ def driver_at(folder: Path, wanted: Plan, point: Point) -> dict[str, Any]:
 
     config = replace(wanted.base, **point.changes)
     dense = run(folder, config, wanted.search)
-    sound = np.flatnonzero(outcomes.sound_by_loss(dense))
+    sound = outcomes.sound_by_loss(dense).nonzero()[0]
     if sound.size < FEWEST_SEEDS:
         return {}
     masks = {reading: reading_config(wanted.base, point, reading).prune for reading in wanted.readings}

@@ -31,8 +31,8 @@ CAPTIONS = {
         "majority (top) and minority features (bottom). Lines are medians and bands 10-90 % over the neurons of all "
         "seeds; specialist neurons end as specialists of the group, ordinary ones do not but were aligned best with "
         "one of its features at T1, other ones are neither. Grey lines mark the group's stage ends (median; band: "
-        "range over seeds); dashed lines grow from the initial medians at the closed-form rate, which has no fitted constant "
-        "and is meant for the time before the thresholds are switched on (dotted line)."
+        "range over seeds); dashed lines grow from the initial medians at the closed-form rate, which has no fitted "
+        "constant and is meant for the time before the thresholds are switched on (dotted line)."
     ),
     "specialists": (
         "Number of specialists (left) and share of a group's features that have at least one (right) against training "
@@ -41,8 +41,8 @@ CAPTIONS = {
         "changes by a tenth at most."
     ),
     "loss": (
-        "Contrastive loss of the training batches, without the penalty, averaged between records (median; band: "
-        "range over seeds). Dotted lines are reference levels, such as a network that tells nothing apart and encoders that "
+        "Contrastive loss of the training batches, without the penalty, averaged between records (median; band: range "
+        "over seeds). Dotted lines are reference levels, such as a network that tells nothing apart and encoders that "
         "are given the dictionary; training may end below a level that is not the best possible. Vertical lines mark "
         "the stage ends of all features together."
     ),

@@ -5,7 +5,7 @@ What most programs need, and where it lives:
     dynsim.config     Config and its sections, replace
     dynsim.simulate   simulate, simulate_many
     dynsim.results    load, save, concat, config_of, provenance_of
-    dynsim.measure    cosine_alignment, purity, is_learned, is_candidate, is_lucky
+    dynsim.measure    cosine_alignment, purity, is_specialist, is_candidate, is_lucky
     dynsim.stages     find_stages
     dynsim.summary    all_stage_ends, summarise, table_text
     dynsim.theory     growth_rate, stage1_end, activation_probability, ...

@@ -15,16 +15,17 @@ from jaxtyping import Array
 
 from dynsim import theory
 from dynsim.analysis import groups, rates, stages, summary
-from dynsim.analysis.stages import GROUPS
 from dynsim.config import Config
 from dynsim.config.checks import ConfigError
 from dynsim.engine import train
 from dynsim.engine.numbers import resolve
 from dynsim.engine.replay import held_out_batch, recorded, restored
 from dynsim.results.dataset import config_of
-from dynsim.theory.specialists import is_learned, is_lucky
+from dynsim.stats.intervals import t_interval
+from dynsim.theory import GROUPS
+from dynsim.theory.specialists import is_lucky, is_specialist
 
-N_BATCHES = 32
+DRIFT_BATCHES = 32
 
 
 class Prediction(NamedTuple):
@@ -113,7 +114,7 @@ def measured_candidate_count(result: xr.Dataset) -> np.ndarray:
 def final_specialists(result: xr.Dataset) -> np.ndarray:
     """Return Boolean specialists (seed, neuron, feature) at the last record."""
     last = result.isel(record=-1)
-    return is_learned(last["alignment"].values, last["weight_norm"].values, last["firing"].values)
+    return is_specialist(last["alignment"].values, last["weight_norm"].values, last["firing"].values)
 
 
 def measured_specialist_count(result: xr.Dataset) -> np.ndarray:
@@ -130,12 +131,12 @@ def measured_magnitude(result: xr.Dataset) -> np.ndarray:
 
 def measured_largest_magnitude(result: xr.Dataset) -> np.ndarray:
     """Return max_i |<w_i, M_j>| over the specialists of j at the end, shape (seed, feature); nan without (S3a)."""
-    learned = final_specialists(result)
-    size = np.abs(result["alignment"].values[:, -1]) * learned
-    return np.where(learned.any(axis=1), size.max(axis=1), np.nan)
+    specialists = final_specialists(result)
+    size = np.abs(result["alignment"].values[:, -1]) * specialists
+    return np.where(specialists.any(axis=1), size.max(axis=1), np.nan)
 
 
-def held_out_drift(result: xr.Dataset, n_batches: int = N_BATCHES) -> np.ndarray:
+def held_out_drift(result: xr.Dataset, n_batches: int = DRIFT_BATCHES) -> np.ndarray:
     """Return <-gradient of the data loss, M_j> at the final weights, shape (seed, neuron, feature) (S3f).
 
     Averaged over batches that the run has not seen.
@@ -171,11 +172,11 @@ def measured_fixed_point_residual(result: xr.Dataset) -> np.ndarray:
     """
     config = config_of(result)
     penalty = config.loss.l2_penalty + config.loss.weight_decay
-    learned = final_specialists(result)
-    drift = held_out_drift(result) * learned
-    target = result.isel(record=-1)["alignment"].values * learned
+    specialists = final_specialists(result)
+    drift = held_out_drift(result) * specialists
+    target = result.isel(record=-1)["alignment"].values * specialists
     residual = np.stack([theory.fixed_point_residual(*pair, penalty) for pair in zip(drift, target, strict=True)])
-    return np.where(learned.any(axis=1), residual, np.nan)
+    return np.where(specialists.any(axis=1), residual, np.nan)
 
 
 PREDICTIONS = {
@@ -275,4 +276,4 @@ def _row(predicted: Any, per_seed: np.ndarray) -> dict[str, Any]:
     value = float(predicted) if np.isfinite(predicted) else None
     if known.size == 0:
         return {"predicted": value, "measured": None, "interval": None}
-    return {"predicted": value, "measured": float(known.mean()), "interval": list(rates.interval(known))}
+    return {"predicted": value, "measured": float(known.mean()), "interval": list(t_interval(known))}

@@ -27,7 +27,7 @@ from dynsim import experiment
 from dynsim.config import Config, replace
 from dynsim.experiment import Experiment
 from experiments.pruning import points as _regime_points
-from experiments.pruning.points import PLACEBOS, READINGS, Point
+from experiments.pruning.points import READING_PLACEBOS, READINGS, Point
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -125,7 +125,7 @@ def evidence_at(folder: Path, wanted: Plan, point: Point, reading: str, *, fresh
     against_dense = regimes.usable_contrasts(found).get("dense")
     if not fresh and (against_dense is None or regimes.sign(against_dense) == 0):
         return found
-    for kind in PLACEBOS[reading]:
+    for kind in READING_PLACEBOS[reading]:
         placebo = run(folder, reading_config(base, point, reading, kind), seeds)
         found = regimes.with_side(found, kind, placebo, pruned, **options)
         if regimes.is_usable(found["contrasts"][kind]):
@@ -135,15 +135,15 @@ def evidence_at(folder: Path, wanted: Plan, point: Point, reading: str, *, fresh
 
 def driver_at(folder: Path, wanted: Plan, point: Point) -> dict[str, Any]:
     """Return `regimes.driver_summary` at the ends of the dense runs of a point that are sound; empty without three."""
-    import numpy as np
-
+    from dynsim.analysis import outcomes
     from dynsim.analysis.groups import minority_mask
-    from experiments.pruning import regime_driver, regimes
+    from dynsim.stats.intervals import FEWEST_SEEDS
+    from experiments.pruning import regime_driver
 
     config = replace(wanted.base, **point.changes)
     dense = run(folder, config, wanted.search)
-    sound = np.flatnonzero(regimes.is_sound(dense))
-    if sound.size < regimes.FEWEST:
+    sound = outcomes.sound_by_loss(dense).nonzero()[0]
+    if sound.size < FEWEST_SEEDS:
         return {}
     masks = {reading: reading_config(wanted.base, point, reading).prune for reading in wanted.readings}
     found = regime_driver.feature_drivers_at_end(dense.isel(seed=sound), masks)
@@ -192,7 +192,7 @@ def simulate_all(options: PruningRegimes, folder: Path) -> Found:
     from experiments.pruning import regimes
 
     wanted = plan(options.preset)
-    regimes.check_seeds(wanted.search, wanted.confirm)
+    regimes.check_fresh_seeds(wanted.search, wanted.confirm)
     searched, drivers = search(folder, wanted)
     claims = regimes.claims(searched)
     chosen = {(claim.point, claim.reading) for claim in regimes.to_confirm(claims, wanted.most)}
@@ -235,8 +235,8 @@ def point_numbers(point: Point, searched: dict[str, Any], confirmed: dict[str, A
     for reading, found in searched.items():
         best = confirmed.get(reading, found)
         readings[reading] = {
-            "verdict": regimes.verdict(best),
-            "verdict_at_equal_loss": regimes.verdict(best, "equal loss"),
+            "verdict": regimes.point_verdict(best),
+            "verdict_at_equal_loss": regimes.point_verdict(best, "equal loss"),
             "seeds": "confirmation" if reading in confirmed else "search",
             "nothing_learned": regimes.learned_nothing(best),
             "search": found,

@@ -160,7 +160,7 @@ def reduced_name(control: str) -> str:
 
 def analyse(runs: Runs, options: StageTracking) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return (summary, reduced Datasets for the figures) of the runs; what diverged enters neither."""
-    from dynsim import predictions
+    from dynsim import predictions, theory
     from dynsim.analysis import curves, summary
     from dynsim.engine import reference_losses
 
@@ -171,7 +171,7 @@ def analyse(runs: Runs, options: StageTracking) -> tuple[dict[str, Any], dict[st
     if "stages" in numbers:
         reduced["main"] = curves.reduce(main, ends)
         numbers["final_loss"]["floors"] = {
-            "chance": reference_losses.chance_loss(config),
+            "chance": theory.chance_loss(config),
             "oracle_b_zero": reference_losses.oracle_floor(config, options.seed, thresholded=False)._asdict(),
         }
         if config.threshold.rule != "zero" and config.threshold.start != "never" and config.threshold.kappa > 0:

@@ -236,6 +236,42 @@ def public(body: list[ast.stmt], prefix: str = "") -> Iterator[tuple[str, ast.AS
                 yield from public(node.body, f"{node.name}.")
 
 
+# Words of a runner, which every experiment has; and the texts of the figures that a module draws.
+RUNNER_NAMES = {
+    *("main", "study", "study_folder", "simulate_all", "analyse", "draw", "table_text"),
+    *("PROGRAM", "PRESETS", "CAPTIONS"),
+}
+# One of the two modules of each of these names is in the engine.
+ENGINE_NAMES = {"Moment", "Run", "amplification", "candidates", "driver", "load", "save"}
+# Masks act at a step (prune) and neurons have a norm above the floor (theory).
+OTHER_NAMES = {"is_active"}
+EXCEPTIONS = RUNNER_NAMES | ENGINE_NAMES | OTHER_NAMES
+
+
+def top_level(path: Path) -> Iterator[str]:
+    """Yield the public names that a module defines itself."""
+    for node in parse(path).body:
+        if isinstance(node, (*FUNCTIONS, ast.ClassDef)):
+            names = [node.name]
+        elif isinstance(node, (ast.Assign, ast.AnnAssign)):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            names = [part.id for target in targets for part in ast.walk(target) if isinstance(part, ast.Name)]
+        else:
+            names = []
+        yield from (name for name in names if not name.startswith("_"))
+
+
+def test_a_public_name_is_defined_in_one_module():
+    homes: dict[str, set[str]] = {}
+    for path in sources("dynsim", "experiments"):
+        for name in top_level(path):
+            homes.setdefault(name, set()).add(show(path))
+    twice = {name: sorted(paths) for name, paths in homes.items() if len(paths) > 1}
+    wrong = {name: paths for name, paths in twice.items() if name not in EXCEPTIONS}
+    assert not wrong, "\n".join(f"{name}: {', '.join(paths)}" for name, paths in wrong.items())
+    assert set(twice) >= EXCEPTIONS, "an exception that is no longer needed"
+
+
 def test_public_names_have_docstrings():
     bare = []
     for path in sources("dynsim"):

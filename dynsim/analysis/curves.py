@@ -13,17 +13,16 @@ import xarray as xr
 
 from dynsim import results
 from dynsim.analysis.groups import group_masks
-from dynsim.analysis.stages import GROUPS, STAGES, StageEnd
-from dynsim.theory.specialists import Snapshot, cosine_alignment, is_active, is_learned
+from dynsim.analysis.stages import STAGES, GroupEnds
+from dynsim.theory import GROUPS
+from dynsim.theory.specialists import Snapshot, cosine_alignment, is_active, is_specialist
 
-CLASSES = ("lucky", "ordinary", "other")
+CLASSES = ("specialist", "ordinary", "other")
 DIRECTIONS = ("own", "other_features", "complement")
 QUANTILES = (0.1, 0.5, 0.9)
 MOMENTS = ("initial", *STAGES)
-KINDS = ("specialist", "mixed", "inactive")
+NEURON_KINDS = ("specialist", "mixed", "inactive")
 COSINE_DECIMALS = 3
-
-Ends = dict[str, dict[str, StageEnd]]
 
 
 class _Seed(NamedTuple):
@@ -32,12 +31,12 @@ class _Seed(NamedTuple):
     place: int  # on the seed axis
     steps: np.ndarray  # (record,)
     snapshot: Snapshot  # arrays with a leading axis (record,)
-    learned: np.ndarray  # (record, neuron, feature): who is a specialist for what
+    specialists: np.ndarray  # (record, neuron, feature): who is a specialist for what
     switch_step: int
-    ends: Ends
+    ends: GroupEnds
 
 
-def reduce(result: xr.Dataset, ends: list[Ends]) -> xr.Dataset:
+def reduce(result: xr.Dataset, ends: list[GroupEnds]) -> xr.Dataset:
     """Reduce a result to the curves, quantiles and few matrices that are drawn.
 
     Args:
@@ -46,7 +45,7 @@ def reduce(result: xr.Dataset, ends: list[Ends]) -> xr.Dataset:
 
     Returns:
         `projection` (group, neuron_class, direction, quantile, record), in units of the weights, over the neurons of
-        all seeds (see `neuron_classes` and `projections`); `class_size` (group, neuron_class), neurons per seed;
+        all seeds (see `neuron_classes` and `neuron_projections`); `class_size` (group, neuron_class), neurons per seed;
         `specialists` and `coverage` (seed, record, group): their number, and the share of the group's features that
         have one; `inactive`, `mixed` (seed, record): numbers of neurons; `loss` (seed, record); `firing`,
         `false_firing` (seed, record): means over neurons; `stage_end` (seed, stage, group) in steps, NaN where not
@@ -76,31 +75,33 @@ def reduce(result: xr.Dataset, ends: list[Ends]) -> xr.Dataset:
     return _compressed(_with_cosine(curves, result, shown))
 
 
-def neuron_classes(alignment: np.ndarray, learned: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Sort the neurons of one run into lucky, ordinary and other with respect to a group of features.
+def neuron_classes(alignment: np.ndarray, specialists: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Sort the neurons of one run into specialist, ordinary and other with respect to a group of features.
 
-    Lucky: a specialist at the end for one of the group's features, its own feature. Ordinary: no specialist of the
+    Specialist: at the end it is one for a feature of the group, its own feature. Ordinary: no specialist of the
     group, but its best-aligned feature at the reference moment lies in the group. Other: neither. Own feature of the
     last two: the best-aligned one of the group at the reference moment.
 
     Args:
         alignment: <w_i, M_j> at the reference moment, shape (neuron, feature).
-        learned: Boolean (neuron, feature), the specialists at the end.
+        specialists: Boolean (neuron, feature), the specialists at the end.
         mask: Boolean (feature,), the group; at least one member.
 
     Returns:
         Index into `CLASSES` and own feature, both integers of shape (neuron,).
     """
     size = np.abs(alignment)
-    own_learned = learned & mask
-    lucky = own_learned.any(axis=1)
+    own_specialists = specialists & mask
+    specialist = own_specialists.any(axis=1)
     ordinary = mask[np.argmax(size, axis=1)]
     best = np.argmax(np.where(mask, size, -1.0), axis=1)
-    of_class = np.where(lucky, 0, np.where(ordinary, 1, 2))
-    return of_class, np.where(lucky, np.argmax(own_learned, axis=1), best)
+    of_class = np.where(specialist, 0, np.where(ordinary, 1, 2))
+    return of_class, np.where(specialist, np.argmax(own_specialists, axis=1), best)
 
 
-def projections(alignment: np.ndarray, residual_norm: np.ndarray, own: np.ndarray, n_complement: int) -> np.ndarray:
+def neuron_projections(
+    alignment: np.ndarray, residual_norm: np.ndarray, own: np.ndarray, n_complement: int
+) -> np.ndarray:
     """Return how large each neuron is along its own feature, the other features and the complement.
 
     |<w_i, M_own>|, the root mean square of <w_i, M_k> over k != own (on a correlated dictionary it holds what these
@@ -121,12 +122,12 @@ def projections(alignment: np.ndarray, residual_norm: np.ndarray, own: np.ndarra
     return np.stack([np.abs(mine), others, outside])
 
 
-def _seeds(result: xr.Dataset, ends: list[Ends]) -> Iterable[_Seed]:
+def _seeds(result: xr.Dataset, ends: list[GroupEnds]) -> Iterable[_Seed]:
     for s in np.flatnonzero(result["diverged_step"].values < 0):
         snapshot = Snapshot(*(result[name].values[s] for name in Snapshot._fields))
-        learned = is_learned(snapshot.alignment, snapshot.weight_norm, snapshot.firing)
+        specialists = is_specialist(snapshot.alignment, snapshot.weight_norm, snapshot.firing)
         switch = int(result["switch_step"].values[s])
-        yield _Seed(int(s), result["step"].values, snapshot, learned, switch, ends[s])
+        yield _Seed(int(s), result["step"].values, snapshot, specialists, switch, ends[s])
 
 
 def _complete(seed: _Seed) -> bool:
@@ -147,8 +148,8 @@ def _reference_record(seed: _Seed, group: str) -> int:
 
 def _projections_of(seed: _Seed, group: str, mask: np.ndarray, n_complement: int) -> tuple[np.ndarray, np.ndarray]:
     alignment = seed.snapshot.alignment
-    of_class, own = neuron_classes(alignment[_reference_record(seed, group)], seed.learned[-1], mask)
-    return of_class, projections(alignment, seed.snapshot.residual_norm, own, n_complement)
+    of_class, own = neuron_classes(alignment[_reference_record(seed, group)], seed.specialists[-1], mask)
+    return of_class, neuron_projections(alignment, seed.snapshot.residual_norm, own, n_complement)
 
 
 def _n_complement(result: xr.Dataset) -> int:
@@ -169,12 +170,12 @@ def _count(counts: dict[str, xr.Variable], seed: _Seed, masks: dict[str, np.ndar
     """Write one seed's curves into its row of `counts`."""
     s, snapshot = seed.place, seed.snapshot
     for name, mask in masks.items():
-        of_group = seed.learned[:, :, mask]
+        of_group = seed.specialists[:, :, mask]
         counts["specialists"].values[s, :, GROUPS.index(name)] = of_group.sum(axis=(1, 2))
         counts["coverage"].values[s, :, GROUPS.index(name)] = of_group.any(axis=1).mean(axis=1)
     active = is_active(snapshot.weight_norm)
     counts["inactive"].values[s] = (~active).sum(axis=1)
-    counts["mixed"].values[s] = (active & ~seed.learned.any(axis=2)).sum(axis=1)
+    counts["mixed"].values[s] = (active & ~seed.specialists.any(axis=2)).sum(axis=1)
     counts["firing"].values[s] = snapshot.firing.mean(axis=1)
     counts["false_firing"].values[s] = snapshot.false_firing.mean(axis=1)
 
@@ -194,7 +195,7 @@ def _quantiles(pool: dict[tuple[str, str], list[np.ndarray]], n_records: int) ->
     }
 
 
-def _kept(result: xr.Dataset, ends: list[Ends]) -> dict[str, xr.Variable]:
+def _kept(result: xr.Dataset, ends: list[GroupEnds]) -> dict[str, xr.Variable]:
     """Return what is kept of a result as it is, and the stage ends as an array."""
     diverged = result["diverged_step"].values
     stage_end = np.full((len(ends), len(STAGES), len(GROUPS)), np.nan)
@@ -237,7 +238,7 @@ def _with_cosine(curves: xr.Dataset, result: xr.Dataset, seed: _Seed | None) -> 
     n_neurons, features = result.sizes["neuron"], curves["feature"].values
     cosine = np.full((len(MOMENTS), n_neurons, len(features)), np.nan, np.float32)
     steps = np.full(len(MOMENTS), np.nan)
-    order, kind = np.arange(n_neurons), np.full(n_neurons, KINDS.index("inactive"))
+    order, kind = np.arange(n_neurons), np.full(n_neurons, NEURON_KINDS.index("inactive"))
     if seed is not None:
         order, kind = _diagonal_order(seed, features)
         ends: list[float | None] = [seed.steps[0], *(seed.ends["all"][stage].step for stage in STAGES)]
@@ -252,7 +253,7 @@ def _with_cosine(curves: xr.Dataset, result: xr.Dataset, seed: _Seed | None) -> 
         cosine_at_end=(("moment", "neuron", "feature"), cosine), cosine_seed=((), np.int64(label))
     ).assign_coords(
         neuron=("neuron", order),
-        neuron_kind=("neuron", _labels(KINDS)[kind]),
+        neuron_kind=("neuron", _labels(NEURON_KINDS)[kind]),
         moment_step=("moment", steps),
     )
 
@@ -261,7 +262,7 @@ def _diagonal_order(seed: _Seed, features: np.ndarray) -> tuple[np.ndarray, np.n
     """Return the neurons by kind, then by place of their best feature in `features`, and their kinds, (neuron,)."""
     last = Snapshot(*(field[-1] for field in seed.snapshot))
     active = is_active(last.weight_norm)
-    kind = np.where(seed.learned[-1].any(axis=1), 0, np.where(active, 1, 2))
+    kind = np.where(seed.specialists[-1].any(axis=1), 0, np.where(active, 1, 2))
     size = np.abs(last.alignment[:, features])
     # ties of kind and feature: the larger projection first
     order = np.lexsort((-np.max(size, axis=1), np.argmax(size, axis=1), kind))

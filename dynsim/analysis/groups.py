@@ -3,6 +3,9 @@
 import numpy as np
 import xarray as xr
 
+DISJOINT_GROUPS = ("minority", "majority")
+"""The groups that share no feature: all of `theory.GROUPS` but "all"."""
+
 
 def group_masks(minority: np.ndarray) -> dict[str, np.ndarray]:
     """Return Boolean masks (feature,) of the groups that have members."""

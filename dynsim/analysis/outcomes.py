@@ -1,15 +1,17 @@
 """What runs with and without masks are compared by: one number per seed, at one record of each run (theory 8.5 P4)."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
 
+from dynsim import theory
 from dynsim.analysis import pairs
 from dynsim.analysis.groups import minority_mask
 from dynsim.analysis.pairs import compare_runs
-from dynsim.theory.specialists import is_learned
+from dynsim.results.dataset import config_of
+from dynsim.theory.specialists import is_specialist
 
 Measure = Callable[[xr.Dataset], np.ndarray]
 """(result with one record per seed) -> (seed,)."""
@@ -40,9 +42,9 @@ def at_equal_loss(first: xr.Dataset, second: xr.Dataset) -> tuple[xr.Dataset, xr
     return at_record(first, reached[0]), at_record(second, reached[1])
 
 
-def learned(result: xr.Dataset) -> np.ndarray:
+def specialist_pairs(result: xr.Dataset) -> np.ndarray:
     """Return which neuron is a specialist for which feature, Boolean (..., neuron, feature) (theory 5.5)."""
-    return is_learned(*(result[name].values for name in ("alignment", "weight_norm", "firing")))
+    return is_specialist(*(result[name].values for name in ("alignment", "weight_norm", "firing")))
 
 
 def _of_group(result: xr.Dataset, group: str) -> np.ndarray:
@@ -51,12 +53,12 @@ def _of_group(result: xr.Dataset, group: str) -> np.ndarray:
 
 def specialists(group: str) -> Measure:
     """Return the measure: number of specialist neurons of the features of a group."""
-    return lambda result: learned(result)[..., _of_group(result, group)].sum(axis=(-2, -1)).astype(float)
+    return lambda result: specialist_pairs(result)[..., _of_group(result, group)].sum(axis=(-2, -1)).astype(float)
 
 
 def coverage(group: str) -> Measure:
     """Return the measure: share of the features of a group that have a specialist."""
-    return lambda result: learned(result)[..., _of_group(result, group)].any(axis=-2).mean(axis=-1)
+    return lambda result: specialist_pairs(result)[..., _of_group(result, group)].any(axis=-2).mean(axis=-1)
 
 
 def strength(group: str) -> Measure:
@@ -113,10 +115,25 @@ def compare_ends(first: xr.Dataset, second: xr.Dataset, **options: Any) -> dict[
     return {name: compare_runs(*pair, MEASURES, **options) for name, pair in pairs.items()}
 
 
-EXPLODED = 100.0
+# ----- which runs count
 
 
-# ----- which seeds can be used
+class Exclusion(NamedTuple):
+    """A rule by which a run that did not diverge is left out, because its weights grew without bound."""
+
+    limit: float
+    compares: str
+    """What the limit is a multiple of, in words."""
+
+
+EXCLUSION = {
+    "strength": Exclusion(100.0, "larger mean S_j of the two groups at the end: that of the unpruned partner"),
+    "loss": Exclusion(3.0, "held-out loss at the end: the loss `theory.chance_loss` when all similarities agree"),
+}
+"""The rules by name. Published numbers used one each: pruning_comparison the strength, pruning_regimes the loss.
+
+`usable` applies "strength", `sound_by_loss` "loss"; both leave out the runs that diverged.
+"""
 
 
 def end_strength(result: xr.Dataset) -> np.ndarray:
@@ -133,17 +150,26 @@ def broken(result: xr.Dataset) -> np.ndarray:
 
 
 def exploded(dense: xr.Dataset, result: xr.Dataset) -> np.ndarray:
-    """Return the seeds that end stronger than `EXPLODED` times their unpruned partner, Boolean (seed,)."""
+    """Return the seeds that end above the limit of the rule "strength", Boolean (seed,)."""
     with np.errstate(invalid="ignore"):
-        return end_strength(result) > EXPLODED * end_strength(dense)
+        return end_strength(result) > EXCLUSION["strength"].limit * end_strength(dense)
 
 
 def usable(dense: xr.Dataset, *others: xr.Dataset) -> np.ndarray:
-    """Return the positions of the seeds in which all of these runs went well."""
+    """Return the positions of the seeds in which all of these runs count by the rule "strength"."""
     bad = broken(dense)
     for other in others:
         bad = bad | broken(other) | exploded(dense, other)
     return np.flatnonzero(~bad)
+
+
+def sound_by_loss(result: xr.Dataset) -> np.ndarray:
+    """Return which runs neither diverged nor end above the limit of the rule "loss", Boolean (seed,)."""
+    last = result["held_out_loss"].values[:, -1]
+    finite = np.isfinite(last)
+    # both losses have the factor tau where the loss has the prefactor
+    limit = EXCLUSION["loss"].limit * theory.chance_loss(config_of(result))
+    return finite & (result["diverged_step"].values < 0) & (np.where(finite, last, np.inf) <= limit)
 
 
 def difference(

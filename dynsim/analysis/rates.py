@@ -6,17 +6,16 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from scipy import stats
 
 from dynsim import theory
 from dynsim.config import Config, PruneConfig, replace
 from dynsim.config.checks import ConfigError, require
 from dynsim.results.dataset import config_of
+from dynsim.stats.intervals import t_interval
 
 GROWTH_PER_STEP = 0.005
 LINEAR_STEPS = 200
 SMALL_INIT = 1e-3
-CONFIDENCE = 0.95
 
 
 def linear_regime(config: Config) -> Config:
@@ -84,15 +83,6 @@ def linear_record(result: xr.Dataset) -> int | None:
     return max(1, int(np.sum(result["step"].values <= end)) - 1)
 
 
-def interval(values: np.ndarray, confidence: float = CONFIDENCE) -> tuple[float, float]:
-    """Return Student's t interval of the mean over seeds; the mean twice for one seed."""
-    mean = float(np.mean(values))
-    if len(values) < 2:
-        return mean, mean
-    half = float(stats.t.ppf((1 + confidence) / 2, len(values) - 1) * np.std(values, ddof=1) / np.sqrt(len(values)))
-    return mean - half, mean + half
-
-
 def group_rates(result: xr.Dataset, record: int | None) -> dict[str, dict[str, Any]]:
     """Return per group: measured log growth per step with its interval over seeds, the closed form, relative error.
 
@@ -115,7 +105,7 @@ def group_rates(result: xr.Dataset, record: int | None) -> dict[str, dict[str, A
         mean = float(known.mean()) if known.size else None
         out[name] = {
             "measured": mean,
-            "interval": list(interval(known)) if known.size else None,
+            "interval": list(t_interval(known)) if known.size else None,
             "predicted": expected,
             "relative_error": mean / expected - 1 if mean is not None and expected != 0 else None,
             "n_steps": int(result["step"].values[record]),

@@ -35,7 +35,7 @@ from typing import NamedTuple
 import numpy as np
 
 from dynsim.analysis.groups import group_masks
-from dynsim.theory.specialists import COVERED, Snapshot, chance_purity, is_learned
+from dynsim.theory.specialists import COVERED, Snapshot, chance_purity, is_specialist
 
 MIN_COVERAGE = 0.1
 TOLERANCE = 0.1
@@ -45,7 +45,6 @@ NOISE = 3.0
 MISSES = 0.05
 MISSES_IN_A_ROW = 3
 STAGES = ("T1", "T2", "T3")
-GROUPS = ("majority", "minority", "all")
 
 
 class Trajectory(NamedTuple):
@@ -67,6 +66,10 @@ class StageEnd(NamedTuple):
     """What the decision rests on; `after` is the record before the end: it lies in (after, step]."""
 
 
+GroupEnds = dict[str, dict[str, StageEnd]]
+"""{group: {stage: its end}} of one run."""
+
+
 class GroupRecord(NamedTuple):
     """What the detector reads of one group of features, each of shape (record,)."""
 
@@ -83,18 +86,18 @@ class GroupRecord(NamedTuple):
     n_features: int
 
 
-def group_record(trajectory: Trajectory, learned: np.ndarray, pure: np.ndarray, mask: np.ndarray) -> GroupRecord:
+def group_record(trajectory: Trajectory, specialists: np.ndarray, pure: np.ndarray, mask: np.ndarray) -> GroupRecord:
     """Reduce a trajectory to one group.
 
     Args:
-        learned: the specialists, Boolean (record, neuron, feature); pure: those that are purer than chance.
+        specialists: the specialists, Boolean (record, neuron, feature); pure: those that are purer than chance.
         mask: the group's features, Boolean (feature,).
     """
     snapshot = trajectory.snapshot
-    own = learned[:, :, mask]
+    own = specialists[:, :, mask]
     per_neuron = np.sum(np.square(snapshot.alignment[:, :, mask], dtype=np.float64), axis=2)
     start = np.square(snapshot.weight_norm[0], dtype=np.float64)
-    others = ~learned.any(axis=2)  # a single specialist's own growth is no collective growth
+    others = ~specialists.any(axis=2)  # a single specialist's own growth is no collective growth
     gained = np.sum((per_neuron - per_neuron[0]) * others, axis=1)
     curves = {
         "energy": per_neuron.sum(axis=1),
@@ -229,7 +232,7 @@ def find_stages(
     Args:
         trajectory: the record; at least three records.
         minority: Boolean mask (feature,).
-        covered, tolerance, norm_floor: see the module's docstring and `specialists.is_learned`.
+        covered, tolerance, norm_floor: see the module's docstring and `specialists.is_specialist`.
 
     Returns:
         {group: {"T1": ..., "T2": ..., "T3": ...}} for the groups that have members.
@@ -244,12 +247,12 @@ def find_stages(
     if reason := _why_not_finite(trajectory):
         return {name: dict.fromkeys(STAGES, _not_found(reason)) for name in masks}
     seen = snapshot.alignment, snapshot.weight_norm, snapshot.firing
-    learned = is_learned(*seen, norm_floor=norm_floor)
+    specialists = is_specialist(*seen, norm_floor=norm_floor)
     least = chance_purity(*snapshot.alignment.shape[1:])
-    pure = is_learned(*seen, norm_floor=norm_floor, min_purity=least)
+    pure = is_specialist(*seen, norm_floor=norm_floor, min_purity=least)
     ends = {}
     for name, mask in masks.items():
-        group = group_record(trajectory, learned, pure, mask)
+        group = group_record(trajectory, specialists, pure, mask)
         t1 = growth_end(steps, group)
         t2 = specialisation_end(steps, group, t1, covered)
         ends[name] = {"T1": t1, "T2": t2, "T3": convergence(steps, group, t2, tolerance)}

@@ -9,11 +9,11 @@ import xarray as xr
 from dynsim import results
 from dynsim.analysis import groups, stages
 from dynsim.analysis.groups import minority_mask
-from dynsim.analysis.stages import GROUPS, STAGES, StageEnd, Trajectory
+from dynsim.analysis.stages import STAGES, GroupEnds, StageEnd, Trajectory
 from dynsim.config import serial
-from dynsim.theory.specialists import NORM_FLOOR, Snapshot, is_active, is_learned, purity, residual_share
+from dynsim.theory import GROUPS
+from dynsim.theory.specialists import NORM_FLOOR, Snapshot, is_active, is_specialist, purity, residual_share
 
-Ends = list[dict[str, dict[str, StageEnd]]]
 FLOORS = (0.03, 0.1, 0.3)
 
 
@@ -24,7 +24,7 @@ def seed_trajectory(result: xr.Dataset, position: int) -> Trajectory:
     return Trajectory(result["step"].values, snapshot)
 
 
-def all_stage_ends(result: xr.Dataset, **options: float) -> Ends:
+def all_stage_ends(result: xr.Dataset, **options: float) -> list[GroupEnds]:
     """Return `stages.find_stages` of every seed, in the order of the seed axis."""
     minority = minority_mask(result)
     lost = dict.fromkeys(STAGES, StageEnd(None, "the run diverged", {}))
@@ -41,16 +41,16 @@ def finite_runs(result: xr.Dataset) -> xr.Dataset:
     return result.isel(seed=np.flatnonzero(result["diverged_step"].values < 0))
 
 
-def _per_group(learned: np.ndarray, minority: np.ndarray) -> dict[str, dict[str, Any]]:
-    """Return specialists and coverage per group of Boolean `learned` (neuron, feature)."""
+def _per_group(specialists: np.ndarray, minority: np.ndarray) -> dict[str, dict[str, Any]]:
+    """Return specialists and coverage per group of Boolean `specialists` (neuron, feature)."""
     out = {}
     for name, mask in groups.group_masks(minority).items():
-        own = learned[:, mask]
+        own = specialists[:, mask]
         out[name] = {"specialists": int(own.sum()), "coverage": float(own.any(axis=0).mean())}
     return out
 
 
-def counts_at(result: xr.Dataset, ends: Ends, norm_floor: float = NORM_FLOOR) -> list[dict[str, Any]]:
+def counts_at(result: xr.Dataset, ends: list[GroupEnds], norm_floor: float = NORM_FLOOR) -> list[dict[str, Any]]:
     """Return per seed {moment: {group: {specialists, coverage}}} at T1, T2, T3 (each group's own) and the end."""
     minority = minority_mask(result)
     out = []
@@ -60,7 +60,7 @@ def counts_at(result: xr.Dataset, ends: Ends, norm_floor: float = NORM_FLOOR) ->
 
         def at(record: int, snapshot: Snapshot = snapshot) -> dict[str, dict[str, Any]]:
             one = [part[record] for part in (snapshot.alignment, snapshot.weight_norm, snapshot.firing)]
-            return _per_group(is_learned(*one, norm_floor=norm_floor), minority)
+            return _per_group(is_specialist(*one, norm_floor=norm_floor), minority)
 
         moments: dict[str, Any] = {"end": at(-1)}
         for stage in STAGES:
@@ -73,7 +73,7 @@ def counts_at(result: xr.Dataset, ends: Ends, norm_floor: float = NORM_FLOOR) ->
     return out
 
 
-def stage_table(result: xr.Dataset, ends: Ends) -> dict[str, Any]:
+def stage_table(result: xr.Dataset, ends: list[GroupEnds]) -> dict[str, Any]:
     """Return {seed: {group: {T1: step or null, T1_reason: why not, T1_evidence: {...}, ...}}}.
 
     The evidence is that of `stages.StageEnd`: among it `after`, the record before the end.
@@ -108,7 +108,7 @@ def _number(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
 
 
-def found_counts(ends: Ends) -> dict[str, dict[str, int]]:
+def found_counts(ends: list[GroupEnds]) -> dict[str, dict[str, int]]:
     """Return {group: {stage: number of seeds in which it was found}}; at least one seed."""
     groups = [group for group in GROUPS if group in ends[0]]
     return {
@@ -125,7 +125,7 @@ def purity_quantiles(result: xr.Dataset) -> dict[str, float]:
     return {f"{q:g}": float(np.quantile(pure, q)) for q in (0.1, 0.25, 0.5, 0.75, 0.9)}
 
 
-def summarise(result: xr.Dataset, ends: Ends) -> dict[str, Any]:
+def summarise(result: xr.Dataset, ends: list[GroupEnds]) -> dict[str, Any]:
     """Return config, provenance, stages, counts, purity, residual share and loss of a run set.
 
     Diverged runs are listed with their step and left out of everything else.

@@ -58,7 +58,7 @@ def n_covered(
     norm = jnp.sqrt(jnp.sum(weight * weight, axis=1))
     best = jnp.max(size, axis=1)
     counts = (best >= PURITY * norm) & (norm >= NORM_FLOOR * jnp.max(norm)) & (norm > 0)
-    # one feature per neuron, as in `theory.specialists.is_learned`; argmax takes the first of equal ones
+    # one feature per neuron, as in `theory.specialists.is_specialist`; argmax takes the first of equal ones
     is_best = jnp.arange(size.shape[1])[None, :] == jnp.argmax(size, axis=1)[:, None]
     return jnp.sum(jnp.any(is_best & counts[:, None], axis=0), dtype=jnp.int32)
 

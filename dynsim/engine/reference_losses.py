@@ -8,7 +8,6 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from dynsim import theory
 from dynsim.config import Config, PruneConfig
 from dynsim.engine import train
 from dynsim.engine.data import Batch
@@ -26,14 +25,6 @@ class Floor(NamedTuple):
 
     loss: float
     scale: float
-
-
-def chance_loss(config: Config) -> float:
-    """Return log(|N|+1) (times tau with the prefactor): the loss when all similarities agree (theory 3.2)."""
-    factor = config.loss.temperature if config.loss.temperature_prefactor else 1.0
-    # nt_xent counts both views of the other samples
-    views = 2 if config.loss.kind == "nt_xent" else 1
-    return factor * float(np.log1p(views * theory.n_negatives(config.data)))
 
 
 def oracle_losses(

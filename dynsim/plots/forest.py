@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from dynsim.plots import parts
 from dynsim.plots.parts import GROUP_COLOR, MARK
 from dynsim.plots.style import STYLE
+from dynsim.stats.intervals import t_half_widths
 
 VARIANT_COLOR = ("#0072B2", "#009E73")
 LABELS = {"strength ratio": "sqrt(S minority / S majority)", "specialist ratio": "minority / majority specialists"}
@@ -85,7 +86,7 @@ def _against_ratio(ax: Axes, at: xr.DataArray, r: np.ndarray, *, same_partner: b
             lines.append((f"unpruned, for {name}", of[0], color, "--"))
         lines.append((str(name), of[1], color, "-"))
     for k, (label, values, color, style) in enumerate(lines):
-        mean, half = parts.interval(values)
+        mean, half = t_half_widths(values)
         moved = r * 1.012 ** (k - len(lines) / 2)  # side by side, so that every bar can be seen
         known = np.isfinite(mean)
         slope = np.polyfit(np.log(r[known]), mean[known], 1)[0] if known.sum() > 1 else np.nan

@@ -14,14 +14,13 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter
 from matplotlib.transforms import Bbox
-from scipy.stats import t as student_t
 
 from dynsim.analysis.stages import STAGES
 
 # Okabe & Ito: told apart with every common kind of colour blindness.
 GROUP_COLOR = {"majority": "#0072B2", "minority": "#D55E00", "all": "#444444"}
-CLASS_COLOR = {"lucky": "#009E73", "ordinary": "#E69F00", "other": "#56B4E9"}
-FEWEST = 1.0
+CLASS_COLOR = {"specialist": "#009E73", "ordinary": "#E69F00", "other": "#56B4E9"}
+FEWEST_NEURONS = 1.0
 """A class with fewer neurons per seed than this is named in the legend but not drawn: it would be single neurons."""
 MARK = "#888888"
 SEPARATE = 0.05
@@ -81,7 +80,7 @@ def draw_groups(ax: Axes, curves: xr.Dataset, name: str) -> None:
 
 def is_drawn(of_group: xr.Dataset, label: str) -> bool:
     """Return whether a class of neurons has enough members for its quantiles to mean something."""
-    return bool(of_group["class_size"].sel(neuron_class=label) >= FEWEST)
+    return bool(of_group["class_size"].sel(neuron_class=label) >= FEWEST_NEURONS)
 
 
 def draw_classes(ax: Axes, of_panel: xr.Dataset) -> None:
@@ -195,19 +194,6 @@ def draw_floors(ax: Axes, floors: dict[str, float]) -> None:
                     arrowprops={"arrowstyle": "-", "lw": 0.6, "shrinkA": 0, "shrinkB": 0})  # fmt: skip
 
 
-def interval(measured: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return mean and half width of the 95 % t interval over seeds, each (feature,), from (seed, feature).
-
-    Values that are not finite are left out; with fewer than two the half width is NaN, and no bar is drawn.
-    """
-    some = np.isfinite(measured)
-    n = some.sum(axis=0)
-    mean = np.where(some, measured, 0).sum(axis=0) / np.where(n > 0, n, np.nan)
-    square = np.where(some, np.square(measured - mean), 0).sum(axis=0)
-    freedom = np.where(n > 1, n - 1.0, np.nan)
-    return mean, student_t.ppf(0.975, freedom) * np.sqrt(square / freedom / np.maximum(n, 1))
-
-
 def spread(places: np.ndarray, share: float = 0.02) -> np.ndarray:
     """Return `places` (feature,) with equal ones spread over `share` of the largest, so that their bars can be seen."""
     moved = np.array(places, np.float64)
@@ -218,7 +204,7 @@ def spread(places: np.ndarray, share: float = 0.02) -> np.ndarray:
     return moved
 
 
-def stage_table(ax: Axes, counts: dict[str, Any]) -> None:
+def draw_stage_table(ax: Axes, counts: dict[str, Any]) -> None:
     """Write {"n_seeds": n, "found": {group: {stage: seeds}}} as a table, stages down and groups across."""
     ax.axis("off")
     found, n_seeds = counts["found"], counts["n_seeds"]

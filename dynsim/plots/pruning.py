@@ -16,11 +16,13 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter
 
+from dynsim.analysis.groups import DISJOINT_GROUPS
 from dynsim.plots import parts
 from dynsim.plots.parts import GROUP_COLOR, MARK
 from dynsim.plots.style import STYLE
+from dynsim.stats.intervals import t_half_widths
 
-CLASS_COLOR = {"minority": GROUP_COLOR["minority"], "majority": GROUP_COLOR["majority"], "none": "#009E73",
+MASKED_CLASS_COLOR = {"minority": GROUP_COLOR["minority"], "majority": GROUP_COLOR["majority"], "none": "#009E73",
                "silent": "#222222"}  # fmt: skip
 CLASS_LABEL = {"minority": "minority specialists", "majority": "majority specialists", "none": "no specialists",
                "silent": "silent on all samples"}  # fmt: skip
@@ -31,7 +33,6 @@ KIND_LABEL = {
     "highest": "highest norms masked",
 }
 KIND_COLOR = {"lowest": "#0072B2", "random_fixed": "#E69F00", "highest": "#CC79A7"}
-GROUPS = ("minority", "majority")
 
 CAPTIONS = {
     "counts": (
@@ -72,7 +73,7 @@ def _mean_band(
     ax: Axes, x: np.ndarray, values: np.ndarray, limits: tuple[float, float] = (-np.inf, np.inf), **style: Any
 ) -> None:
     """Draw the mean over seeds with its 95 % t interval, cut to what is possible; `values` (seed, point)."""
-    mean, half = parts.interval(values)
+    mean, half = t_half_widths(values)
     ax.plot(x, mean, **style)
     low, high = np.clip((mean - half, mean + half), *limits)
     ax.fill_between(x, low, high, color=style.get("color"), alpha=0.15, lw=0)
@@ -101,7 +102,7 @@ def counts(curves: xr.Dataset, rows: dict[str, dict[str, Any]]) -> Figure:
     fig, axes = parts.panels(lines, columns, (3.9 * columns, 3.1 * lines), sharex=True, sharey=True)
     steps = curves["step"].values
     for ax, name in zip(axes.flat, names, strict=False):
-        for group in GROUPS:
+        for group in DISJOINT_GROUPS:
             values = curves["specialists"].sel(variant=name, group=group)
             if np.isfinite(values).any():
                 parts.band(ax, steps, parts.over_seeds(values), GROUP_COLOR[group], f"{group} features")
@@ -127,7 +128,7 @@ def counts(curves: xr.Dataset, rows: dict[str, dict[str, Any]]) -> Figure:
 
 def _say(ax: Axes, row: dict[str, Any]) -> None:
     steps = row.get("equal steps", {})
-    for line, group in enumerate(GROUPS):
+    for line, group in enumerate(DISJOINT_GROUPS):
         ax.text(0.02, 0.985 - 0.085 * line, interval_text(group, steps.get(f"{group} specialists")), va="top",
                 transform=ax.transAxes, fontsize=8, color=GROUP_COLOR[group])  # fmt: skip
     lost = row["n_diverged"] + row["n_exploded"]
@@ -142,7 +143,7 @@ def who_is_masked(shares: xr.Dataset, rates: Sequence[float]) -> Figure:
     fig, axes = parts.panels(1, len(rates), (3.7 * len(rates) + 1.6, 3.6), sharex=True, sharey=True)
     steps = shares["step"].values
     for ax, rate in zip(axes[0], rates, strict=True):
-        for name, color in CLASS_COLOR.items():
+        for name, color in MASKED_CLASS_COLOR.items():
             values = shares["masked"].sel(rate=rate, neuron_class=name).transpose("seed", "record").values
             enough = np.isfinite(values).sum(axis=0) > len(values) / 2
             if enough.any():
@@ -154,7 +155,7 @@ def who_is_masked(shares: xr.Dataset, rates: Sequence[float]) -> Figure:
         ax.set(title=f"{rate:.0%} of the neurons masked", xlabel="training step", ylim=(-0.03, 1.03))
     axes[0, 0].set_ylabel("share of the class that is masked")
     handles: list[Artist] = []
-    for name, color in CLASS_COLOR.items():
+    for name, color in MASKED_CLASS_COLOR.items():
         is_there = np.isfinite(shares["masked"].sel(neuron_class=name)).any()
         words = CLASS_LABEL[name] if is_there else f"{CLASS_LABEL[name]}: none"
         handles.append(Line2D([], [], color=color, ls="--" if name == "silent" else "-", label=words))
@@ -177,14 +178,14 @@ def amplification(gain: xr.Dataset, trend: dict[str, Any]) -> Figure:
     limit = max(1.0, 1.3 * float(np.nanmax(np.abs(shown), initial=0)))
     for ax, moment in zip(axes[0], moments, strict=False):
         at = gain.sel(moment=moment)
-        for group in GROUPS:
+        for group in DISJOINT_GROUPS:
             for kind in ("lowest", "random_fixed"):
                 values = at["straight_through"].sel(kind=kind, group=group).transpose("seed", "rate").values - 1
                 if kind == "lowest":
                     _mean_band(ax, rates, values, color=GROUP_COLOR[group])
                 else:  # its band would hide the other one
-                    ax.plot(rates, parts.interval(values)[0], KIND_STYLE[kind], color=GROUP_COLOR[group])
-            mean = parts.interval(at["literal"].sel(group=group).transpose("seed", "rate").values - 1)[0]
+                    ax.plot(rates, t_half_widths(values)[0], KIND_STYLE[kind], color=GROUP_COLOR[group])
+            mean = t_half_widths(at["literal"].sel(group=group).transpose("seed", "rate").values - 1)[0]
             ax.plot(rates, mean, "x", ms=4, color=GROUP_COLOR[group], clip_on=True)
         ax.axhline(0, color="k", lw=0.7)
         ax.set(title=str(moment), xlabel="masked share")
@@ -193,7 +194,7 @@ def amplification(gain: xr.Dataset, trend: dict[str, Any]) -> Figure:
         ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         ax.tick_params(labelleft=moment == moments[0])
     axes[0, 0].set_ylabel("amplification A - 1")
-    handles = [Line2D([], [], color=GROUP_COLOR[group], label=f"{group} features") for group in GROUPS]
+    handles = [Line2D([], [], color=GROUP_COLOR[group], label=f"{group} features") for group in DISJOINT_GROUPS]
     handles += [Line2D([], [], color="k", ls=KIND_STYLE[kind], label=KIND_LABEL[kind]) for kind in list(KIND_STYLE)[:2]]
     handles += [Line2D([], [], color="k", ls="", marker="x", label="lowest, literal gradient")]
     fig.legend(handles=handles, loc="outside upper center", ncols=5)
@@ -227,7 +228,7 @@ def driver(drivers: xr.Dataset, uniform: float) -> Figure:
     """
     fig, axes = parts.panels(1, 2, (9.6, 3.8), sharex=True, sharey=True)
     steps = drivers["step"].values
-    for ax, group in zip(axes[0], GROUPS, strict=True):
+    for ax, group in zip(axes[0], DISJOINT_GROUPS, strict=True):
         of_group = drivers["driver"].sel(group=group)
         without = of_group.sel(kind="none").transpose("seed", "record").values
         for kind, color in KIND_COLOR.items():

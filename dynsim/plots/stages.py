@@ -15,6 +15,7 @@ from dynsim.analysis.stages import STAGES
 from dynsim.plots import parts
 from dynsim.plots.parts import GROUP_COLOR
 from dynsim.plots.style import STYLE
+from dynsim.stats.intervals import t_half_widths
 
 MARKERS = "osD^vP"
 PROFILE_COLOR = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
@@ -28,10 +29,10 @@ CAPTIONS = {
     "projections": (
         "How neurons grow along their own feature, the other features and the complement of all features, for "
         "majority (top) and minority features (bottom). Lines are medians and bands 10-90 % over the neurons of all "
-        "seeds; lucky neurons end as specialists of the group, ordinary ones do not but were aligned best with one of "
-        "its features at T1, other ones are neither. Grey lines mark the group's stage ends (median; band: range over "
-        "seeds); dashed lines grow from the initial medians at the closed-form rate, which has no fitted constant and "
-        "is meant for the time before the thresholds are switched on (dotted line)."
+        "seeds; specialist neurons end as specialists of the group, ordinary ones do not but were aligned best with "
+        "one of its features at T1, other ones are neither. Grey lines mark the group's stage ends (median; band: "
+        "range over seeds); dashed lines grow from the initial medians at the closed-form rate, which has no fitted "
+        "constant and is meant for the time before the thresholds are switched on (dotted line)."
     ),
     "specialists": (
         "Number of specialists (left) and share of a group's features that have at least one (right) against training "
@@ -67,7 +68,7 @@ CAPTIONS = {
 
 @matplotlib.rc_context(STYLE)
 def projections(curves: xr.Dataset, closed_form: dict[str, float]) -> Figure:
-    """Draw the projections of lucky, ordinary and other neurons against steps: theory 6.4's first figure.
+    """Draw the projections of specialist, ordinary and other neurons against steps: theory 6.4's first figure.
 
     Args:
         curves: of `curves.reduce`; projections in units of the weights.
@@ -168,7 +169,7 @@ def growth_rates(rates: xr.Dataset) -> Figure:
         one = rates.sel(profile=profile)
         p = one["activation_probability"].values
         expected = one["predicted"].values + decay
-        mean, half = parts.interval(one["measured"].transpose("seed", "feature").values + decay)
+        mean, half = t_half_widths(one["measured"].transpose("seed", "feature").values + decay)
         style: dict[str, Any] = {"fmt": MARKERS[k % len(MARKERS)], "ms": 3.5, "elinewidth": 0.7, "alpha": 0.8}
         style["color"] = PROFILE_COLOR[k % len(PROFILE_COLOR)]
         top.errorbar(p, mean, yerr=half, label=str(profile), **style)
@@ -202,7 +203,7 @@ def controls(curves_by_name: dict[str, xr.Dataset], false_alarm: dict[str, dict[
         parts.step_axis(ax, curves["step"].values)
         ax.set(title=name, xlabel="training step")
         ax.tick_params(labelleft=k == 0)
-        parts.stage_table(axes[1, k], false_alarm.get(name) or stages_found(curves))
+        parts.draw_stage_table(axes[1, k], false_alarm.get(name) or stages_found(curves))
     axes[0, 0].set_ylabel("number of specialists")
     fig.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=2)
     return fig

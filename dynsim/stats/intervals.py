@@ -13,7 +13,7 @@ from scipy import stats
 
 from dynsim.config.checks import number, positive_int, require
 
-LEVEL = 0.95
+CONFIDENCE = 0.95
 N_RESAMPLES = 9999
 EXACT_FLIPS = 2**14  # up to this many sign patterns, hence 14 seeds, the test goes through all of them
 FEWEST_SEEDS = 3  # the jackknife of two values is symmetric whatever they are: no skewness to correct for
@@ -39,8 +39,8 @@ class Interval(NamedTuple):
         return {name: value if np.isfinite(value) else None for name, value in self._asdict().items()}
 
 
-def interval(
-    values: np.ndarray, *, level: float = LEVEL, n_resamples: int = N_RESAMPLES, rng_seed: int = 0
+def bca_interval(
+    values: np.ndarray, *, level: float = CONFIDENCE, n_resamples: int = N_RESAMPLES, rng_seed: int = 0
 ) -> Interval:
     """Return the mean over seeds with its BCa bootstrap interval (Efron 1987); nothing is tested, so p is NaN.
 
@@ -60,9 +60,14 @@ def interval(
 
 
 def paired_difference(
-    first: np.ndarray, second: np.ndarray, *, level: float = LEVEL, n_resamples: int = N_RESAMPLES, rng_seed: int = 0
+    first: np.ndarray,
+    second: np.ndarray,
+    *,
+    level: float = CONFIDENCE,
+    n_resamples: int = N_RESAMPLES,
+    rng_seed: int = 0,
 ) -> Interval:
-    """Return the mean of second - first over seeds, its BCa interval (see `interval`) and a sign-flip p-value.
+    """Return the mean of second - first over seeds, its BCa interval (see `bca_interval`) and a sign-flip p-value.
 
     The null hypothesis is that each seed's difference is as likely to have the other sign. All 2^n sign patterns are
     tried up to n = 14 seeds, `n_resamples` random ones beyond (`scipy.stats.permutation_test`). With n seeds the
@@ -70,9 +75,9 @@ def paired_difference(
 
     Args:
         first, second: finite numbers, shape (seed,), the same seed at the same place.
-        level, n_resamples, rng_seed: as for `interval`.
+        level, n_resamples, rng_seed: as for `bca_interval`.
     Errors:
-        `ConfigError` in one line, as for `interval`, and for unequal lengths.
+        `ConfigError` in one line, as for `bca_interval`, and for unequal lengths.
     """
     a, b = _pair(first, second)
     difference = _finite("difference", b - a)
@@ -81,7 +86,12 @@ def paired_difference(
 
 
 def paired_ratio(
-    first: np.ndarray, second: np.ndarray, *, level: float = LEVEL, n_resamples: int = N_RESAMPLES, rng_seed: int = 0
+    first: np.ndarray,
+    second: np.ndarray,
+    *,
+    level: float = CONFIDENCE,
+    n_resamples: int = N_RESAMPLES,
+    rng_seed: int = 0,
 ) -> Interval:
     """Return the geometric mean of second / first over seeds, with interval and p-value.
 
@@ -108,10 +118,10 @@ def sign_flip_p_value(values: np.ndarray, *, n_resamples: int = N_RESAMPLES, rng
     Args:
         values: finite numbers, shape (seed,); for more than 14 of them `n_resamples` patterns are drawn.
     Errors:
-        `ConfigError` in one line, as for `interval`.
+        `ConfigError` in one line, as for `bca_interval`.
     """
     x = _finite("values", values)
-    _check_options(LEVEL, n_resamples, rng_seed)
+    _check_options(CONFIDENCE, n_resamples, rng_seed)
     if 2 ** len(x) > EXACT_FLIPS:
         options = {"permutation_type": "samples", "vectorized": True, "n_resamples": n_resamples}
         return float(stats.permutation_test((x,), np.mean, **options, rng=np.random.default_rng(rng_seed)).pvalue)
@@ -120,6 +130,37 @@ def sign_flip_p_value(values: np.ndarray, *, n_resamples: int = N_RESAMPLES, rng
     signs = 1 - 2 * ((codes >> np.arange(len(x))[np.newaxis]) & 1)
     sums = np.abs(signs @ x)
     return float(np.mean(sums >= sums[0] - ROUNDING * np.sum(np.abs(x))))  # pattern 0 flips nothing
+
+
+def t_interval(values: np.ndarray, confidence: float = CONFIDENCE) -> tuple[float, float]:
+    """Return Student's t interval of the mean over seeds; the mean twice for one seed."""
+    mean = float(np.mean(values))
+    if len(values) < 2:
+        return mean, mean
+    half = float(stats.t.ppf((1 + confidence) / 2, len(values) - 1) * np.std(values, ddof=1) / np.sqrt(len(values)))
+    return mean - half, mean + half
+
+
+def t_half_widths(measured: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return mean and half width of the 95 % t interval over seeds, each (feature,), from (seed, feature).
+
+    Values that are not finite are left out; with fewer than two the half width is NaN, and no bar is drawn.
+    """
+    some = np.isfinite(measured)
+    n = some.sum(axis=0)
+    mean = np.where(some, measured, 0).sum(axis=0) / np.where(n > 0, n, np.nan)
+    square = np.where(some, np.square(measured - mean), 0).sum(axis=0)
+    freedom = np.where(n > 1, n - 1.0, np.nan)
+    return mean, stats.t.ppf(0.975, freedom) * np.sqrt(square / freedom / np.maximum(n, 1))
+
+
+def t_p_value(values: np.ndarray) -> float:
+    """Return the two-sided p-value of Student's t-test for mean zero; of equal values 1 if they are zero, else 0."""
+    if len(values) < 2 or not np.any(values):
+        return 1.0
+    if np.ptp(values) == 0:
+        return 0.0
+    return float(stats.ttest_1samp(values, 0.0).pvalue)
 
 
 def _interval(x: np.ndarray, level: float, n_resamples: int, rng_seed: int) -> Interval:

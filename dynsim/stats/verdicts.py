@@ -1,12 +1,24 @@
-"""The statements about pruning that can be judged by numbers, and the numbers (theory 8.5).
+"""Verdicts: the words in which results are judged, and the two rules that choose the word from intervals over seeds.
 
-A statement says in which range a number lies. Its verdict comes from the 95 % interval over seeds alone: "as stated"
-where the interval lies inside the range, "not as stated" where it lies outside, and "not at this size" where it
-reaches over an end of the range, or where fewer than three seeds are left. Where the end of the range is a null
-hypothesis, a verdict also needs a p-value of at most 0.05 after Holm's correction over the statements of its test.
+=================  ==================================================================================================
+`judge`            the verdict on a statement, which says in which range a number lies (theory 8.5)
+-----------------  --------------------------------------------------------------------------------------------------
+as stated          the interval lies inside the range
+not as stated      the interval lies outside the range
+not at this size   the interval reaches over an end of the range; fewer than three seeds are left; or the end of the
+                   range is a null hypothesis and the p-value is above 0.05 after Holm's correction
+-----------------  --------------------------------------------------------------------------------------------------
+`judge_contrasts`  the verdict on pruning at one point, from the differences pruned - dense and pruned - placebo (a
+                   placebo: runs with random masks of the same size)
+-----------------  --------------------------------------------------------------------------------------------------
+helps              the intervals against the dense runs and against every usable placebo lie above 0
+harms              all of them lie below 0
+nothing            the interval against the dense runs holds 0, or that against a placebo does not lie on its side of 0
+unstable           too many seeds are lost against the dense runs, or against every placebo that was run
+untested           the interval against the dense runs does not hold 0, and no placebo was run
+=================  ==================================================================================================
 
-Straight-through masks can drive weights without bound. Seeds that diverged, or in which the strength S_j of a group
-ends above `EXPLODED` times that of the unpruned partner, are counted and left out of both sides of a pair.
+Which seeds are left out as lost is for the caller to say (`analysis.outcomes.EXCLUSION`).
 """
 
 import math
@@ -17,8 +29,13 @@ import numpy as np
 
 from dynsim.stats import intervals
 
-FEWEST = 3
-LEVEL = 0.05
+SIGNIFICANCE = 0.05
+"""Largest p-value, after Holm's correction, at which a null hypothesis is rejected."""
+AS_STATED, NOT_AS_STATED, NOT_AT_THIS_SIZE = "as stated", "not as stated", "not at this size"
+HELPS, NOTHING, HARMS, UNSTABLE, UNTESTED = "helps", "nothing", "harms", "unstable", "untested"
+
+Span = tuple[float, float]
+"""Lower and upper end of an interval."""
 
 
 class Statement(NamedTuple):
@@ -35,13 +52,40 @@ class Statement(NamedTuple):
 
 
 def judge(low: float, high: float, wanted: tuple[float, float], p_holm: float | None = None) -> str:
-    """Return the verdict by the rule at the top of the module; NaN ends are those of too few seeds."""
+    """Return the verdict by the table at the top of the module; NaN ends are those of too few seeds."""
     if not (math.isfinite(low) and math.isfinite(high)):
-        return "not at this size"
+        return NOT_AT_THIS_SIZE
     inside, outside = wanted[0] <= low and high <= wanted[1], high < wanted[0] or low > wanted[1]
-    if not (inside or outside) or (p_holm is not None and p_holm > LEVEL):
-        return "not at this size"
-    return "as stated" if inside else "not as stated"
+    if not (inside or outside) or (p_holm is not None and p_holm > SIGNIFICANCE):
+        return NOT_AT_THIS_SIZE
+    return AS_STATED if inside else NOT_AS_STATED
+
+
+def side_of_zero(low: float, high: float) -> int:
+    """Return 1 where an interval lies above 0, -1 where it lies below, else 0."""
+    return int(low > 0) - int(high < 0)
+
+
+def judge_contrasts(dense: Span | None, placebos: Sequence[Span | None]) -> str:
+    """Return the verdict on pruning at one point by the table at the top of the module.
+
+    Args:
+        dense: ends of the interval of pruned - dense; None where too few seeds are left.
+        placebos: the same for each kind of placebo that was run.
+    """
+    if dense is None:
+        return UNSTABLE
+    side = side_of_zero(*dense)
+    if side == 0:  # whatever a placebo does
+        return NOTHING
+    if not placebos:
+        return UNTESTED
+    sides = {side_of_zero(*span) for span in placebos if span is not None}
+    if not sides:
+        return UNSTABLE
+    if sides != {side}:
+        return NOTHING
+    return HELPS if side > 0 else HARMS
 
 
 def _null(wanted: tuple[float, float]) -> float | None:
@@ -63,9 +107,9 @@ def judged(parts: Sequence[tuple[Statement, np.ndarray]], **options: Any) -> lis
         kept = kept[np.isfinite(kept)]
         null = _null(statement.wanted)
         if len(kept) == 0:
-            found.append(intervals.Interval(math.nan, math.nan, math.nan, math.nan, 0, intervals.LEVEL))
+            found.append(intervals.Interval(math.nan, math.nan, math.nan, math.nan, 0, intervals.CONFIDENCE))
         elif null is None:
-            found.append(intervals.interval(kept, **options))
+            found.append(intervals.bca_interval(kept, **options))
         else:
             tested = intervals.paired_difference(np.full_like(kept, null), kept, **options)
             moved = [null + end for end in tested[:3]]

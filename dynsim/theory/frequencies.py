@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float
 
-from dynsim.config import DataConfig
+from dynsim.config import Config, DataConfig
 from dynsim.config.checks import require
 
 GROUPS = ("majority", "minority", "all")
@@ -142,6 +142,14 @@ def _through_views(data: DataConfig, codes: Features, dictionary: Dictionary | N
 def n_negatives(data: DataConfig) -> int:
     """Return |N|, the number of negatives of a query before equal codes are left out: K-1, or as configured."""
     return data.batch_size - 1 if data.n_negatives is None else data.n_negatives
+
+
+def chance_loss(config: Config) -> float:
+    """Return log(|N|+1) (times tau with the prefactor): the loss when all similarities agree (theory 3.2)."""
+    factor = config.loss.temperature if config.loss.temperature_prefactor else 1.0
+    # nt_xent counts both views of the other samples
+    views = 2 if config.loss.kind == "nt_xent" else 1
+    return factor * float(np.log1p(views * n_negatives(config.data)))
 
 
 def masking_correction(data: DataConfig, dictionary: Dictionary | None = None) -> Features:

@@ -73,7 +73,7 @@ def is_active(weight_norm: np.ndarray, norm_floor: float = NORM_FLOOR) -> np.nda
     return weight_norm >= norm_floor * np.max(weight_norm, axis=-1, keepdims=True)
 
 
-def is_learned(
+def is_specialist(
     alignment: np.ndarray,
     weight_norm: np.ndarray,
     firing: np.ndarray,

@@ -54,7 +54,7 @@ def p4(runs: Runs, config: Config) -> Found:
         arrays.append(xr.DataArray(stacked, dims=("moment", "quantity", "run", "ratio", "seed")))
     names = [label_of(runs[f"small/{name} r={ratios[0]:g}"]) for name in ("neurons", "weights")]
     joined = xr.concat(arrays, xr.Variable("variant", names))
-    coords = {"moment": list(measures.MOMENTS), "quantity": list(measures.QUANTITIES), "ratio": ratios}
+    coords = {"moment": list(measures.COMPARED_AT), "quantity": list(measures.QUANTITIES), "ratio": ratios}
     return judged(parts), {}, {"end_states": xr.Dataset({"end_state": joined.assign_coords(coords)})}
 
 

@@ -10,7 +10,7 @@ from dynsim.analysis import outcomes, pairs
 from dynsim.analysis.groups import minority_mask
 from dynsim.analysis.outcomes import usable
 
-CLASSES = ("minority", "majority", "none", "silent")
+MASKED_CLASSES = ("minority", "majority", "none", "silent")
 HALF = 0.5  # added to counts before their logarithm is taken, so that none is that of zero
 
 
@@ -26,11 +26,11 @@ def masked_shares(result: xr.Dataset, rates: Sequence[float]) -> xr.Dataset:
         all neurons. Classes: specialists for minority and for majority features, no specialists, and, among those,
         silent neurons: they fire on no probe sample.
     """
-    learned = outcomes.learned(result)  # (seed, record, neuron, feature)
+    specialists = outcomes.specialist_pairs(result)  # (seed, record, neuron, feature)
     minority = minority_mask(result)
     silent = (result["firing"].values == 0) & (result["false_firing"].values == 0)
-    none = ~learned.any(axis=-1)
-    each = [learned[..., minority].any(axis=-1), learned[..., ~minority].any(axis=-1), none, none & silent]
+    none = ~specialists.any(axis=-1)
+    each = [specialists[..., minority].any(axis=-1), specialists[..., ~minority].any(axis=-1), none, none & silent]
     member = np.stack(each, axis=2).astype(float)  # (seed, record, neuron_class, neuron)
     norm = result["weight_norm"].values
     # ties go by position, as in `prune.lowest_mask`
@@ -45,7 +45,7 @@ def masked_shares(result: xr.Dataset, rates: Sequence[float]) -> xr.Dataset:
         "of_masked": (dims, both / np.maximum(count, 1)[None, None, :, None]),
         "size": (("seed", "record", "neuron_class"), member.mean(axis=-1)),
     }
-    coords = {"rate": list(rates), "neuron_class": list(CLASSES), "step": ("record", result["step"].values)}
+    coords = {"rate": list(rates), "neuron_class": list(MASKED_CLASSES), "step": ("record", result["step"].values)}
     return xr.Dataset(variables, coords)
 
 
@@ -76,7 +76,7 @@ def log_count_ratio(result: xr.Dataset) -> np.ndarray:
 
 
 QUANTITIES = {"strength ratio": log_strength_ratio, "specialist ratio": log_count_ratio}
-MOMENTS = ("equal steps", "equal loss")
+COMPARED_AT = ("equal steps", "equal loss")
 
 
 def end_states(dense: Sequence[xr.Dataset], pruned: Sequence[xr.Dataset]) -> dict[str, dict[str, np.ndarray]]:
@@ -89,7 +89,7 @@ def end_states(dense: Sequence[xr.Dataset], pruned: Sequence[xr.Dataset]) -> dic
         Values of `QUANTITIES` at equal steps and at equal held-out loss; run 0 is the unpruned one.
     """
     shape = (2, len(dense), dense[0].sizes["seed"])
-    out = {moment: {name: np.full(shape, np.nan) for name in QUANTITIES} for moment in MOMENTS}
+    out = {moment: {name: np.full(shape, np.nan) for name in QUANTITIES} for moment in COMPARED_AT}
     for place, (first, second) in enumerate(zip(dense, pruned, strict=True)):
         kept = usable(first, second)
         if not len(kept):
@@ -109,9 +109,9 @@ def end_states(dense: Sequence[xr.Dataset], pruned: Sequence[xr.Dataset]) -> dic
 
 def count_curves(result: xr.Dataset, kept: np.ndarray) -> xr.DataArray:
     """Return the number of specialists (seed, record, group) of the seeds at positions `kept`."""
-    learned = outcomes.learned(result.isel(seed=kept))
+    specialists = outcomes.specialist_pairs(result.isel(seed=kept))
     minority = minority_mask(result)
-    counts = [learned[..., mask].sum(axis=(-2, -1)) for mask in (minority, ~minority)]
+    counts = [specialists[..., mask].sum(axis=(-2, -1)) for mask in (minority, ~minority)]
     coords = {"group": ["minority", "majority"], "step": ("record", result["step"].values)}
     return xr.DataArray(np.stack(counts, axis=-1).astype(float), coords, ("seed", "record", "group"))
 

@@ -28,9 +28,9 @@ def p1(runs: Runs, config: Config) -> Found:
     rival = "the lowest norms are those of unspecialised neurons, so that the mask changes few logits"
     parts, detail = [], {}
     for moment in ("T2", "end"):
-        at = shares.sel(rate=rate).isel(record=xr.DataArray(places[:, probe.MOMENTS.index(moment)], dims="seed"))
-        of = {name: at["masked"].sel(neuron_class=name).values for name in measures.CLASSES}
-        share = {name: at["of_masked"].sel(neuron_class=name).values for name in measures.CLASSES}
+        at = shares.sel(rate=rate).isel(record=xr.DataArray(places[:, probe.PROBE_MOMENTS.index(moment)], dims="seed"))
+        of = {name: at["masked"].sel(neuron_class=name).values for name in measures.MASKED_CLASSES}
+        share = {name: at["of_masked"].sel(neuron_class=name).values for name in measures.MASKED_CLASSES}
         words = f"at {moment}, {rate:.0%} of the neurons masked"
         parts += [
             (statement(f"The lowest norms are those of minority neurons ({words}).",

@@ -29,7 +29,7 @@ READINGS: dict[str, dict[str, Any]] = {
     "literal, neurons 0.3": {"prune.rate": 0.3, "prune.unit": "neuron", "prune.semantics": "literal"},
 }
 """Ways of pruning by magnitude, by name."""
-PLACEBOS: dict[str, tuple[str, ...]] = {
+READING_PLACEBOS: dict[str, tuple[str, ...]] = {
     "straight-through, neurons 0.5": ("random_fixed", "random"),
     "one branch, weights 0.6": ("random_fixed",),
     "literal, neurons 0.3": ("random_fixed",),

@@ -14,7 +14,7 @@ import xarray as xr
 from jaxtyping import Array, Float, PyTree
 
 from dynsim.analysis import outcomes
-from dynsim.analysis.groups import minority_mask
+from dynsim.analysis.groups import DISJOINT_GROUPS, minority_mask
 from dynsim.analysis.stages import find_stages
 from dynsim.analysis.summary import seed_trajectory
 from dynsim.engine import mask_effect, replay, train
@@ -22,8 +22,7 @@ from dynsim.engine.numbers import Numbers, resolve
 from dynsim.engine.train import Parts, TrainState, World
 from dynsim.results.dataset import config_of
 
-MOMENTS = ("stage 1", "thresholds on", "T2", "end")
-GROUPS = ("minority", "majority")
+PROBE_MOMENTS = ("stage 1", "thresholds on", "T2", "end")
 
 
 class Functions(NamedTuple):
@@ -69,7 +68,7 @@ _parts = lru_cache(maxsize=32)(train.built_in_parts)
 
 
 def moments(result: xr.Dataset) -> np.ndarray:
-    """Return the records at which to look, shape (seed, moment), in the order of `MOMENTS`.
+    """Return the records at which to look, shape (seed, moment), in the order of `PROBE_MOMENTS`.
 
     stage 1: the last record without thresholds; thresholds on: the first one at three times the step at which they
     came on; T2: that of all features, or a tenth of the steps where it was not found; end: the last record.
@@ -126,9 +125,9 @@ def amplifications(
         semantics, kinds, rates: of the masks of neurons.
     """
     runs = _replay(result, semantics, n_batches)
-    places, learned = moments(result), outcomes.learned(outcomes.at_end(result))
+    places, specialists = moments(result), outcomes.specialist_pairs(outcomes.at_end(result))
     minority = minority_mask(result)
-    out = np.full((result.sizes["seed"], len(MOMENTS), len(kinds), len(rates), len(GROUPS)), np.nan)
+    out = np.full((result.sizes["seed"], len(PROBE_MOMENTS), len(kinds), len(rates), len(DISJOINT_GROUPS)), np.nan)
     share = jnp.asarray(rates, result["neuron_weight"].dtype)
     for seed, moment in np.ndindex(out.shape[:2]):
         state, world = runs.at(seed, int(places[seed, moment]))
@@ -136,11 +135,11 @@ def amplifications(
         dense, masked = (np.asarray(part, np.float64) for part in runs.measured.growth(state, world, kept))
         shape = (len(kinds), len(rates))
         for g, mask in enumerate((minority, ~minority)):
-            own = learned[seed] & mask[None, :]
+            own = specialists[seed] & mask[None, :]
             without = (dense * own).sum()
             if own.any() and without > 0:
                 out[seed, moment, :, :, g] = (masked * own[None]).sum(axis=(1, 2)).reshape(shape) / without
-    coords = {"moment": list(MOMENTS), "kind": list(kinds), "rate": list(rates), "group": list(GROUPS)}
+    coords = {"moment": list(PROBE_MOMENTS), "kind": list(kinds), "rate": list(rates), "group": list(DISJOINT_GROUPS)}
     return xr.DataArray(out, coords, ("seed", "moment", "kind", "rate", "group"))
 
 
@@ -156,7 +155,7 @@ def group_drivers_over_time(
     """
     runs = _replay(result, "straight_through", n_batches)
     minority = minority_mask(result)
-    out = np.full((result.sizes["seed"], len(records), 1 + len(kinds), len(GROUPS)), np.nan)
+    out = np.full((result.sizes["seed"], len(records), 1 + len(kinds), len(DISJOINT_GROUPS)), np.nan)
     share = jnp.asarray([rate], result["neuron_weight"].dtype)
     for seed, place in np.ndindex(out.shape[:2]):
         state, world = runs.at(seed, int(records[place]))
@@ -166,5 +165,9 @@ def group_drivers_over_time(
         for g, mask in enumerate((minority, ~minority)):
             if mask.any():
                 out[seed, place, :, g] = each[:, mask].mean(axis=1)
-    coords = {"kind": ["none", *kinds], "group": list(GROUPS), "step": ("record", result["step"].values[list(records)])}
+    coords = {
+        "kind": ["none", *kinds],
+        "group": list(DISJOINT_GROUPS),
+        "step": ("record", result["step"].values[list(records)]),
+    }
     return xr.DataArray(out, coords, ("seed", "record", "kind", "group"))

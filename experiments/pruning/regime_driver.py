@@ -22,14 +22,14 @@ from dynsim.engine.numbers import Numbers, resolve
 from dynsim.engine.pruning import draw_mask
 from dynsim.engine.replay import held_out_batches, recorded, restored
 from dynsim.results.dataset import config_of
-from dynsim.stats.intervals import interval
+from dynsim.stats.intervals import FEWEST_SEEDS, bca_interval
 from experiments.pruning import regimes
 
-N_BATCHES = 16
+DRIVER_BATCHES = 16
 
 
 def feature_drivers_at_end(
-    dense: xr.Dataset, readings: Mapping[str, PruneConfig], n_batches: int = N_BATCHES
+    dense: xr.Dataset, readings: Mapping[str, PruneConfig], n_batches: int = DRIVER_BATCHES
 ) -> dict[str, Float[np.ndarray, "seed feature"]]:
     """Return {"dense": D_j, reading: D_j under the mask that it would draw at the dense weights}, each (seed, feature).
 
@@ -85,7 +85,7 @@ def driver_summary(drivers: Mapping[str, np.ndarray], minority: np.ndarray) -> d
     for name, d in drivers.items():
         out[name] = {"minority": float(d[:, minority].mean()), "majority": float(d[:, ~minority].mean())}
         if name != "dense":
-            span = interval(gap[name] - gap["dense"], n_resamples=999)
+            span = bca_interval(gap[name] - gap["dense"], n_resamples=999)
             ends = [span.estimate, span.low, span.high]
             out[name]["effect"] = ends if np.all(np.isfinite(ends)) else [span.estimate] * 3
     return out
@@ -98,7 +98,7 @@ def rank_correlation(pairs: Sequence[tuple[float, float]]) -> dict[str, Any]:
         pairs: (effect on the driver, measured effect) of each stable point.
     """
     first, second = (np.asarray([pair[k] for pair in pairs], float) for k in (0, 1))
-    if len(pairs) < regimes.FEWEST or np.ptp(first) == 0 or np.ptp(second) == 0:
+    if len(pairs) < FEWEST_SEEDS or np.ptp(first) == 0 or np.ptp(second) == 0:
         return {"rho": None, "p_value": None, "n_points": len(pairs)}
     done = stats.spearmanr(first, second)
     return {"rho": float(done.statistic), "p_value": float(done.pvalue), "n_points": len(pairs)}

@@ -14,7 +14,8 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from dynsim.plots.parts import panels
 from dynsim.plots.style import STYLE
-from experiments.pruning.regimes import HARMS, HELPS, NOTHING, PRIMARY, UNSTABLE
+from dynsim.stats.verdicts import HARMS, HELPS, NOTHING, UNSTABLE
+from experiments.pruning.regimes import PRIMARY
 
 VERDICT_COLOR = {HELPS: "#0072B2", NOTHING: "#666666", HARMS: "#D55E00", UNSTABLE: "#CC79A7"}
 SIDES = {"dense": ("o", -0.22), "random_fixed": ("s", 0.06), "random": ("D", 0.3)}

@@ -14,36 +14,36 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
-from scipy import stats
 
 from dynsim.analysis import outcomes
 from dynsim.analysis.pairs import check_paired
 from dynsim.config.checks import require
-from dynsim.engine import reference_losses
-from dynsim.results.dataset import config_of
-from dynsim.stats.intervals import holm, paired_difference
+from dynsim.stats.intervals import FEWEST_SEEDS, holm, paired_difference, t_p_value
+from dynsim.stats.verdicts import HARMS, HELPS, NOTHING, SIGNIFICANCE, UNSTABLE, Span, judge_contrasts, side_of_zero
 
 PRIMARY = "minority specialists"
 GROUP_GAP = "minority - majority specialists"
-HELPS, NOTHING, HARMS, UNSTABLE, UNTESTED = "helps", "nothing", "harms", "unstable", "untested"
-LEVEL = 0.05
-"""Largest adjusted p-value of a claim of the search."""
 USABLE = 0.8
 """Least share of seeds that must be finite on both sides of a contrast."""
-EXPLODED = 3.0
-"""A run has exploded where its held-out loss ends above this many times the loss log(|N|+1) of no training."""
-FEWEST = 3
-"""Fewest pairs of a contrast."""
 
-_NAMES = (PRIMARY, "majority specialists", "minority share of specialists", "minority coverage", "strength ratio",
-          "held-out loss")  # fmt: skip
+_NAMES = (
+    PRIMARY,
+    "majority specialists",
+    "minority share of specialists",
+    "minority coverage",
+    "strength ratio",
+    "held-out loss",
+)
 
 
 def _group_gap(result: xr.Dataset) -> np.ndarray:
     return outcomes.specialists("minority")(result) - outcomes.specialists("majority")(result)
 
 
-MEASURES: dict[str, outcomes.Measure] = {**{name: outcomes.MEASURES[name] for name in _NAMES}, GROUP_GAP: _group_gap}
+POINT_MEASURES: dict[str, outcomes.Measure] = {
+    **{name: outcomes.MEASURES[name] for name in _NAMES},
+    GROUP_GAP: _group_gap,
+}
 """What a point is judged by, `PRIMARY` first; the last one shows the noise where nothing tells the groups apart."""
 
 
@@ -60,30 +60,12 @@ class Claim(NamedTuple):
     """The same adjusted over the points of the reading."""
 
 
-def check_seeds(search: Sequence[int], confirm: Sequence[int]) -> None:
+def check_fresh_seeds(search: Sequence[int], confirm: Sequence[int]) -> None:
     """Refuse to confirm on seeds of the search, or with fewer than three of either. Errors: `ConfigError`."""
     shared = sorted(set(search) & set(confirm))
     require(not shared, "seeds", "fresh ones to confirm on", f"{shared} in both")
     for name, seeds in (("search seeds", search), ("confirmation seeds", confirm)):
-        require(len(set(seeds)) == len(seeds) >= FEWEST, name, f"at least {FEWEST}, each once", list(seeds))
-
-
-def is_sound(result: xr.Dataset) -> np.ndarray:
-    """Return which runs neither diverged nor exploded (`EXPLODED`), Boolean (seed,)."""
-    last = result["held_out_loss"].values[:, -1]
-    config = config_of(result)
-    # chance_loss has the factor tau where the loss has the prefactor, as the held-out loss does
-    sound = np.isfinite(last) & (result["diverged_step"].values < 0)
-    return sound & (np.where(np.isfinite(last), last, np.inf) <= EXPLODED * reference_losses.chance_loss(config))
-
-
-def t_p_value(values: np.ndarray) -> float:
-    """Return the two-sided p-value of Student's t-test for mean zero; of equal values 1 if they are zero, else 0."""
-    if len(values) < 2 or not np.any(values):
-        return 1.0
-    if np.ptp(values) == 0:
-        return 0.0
-    return float(stats.ttest_1samp(values, 0.0).pvalue)
+        require(len(set(seeds)) == len(seeds) >= FEWEST_SEEDS, name, f"at least {FEWEST_SEEDS}, each once", list(seeds))
 
 
 def contrast(other: xr.Dataset, pruned: xr.Dataset, **options: Any) -> dict[str, Any]:
@@ -95,27 +77,29 @@ def contrast(other: xr.Dataset, pruned: xr.Dataset, **options: Any) -> dict[str,
 
     Returns:
         {"n_seeds", "n_used", "p_value" (t-test of `PRIMARY`), "equal steps": {measure: [estimate, low, high]}, "equal
-        loss": the same}; the last three only where `FEWEST` seeds are left.
+        loss": the same}; the last three only where `FEWEST_SEEDS` seeds are left.
     """
     check_paired(other, pruned)
-    good = np.flatnonzero(is_sound(other) & is_sound(pruned))
+    good = np.flatnonzero(outcomes.sound_by_loss(other) & outcomes.sound_by_loss(pruned))
     found: dict[str, Any] = {"n_seeds": int(pruned.sizes["seed"]), "n_used": len(good)}
-    if len(good) < FEWEST:
+    if len(good) < FEWEST_SEEDS:
         return found
     first, second = other.isel(seed=good), pruned.isel(seed=good)
-    pairs = {"equal steps": (outcomes.at_end(first), outcomes.at_end(second)),
-             "equal loss": outcomes.at_equal_loss(first, second)}  # fmt: skip
+    pairs = {
+        "equal steps": (outcomes.at_end(first), outcomes.at_end(second)),
+        "equal loss": outcomes.at_equal_loss(first, second),
+    }
     for level, (one, two) in pairs.items():
-        found[level] = {name: _three(fn, one, two, options) for name, fn in MEASURES.items()}
+        found[level] = {name: _three(fn, one, two, options) for name, fn in POINT_MEASURES.items()}
     one, two = pairs["equal steps"]
-    found["p_value"] = t_p_value(MEASURES[PRIMARY](two) - MEASURES[PRIMARY](one))
+    found["p_value"] = t_p_value(POINT_MEASURES[PRIMARY](two) - POINT_MEASURES[PRIMARY](one))
     return found
 
 
 def _three(fn: Callable[[xr.Dataset], np.ndarray], one: xr.Dataset, two: xr.Dataset, options: Any) -> list[float]:
     values = [np.asarray(fn(result), float) for result in (one, two)]
     known = np.all(np.isfinite(values), axis=0)  # the strength ratio of a run without any strength is none
-    if known.sum() < FEWEST:
+    if known.sum() < FEWEST_SEEDS:
         return []
     found = paired_difference(values[0][known], values[1][known], **options)
     return [found.estimate, found.low, found.high]
@@ -132,7 +116,7 @@ def evidence(dense: xr.Dataset, pruned: xr.Dataset, **options: Any) -> dict[str,
         {"dense" or kind of placebo: `contrast`}}.
     """
     found: dict[str, Any] = {
-        "unsound": {"pruned": int(np.sum(~is_sound(pruned)))},
+        "unsound": {"pruned": int(np.sum(~outcomes.sound_by_loss(pruned)))},
         "means": {"pruned": _means(pruned)},
         "contrasts": {},
     }
@@ -142,24 +126,24 @@ def evidence(dense: xr.Dataset, pruned: xr.Dataset, **options: Any) -> dict[str,
 def with_side(found: dict[str, Any], name: str, other: xr.Dataset, pruned: xr.Dataset, **options: Any) -> dict:
     """Return `evidence` with one more side that the pruned runs are held against; arguments as for `contrast`."""
     return {
-        "unsound": found["unsound"] | {name: int(np.sum(~is_sound(other)))},
+        "unsound": found["unsound"] | {name: int(np.sum(~outcomes.sound_by_loss(other)))},
         "means": found["means"] | {name: _means(other)},
         "contrasts": found["contrasts"] | {name: contrast(other, pruned, **options)},
     }
 
 
 def _means(result: xr.Dataset) -> dict[str, float]:
-    good = np.flatnonzero(is_sound(result))
+    good = np.flatnonzero(outcomes.sound_by_loss(result))
     if not good.size:
         return {}
     end = outcomes.at_end(result.isel(seed=good))
-    values = {name: float(np.mean(fn(end))) for name, fn in MEASURES.items() if name != GROUP_GAP}
+    values = {name: float(np.mean(fn(end))) for name, fn in POINT_MEASURES.items() if name != GROUP_GAP}
     return {name: value for name, value in values.items() if np.isfinite(value)}
 
 
 def is_usable(one: dict[str, Any]) -> bool:
     """Return whether a contrast has kept enough of its seeds."""
-    return one["n_used"] >= max(FEWEST, USABLE * one["n_seeds"])
+    return one["n_used"] >= max(FEWEST_SEEDS, USABLE * one["n_seeds"])
 
 
 def usable_contrasts(found: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -170,39 +154,29 @@ def usable_contrasts(found: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 def sign(one: dict[str, Any], level: str = "equal steps") -> int:
     """Return 1 where the interval of `PRIMARY` lies above 0, -1 where it lies below, else 0."""
+    return side_of_zero(*_ends_of(one, level))
+
+
+def _ends_of(one: dict[str, Any], level: str) -> Span:
     _, low, high = one[level][PRIMARY]
-    return int(low > 0) - int(high < 0)
+    return low, high
 
 
-def verdict(found: dict[str, Any], level: str = "equal steps") -> str:
-    """Return the verdict on `PRIMARY`: `HELPS`, `HARMS`, `NOTHING`, `UNSTABLE` or `UNTESTED`.
-
-    It is nothing where the interval of pruned - dense holds 0, whatever a placebo does. Else it helps where all
-    intervals of the usable contrasts are above 0, harms where all are below, and is nothing where they disagree. It is
-    unstable where fewer than `USABLE` of the seeds are left against the dense runs, or against every placebo, and
-    untested where it differs from the dense runs and no placebo was run.
+def point_verdict(found: dict[str, Any], level: str = "equal steps") -> str:
+    """Return the verdict on `PRIMARY` by `judge_contrasts`; a contrast without `USABLE` of its seeds is lost.
 
     Args:
         found: of `evidence`.
         level: "equal steps" or "equal loss".
     """
-    kept = usable_contrasts(found)
-    if not kept:
-        return UNSTABLE
-    signs = {name: sign(one, level) for name, one in kept.items()}
-    if signs["dense"] == 0:
-        return NOTHING
-    if len(signs) == 1:
-        return UNSTABLE if len(found["contrasts"]) > 1 else UNTESTED
-    if len(set(signs.values())) > 1:
-        return NOTHING
-    return HELPS if signs["dense"] > 0 else HARMS
+    ends = {name: _ends_of(one, level) if is_usable(one) else None for name, one in found["contrasts"].items()}
+    return judge_contrasts(ends.pop("dense"), list(ends.values()))
 
 
 def direction(found: dict[str, Any]) -> str:
     """Return the common direction of the estimates, `HELPS` or `HARMS`, `NOTHING` without one, or `UNSTABLE`."""
     kept = usable_contrasts(found)
-    if verdict(found) == UNSTABLE:
+    if point_verdict(found) == UNSTABLE:
         return UNSTABLE
     if len(kept) == 1:  # no placebo was wanted, or all exploded beside a difference of zero
         return NOTHING
@@ -219,7 +193,7 @@ def learned_nothing(found: dict[str, Any]) -> bool:
 
 
 def claims(searched: Mapping[str, Mapping[str, dict[str, Any]]]) -> list[Claim]:
-    """Return the claims of the search, strongest first: those with an adjusted p-value of at most `LEVEL`.
+    """Return the claims of the search, strongest first: those with an adjusted p-value of at most `SIGNIFICANCE`.
 
     Both contrasts must show the effect, so the p-value of a point is the largest of its contrasts, and 1 where they
     differ in direction. It is adjusted over all stable points of the same reading.
@@ -232,7 +206,7 @@ def claims(searched: Mapping[str, Mapping[str, dict[str, Any]]]) -> list[Claim]:
         ways = {point: direction(of_point[reading]) for point, of_point in searched.items() if reading in of_point}
         raw = {point: _largest_p(searched[point][reading], way) for point, way in ways.items() if way != UNSTABLE}
         for point, p_holm in holm(raw).items():
-            if p_holm <= LEVEL:
+            if p_holm <= SIGNIFICANCE:
                 found.append(Claim(point, reading, ways[point], raw[point], p_holm))
     return sorted(found, key=lambda claim: claim.p_value)
 

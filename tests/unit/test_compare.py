@@ -153,7 +153,7 @@ def test_the_interval_is_that_of_scipy():
     np.testing.assert_allclose(found.estimate, 8.125 / 6, rtol=1e-12)
     assert (found.n_seeds, found.level) == (6, 0.9)
     assert found.high > percentile.confidence_interval.high  # corrected towards the long tail, which is on the right
-    plain = intervals.interval(difference, level=0.9, n_resamples=500, rng_seed=4)
+    plain = intervals.bca_interval(difference, level=0.9, n_resamples=500, rng_seed=4)
     assert plain[:3] == found[:3] and np.isnan(plain.p_value)
 
 
@@ -235,9 +235,9 @@ def test_too_few_seeds_have_no_interval(n):
 
 def test_tiny_huge_and_nearly_equal_values_do_not_break_the_correction():
     values = np.array([1.1, 3.0, 4.3, 9.7])
-    wanted = intervals.interval(values, n_resamples=200)
+    wanted = intervals.bca_interval(values, n_resamples=200)
     for power in (-500, 500):  # the cubes vanish or overflow
-        found = intervals.interval(2.0**power * values, n_resamples=200)
+        found = intervals.bca_interval(2.0**power * values, n_resamples=200)
         np.testing.assert_array_equal(found[:3], 2.0**power * np.array(wanted[:3]))
     rounded = intervals.paired_difference(FIRST, FIRST + 0.1)
     assert np.ptp(FIRST + 0.1 - FIRST) > 0 and rounded.low == rounded.estimate == rounded.high
@@ -246,8 +246,8 @@ def test_tiny_huge_and_nearly_equal_values_do_not_break_the_correction():
 
 def test_rounding_does_not_hide_ties():
     exact = np.array([1.0, 3.0, 4.0, 9.0])  # of four, one resample in eleven is the sample in another order
-    wanted = intervals.interval(exact, n_resamples=200)
-    scaled = intervals.interval(exact / 30, n_resamples=200)
+    wanted = intervals.bca_interval(exact, n_resamples=200)
+    scaled = intervals.bca_interval(exact / 30, n_resamples=200)
     np.testing.assert_allclose(scaled[:3], np.array(wanted[:3]) / 30, rtol=1e-9)
 
 
@@ -255,7 +255,7 @@ def test_ratios_by_hand():
     found = intervals.paired_ratio(np.array([1.0, 2.0, 5.0]), np.array([2.0, 8.0, 40.0]))
     np.testing.assert_allclose(found.estimate, 4.0, rtol=1e-12)  # (2 * 4 * 8)^(1/3)
     assert 2 <= found.low < 4 < found.high <= 8.0001 and found.p_value == 2 / 8
-    logs = intervals.interval(np.log(SECOND / FIRST), n_resamples=300)
+    logs = intervals.bca_interval(np.log(SECOND / FIRST), n_resamples=300)
     ratio = intervals.paired_ratio(FIRST, SECOND, n_resamples=300)
     np.testing.assert_allclose(ratio[:3], np.exp(logs[:3]), rtol=1e-9)
 
@@ -284,7 +284,7 @@ def test_laws_of_scale_and_exchange(first, scale, data):
 
 def test_intervals_hold_the_mean_about_as_often_as_stated():
     rng = np.random.default_rng(0)
-    found = [intervals.interval(rng.normal(3, 2, 16), n_resamples=199) for _ in range(300)]
+    found = [intervals.bca_interval(rng.normal(3, 2, 16), n_resamples=199) for _ in range(300)]
     share = np.mean([part.low <= 3 <= part.high for part in found])
     assert 0.92 - 4 * 0.016 < share < 0.92 + 4 * 0.016  # 0.016: binomial standard error of 300
 
@@ -293,7 +293,7 @@ def test_intervals_hold_the_mean_about_as_often_as_stated():
 @pytest.mark.parametrize(("n", "stated"), [(5, 0.85), (8, 0.89), (16, 0.92)])
 def test_coverage_stated_in_the_docstring(n, stated):
     rng = np.random.default_rng(n)
-    found = [intervals.interval(rng.normal(size=n), n_resamples=999) for _ in range(4000)]
+    found = [intervals.bca_interval(rng.normal(size=n), n_resamples=999) for _ in range(4000)]
     assert abs(np.mean([part.low <= 0 <= part.high for part in found]) - stated) < 0.03
 
 
@@ -402,7 +402,7 @@ def test_what_is_not_there_is_null_in_the_summary():
     row = pairs.compare_runs(first, second, MEASURES)["alive"]
     assert row["low"] is None and row["high"] is None and row["n_seeds"] == 2
     assert json.loads(json.dumps(row, allow_nan=False)) == row
-    assert intervals.interval(FIRST).plain()["p_value"] is None
+    assert intervals.bca_interval(FIRST).plain()["p_value"] is None
 
 
 def test_measures_are_taken_of_pairs_only():

@@ -78,11 +78,13 @@ def test_projection_quantiles_by_hand():
     of = reduced["projection"].sel(group="majority")
     # each class is one neuron of seed 0 and the same one twice as large: quantiles of {x, 2x}
     factor = np.array([1.1, 1.5, 1.9])[:, None]
-    lucky = of.sel(neuron_class="lucky")
-    np.testing.assert_allclose(lucky.sel(direction="own"), factor * [0.2, 0.5, 3.0], rtol=1e-6)
+    specialist = of.sel(neuron_class="specialist")
+    np.testing.assert_allclose(specialist.sel(direction="own"), factor * [0.2, 0.5, 3.0], rtol=1e-6)
     rest = np.sqrt([(0.01 + 0.04 + 0.01) / 3, (0.81 + 0.04 + 0.01) / 3, 0.0])
-    np.testing.assert_allclose(lucky.sel(direction="other_features"), factor * rest, rtol=1e-6)
-    np.testing.assert_allclose(lucky.sel(direction="complement"), factor * [0.1, 0.1, 0.01], rtol=1e-6)  # sqrt(8-4) = 2
+    np.testing.assert_allclose(specialist.sel(direction="other_features"), factor * rest, rtol=1e-6)
+    np.testing.assert_allclose(
+        specialist.sel(direction="complement"), factor * [0.1, 0.1, 0.01], rtol=1e-6
+    )  # sqrt(8-4) = 2
     ordinary = of.sel(neuron_class="ordinary", direction="own")
     np.testing.assert_allclose(ordinary, factor * [0.3, 0.8, 1.0], rtol=1e-6)
     # neurons 2 and 3, of own feature 1 both: {0.2, 0.3} at the start and twice that
@@ -95,7 +97,7 @@ def test_projection_quantiles_by_hand():
 def test_without_t1_classes_come_from_the_switch_or_the_start(switch, ordinary_own):
     reduced = curves.reduce(record(scales=[1.0], diverged=[-1], switch=switch), [FOUND])
     of = reduced["projection"].sel(group="minority", direction="own", quantile=0.5)
-    np.testing.assert_allclose(of.sel(neuron_class="lucky"), [0.3, 0.9, 2.0], rtol=1e-6)
+    np.testing.assert_allclose(of.sel(neuron_class="specialist"), [0.3, 0.9, 2.0], rtol=1e-6)
     if ordinary_own is None:  # at the start neuron 3 was aligned best with feature 1
         assert np.isnan(of.sel(neuron_class="ordinary")).all()
         np.testing.assert_array_equal(reduced["class_size"].sel(group="minority"), [1, 0, 3])

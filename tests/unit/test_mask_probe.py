@@ -57,9 +57,9 @@ def test_amplification_at_the_end_is_that_of_the_run_itself(run, found):
         np.asarray(mask_effect.growth(state, world, masked_parts if one else parts, one, batches))
         for one in (None, mask)
     )
-    learned = outcomes.learned(outcomes.at_end(run))[1]
+    specialists = outcomes.specialist_pairs(outcomes.at_end(run))[1]
     for group in ("minority", "majority"):
-        own = learned & (run["group"].values == group)[None, :]
+        own = specialists & (run["group"].values == group)[None, :]
         value = found.sel(moment="end", kind="lowest", rate=0.5, group=group).values[1]
         without = (dense * own).sum()
         if own.any() and without > 0:

@@ -12,8 +12,8 @@ from dynsim.theory.specialists import (
     cosine_alignment,
     is_active,
     is_candidate,
-    is_learned,
     is_lucky,
+    is_specialist,
     purity,
     residual_share,
 )
@@ -104,7 +104,7 @@ def test_relu_neurons_are_judged_on_the_sign_that_they_can_fire_on():
     shot = taken(ORTHONORMAL, weight, b, probe, codes, encoder__n_neurons=d, **relu)
     close(shot.firing, np.ones(d))
     close(shot.false_firing, np.zeros(d))
-    assert np.array_equal(is_learned(shot.alignment, shot.weight_norm, shot.firing), np.eye(d, dtype=bool))
+    assert np.array_equal(is_specialist(shot.alignment, shot.weight_norm, shot.firing), np.eye(d, dtype=bool))
     w, b = rng.normal(size=(d, d1)), rng.uniform(0, 1, size=d)
     shot = taken(ORTHONORMAL, w, b, probe, codes, encoder__n_neurons=d, **relu)
     fired, alignment = probe[:, 0] @ w.T > b, w @ ORTHONORMAL
@@ -146,14 +146,14 @@ def test_is_active_at_and_below_the_floor():
 )
 def test_is_learned(row, norm, firing, wanted):
     alignment, norms = np.array([row, [0.1, 0.2]]), np.array([norm, 1.0])  # the second one is large and mixed
-    learned = is_learned(alignment, norms, np.array([firing, 1.0]))
-    assert learned.tolist() == [wanted, [False, False]]
+    specialists = is_specialist(alignment, norms, np.array([firing, 1.0]))
+    assert specialists.tolist() == [wanted, [False, False]]
 
 
 def test_a_neuron_is_specialist_for_one_feature_at_most():
     alignment = np.full((3, 4), 0.5)
-    learned = is_learned(alignment, np.ones(3), np.ones(3), min_purity=0.4)
-    assert learned.sum(axis=1).tolist() == [1, 1, 1]
+    specialists = is_specialist(alignment, np.ones(3), np.ones(3), min_purity=0.4)
+    assert specialists.sum(axis=1).tolist() == [1, 1, 1]
 
 
 def test_is_candidate():

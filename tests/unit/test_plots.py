@@ -11,6 +11,7 @@ from dynsim.analysis import curves
 from dynsim.analysis.stages import STAGES, StageEnd
 from dynsim.config import Config, DataConfig, EncoderConfig
 from dynsim.plots import parts
+from dynsim.stats import intervals
 from dynsim.theory import feature_groups
 
 STEPS = np.array([0, 1, 3, 10, 30, 100])
@@ -100,7 +101,7 @@ def test_projections_name_classes_stages_and_units():
     assert [ax.get_xlabel() for ax in axes[1]] == ["training step"] * 3
     named = legend_texts(axes[0, 2])
     assert named == [
-        "lucky (2 neurons per seed)",
+        "specialist (2 neurons per seed)",
         *[label for label in named if label.startswith(("ordinary", "other"))],
         "closed form",
     ]
@@ -113,7 +114,9 @@ def test_the_closed_form_starts_at_the_median_and_grows_at_its_rate():
     reduced = tiny_curves()
     ax = plots.projections(reduced, {"majority": 0.1}).axes[0]
     dashed = next(line for line in ax.lines if line.get_linestyle() == "--")
-    start = float(reduced["projection"].sel(group="majority", neuron_class="lucky", direction="own", quantile=0.5)[0])
+    start = float(
+        reduced["projection"].sel(group="majority", neuron_class="specialist", direction="own", quantile=0.5)[0]
+    )
     x, y = dashed.get_data()
     assert x[0] == 0 and 3 < x[-1] < 10  # a bit past T1 = 3
     np.testing.assert_allclose(y, start * np.exp(0.1 * x), rtol=1e-6)
@@ -123,7 +126,7 @@ def test_classes_of_single_neurons_are_named_but_not_drawn():
     reduced = tiny_curves()
     reduced["class_size"][:] = 0.4
     ax = plots.projections(reduced, {}).axes[2]
-    assert legend_texts(ax)[0] == "lucky (0.4 neurons per seed, not drawn)"
+    assert legend_texts(ax)[0] == "specialist (0.4 neurons per seed, not drawn)"
     assert all(len(line.get_xdata()) != len(STEPS) for line in ax.lines)
 
 
@@ -166,7 +169,7 @@ def test_growth_rates_add_the_decay_once(decay):
 
 
 def test_interval_by_hand():
-    mean, half = parts.interval(np.array([[1.0, 5.0, np.nan], [3.0, np.nan, np.nan]]))
+    mean, half = intervals.t_half_widths(np.array([[1.0, 5.0, np.nan], [3.0, np.nan, np.nan]]))
     np.testing.assert_array_equal(mean, [2, 5, np.nan])
     # two values, each 1 from their mean: s / sqrt(2) = 1, and the t quantile at one degree of freedom is tan(0.475 pi)
     np.testing.assert_allclose(half, [np.tan(0.475 * np.pi), np.nan, np.nan])

@@ -174,8 +174,8 @@ def test_held_out_drift_is_the_closed_form_at_small_weights():
 
 def test_residual_is_nan_without_specialists_and_small_numbers_are_seen(run):
     residual = predictions.measured_fixed_point_residual(run)
-    learned = predictions.final_specialists(run).any(axis=1)
-    np.testing.assert_array_equal(np.isnan(residual), ~learned)
+    specialists = predictions.final_specialists(run).any(axis=1)
+    np.testing.assert_array_equal(np.isnan(residual), ~specialists)
 
 
 def test_compare_gives_every_prediction_or_the_reason(run):

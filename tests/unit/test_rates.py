@@ -10,6 +10,7 @@ from dynsim.analysis import rates
 from dynsim.config import Config, replace, serial
 from dynsim.config.checks import ConfigError
 from dynsim.engine.numbers import resolve
+from dynsim.stats import intervals
 from tests.reference import toy
 
 STEPS = np.array([0, 3, 10])
@@ -67,8 +68,8 @@ def test_interval_is_students():
     values = np.array([1.0, 2.0, 4.0, 8.0])
     for confidence in (0.5, 0.95, 0.999):
         wanted = stats.t.interval(confidence, 3, loc=values.mean(), scale=stats.sem(values))
-        np.testing.assert_allclose(rates.interval(values, confidence), wanted, rtol=1e-12)
-    assert rates.interval(np.array([3.0])) == (3.0, 3.0)
+        np.testing.assert_allclose(intervals.t_interval(values, confidence), wanted, rtol=1e-12)
+    assert intervals.t_interval(np.array([3.0])) == (3.0, 3.0)
 
 
 def with_switch(steps: list[int], config: Config) -> xr.Dataset:

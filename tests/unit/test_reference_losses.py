@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from dynsim import theory
 from dynsim.engine import data, reference_losses, train
 from dynsim.engine.data import batch_at
 from dynsim.engine.numbers import resolve
@@ -56,16 +57,16 @@ def test_the_floor_is_the_smallest_of_the_losses():
 def test_without_any_weight_the_loss_is_that_of_chance():
     config = toy(data__mask_equal_codes=False, loss__temperature=1.5)
     none = reference_losses.oracle_losses(config, 0, np.zeros(1), thresholded=False, n_batches=1)
-    np.testing.assert_allclose(none, reference_losses.chance_loss(config), rtol=1e-12)
+    np.testing.assert_allclose(none, theory.chance_loss(config), rtol=1e-12)
 
 
 def test_chance_loss_by_hand():
     K = toy().data.batch_size
-    assert reference_losses.chance_loss(toy()) == pytest.approx(np.log(K))
-    assert reference_losses.chance_loss(toy(loss__temperature=0.2)) == pytest.approx(0.2 * np.log(K))
+    assert theory.chance_loss(toy()) == pytest.approx(np.log(K))
+    assert theory.chance_loss(toy(loss__temperature=0.2)) == pytest.approx(0.2 * np.log(K))
     bare = toy(loss__temperature=0.2, loss__temperature_prefactor=False)
-    assert reference_losses.chance_loss(bare) == pytest.approx(np.log(K))
-    assert reference_losses.chance_loss(toy(data__n_negatives=9)) == pytest.approx(np.log(10))
+    assert theory.chance_loss(bare) == pytest.approx(np.log(K))
+    assert theory.chance_loss(toy(data__n_negatives=9)) == pytest.approx(np.log(10))
 
 
 def test_chance_loss_of_nt_xent_is_that_of_its_candidates():
@@ -75,7 +76,7 @@ def test_chance_loss_of_nt_xent_is_that_of_its_candidates():
     same = jnp.ones((K, 3))  # all embeddings agree
     batch = data.Batch(same[:, None], same[:, None], same, jnp.ones((K, K), bool))
     value = loss(same, same, batch, jax.tree.map(jnp.asarray, resolve(config).numbers))
-    assert reference_losses.chance_loss(config) == pytest.approx(float(value.loss))
+    assert theory.chance_loss(config) == pytest.approx(float(value.loss))
 
 
 def test_the_grid_of_scales_moves_with_the_best_scale(monkeypatch):

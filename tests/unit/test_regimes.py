@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from dynsim import results
-from dynsim.analysis import pairs
+from dynsim.analysis import outcomes, pairs
 from dynsim.config.checks import ConfigError
 from dynsim.config.differences import differing_numbers
+from dynsim.stats import intervals
 from dynsim.theory import feature_groups
 from experiments import pruning_regimes
 from experiments.pruning import points as _regime_points
@@ -86,11 +87,11 @@ LOST = (9, 8, 10, 0.001, 7)
     ],
 )
 def test_the_verdict(contrasts, verdict):
-    assert regimes.verdict(found(**contrasts)) == verdict
+    assert regimes.point_verdict(found(**contrasts)) == verdict
 
 
 def test_contrasts_of_two_seeds_are_never_used():
-    assert regimes.verdict(found(2, dense=(2, 1, 3, 0.01, 2), random_fixed=(2, 1, 3, 0.01, 2))) == "unstable"
+    assert regimes.point_verdict(found(2, dense=(2, 1, 3, 0.01, 2), random_fixed=(2, 1, 3, 0.01, 2))) == "unstable"
 
 
 def test_claims_are_adjusted_over_the_stable_points_of_each_reading():
@@ -120,24 +121,24 @@ def test_the_strongest_claims_are_confirmed_first():
 
 
 def test_search_and_confirmation_share_no_seed():
-    regimes.check_seeds(range(3), range(3, 6))
+    regimes.check_fresh_seeds(range(3), range(3, 6))
     for search, confirm, word in [(range(4), range(3, 6), "[3] in both"), (range(2), range(5, 9), "search seeds"),
                                   (range(3), (7, 7, 8), "confirmation seeds")]:  # fmt: skip
         with pytest.raises(ConfigError) as caught:
-            regimes.check_seeds(search, confirm)
+            regimes.check_fresh_seeds(search, confirm)
         assert word in str(caught.value) and "\n" not in str(caught.value)
     for preset in ("default", "quick", "large"):
         wanted = pruning_regimes.plan(preset)
-        regimes.check_seeds(wanted.search, wanted.confirm)
+        regimes.check_fresh_seeds(wanted.search, wanted.confirm)
 
 
 def test_the_t_test():
     values = np.array([1.0, 2.0, 4.0])
     t = values.mean() / (values.std(ddof=1) / math.sqrt(3))
     # Student's t with two degrees of freedom has this distribution function in closed form
-    assert regimes.t_p_value(values) == pytest.approx(1 - t / math.sqrt(2 + t**2))
-    assert regimes.t_p_value(np.zeros(5)) == 1.0 and regimes.t_p_value(np.full(5, 2.0)) == 0.0
-    assert regimes.t_p_value(np.array([3.0])) == 1.0
+    assert intervals.t_p_value(values) == pytest.approx(1 - t / math.sqrt(2 + t**2))
+    assert intervals.t_p_value(np.zeros(5)) == 1.0 and intervals.t_p_value(np.full(5, 2.0)) == 0.0
+    assert intervals.t_p_value(np.array([3.0])) == 1.0
 
 
 def test_differences_are_paired_and_are_pruned_minus_other():
@@ -146,7 +147,7 @@ def test_differences_are_paired_and_are_pruned_minus_other():
     estimate, low, high = one["equal steps"]["minority specialists"]
     assert estimate == pytest.approx(np.mean([2, 1, 1, 2])) and 1 <= low < estimate < high <= 2
     assert one["equal steps"]["majority specialists"] == [0, 0, 0]
-    assert one["p_value"] == pytest.approx(regimes.t_p_value(np.array([2.0, 1.0, 1.0, 2.0])))
+    assert one["p_value"] == pytest.approx(intervals.t_p_value(np.array([2.0, 1.0, 1.0, 2.0])))
     # the group gap: nothing changed for the majority
     assert one["equal steps"][regimes.GROUP_GAP][0] == pytest.approx(1.5)
 
@@ -154,10 +155,10 @@ def test_differences_are_paired_and_are_pruned_minus_other():
 def test_a_seed_that_explodes_is_dropped_from_both_sides():
     loss = np.array([1.0, 3.01 * CHANCE, 1.0, 1.0])
     dense, pruned = make_runs((0, 5, 0, 0)), make_runs((1, 0, 1, 1), loss=loss, **MASK)
-    assert regimes.is_sound(dense).all() and regimes.is_sound(pruned).tolist() == [True, False, True, True]
-    assert regimes.is_sound(make_runs((0,) * 4, loss=2.99 * CHANCE)).all()
-    assert not regimes.is_sound(make_runs((0,) * 4, loss=np.nan)).any()
-    assert regimes.is_sound(make_runs((0,) * 4, diverged=np.array([5, -1, -1, 0]))).tolist() == [
+    assert outcomes.sound_by_loss(dense).all() and outcomes.sound_by_loss(pruned).tolist() == [True, False, True, True]
+    assert outcomes.sound_by_loss(make_runs((0,) * 4, loss=2.99 * CHANCE)).all()
+    assert not outcomes.sound_by_loss(make_runs((0,) * 4, loss=np.nan)).any()
+    assert outcomes.sound_by_loss(make_runs((0,) * 4, diverged=np.array([5, -1, -1, 0]))).tolist() == [
         False,
         True,
         True,
@@ -180,9 +181,9 @@ def test_what_is_known_of_a_point():
     assert known["unsound"] == {"dense": 0, "pruned": 0, "random_fixed": 1}
     assert known["means"]["random_fixed"]["minority specialists"] == pytest.approx(1 / 3)
     assert known["means"]["pruned"]["minority share of specialists"] == pytest.approx(2 / 3)
-    assert regimes.verdict(known) == "unstable"  # 3 of 4 seeds are fewer than four fifths
+    assert regimes.point_verdict(known) == "unstable"  # 3 of 4 seeds are fewer than four fifths
     good = regimes.with_side(alone, "random_fixed", make_runs((0, 0, 1, 1), **PLACEBO), pruned, n_resamples=200)
-    assert regimes.verdict(good) == regimes.verdict(good, "equal loss") == "helps"
+    assert regimes.point_verdict(good) == regimes.point_verdict(good, "equal loss") == "helps"
     assert not regimes.learned_nothing(good)
     nobody = make_runs((0,) * 4, (0,) * 4)
     assert regimes.learned_nothing(regimes.evidence(nobody, make_runs((0,) * 4, (0,) * 4, **MASK), n_resamples=200))
@@ -230,7 +231,7 @@ def test_every_point_can_run_under_every_reading_and_is_a_pair(sizes):
             pruned = pruning_regimes.reading_config(base, point, reading)
             pairs.check_pair(dense, pruned)
             assert pruned.prune.kind == "lowest" and pruned.prune.rate > 0
-            for kind in _regime_points.PLACEBOS[reading]:
+            for kind in _regime_points.READING_PLACEBOS[reading]:
                 placebo = pruning_regimes.reading_config(base, point, reading, kind)
                 assert differing_numbers(pruned, placebo) == ["prune.kind"]
     assert {point.name for point in _regime_points.few_points(base)} <= {point.name for point in points}

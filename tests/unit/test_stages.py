@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from dynsim.analysis.stages import GroupRecord, StageEnd, Trajectory, convergence, find_stages, specialisation_end
-from dynsim.theory.specialists import CHANCE, PURITY, Snapshot, chance_purity, is_learned
+from dynsim.theory.specialists import CHANCE, PURITY, Snapshot, chance_purity, is_specialist
 
 D, D1, M = 8, 16, 32
 MINORITY = np.arange(D) >= D // 2
@@ -198,7 +198,7 @@ def test_neurons_pure_by_chance_are_no_stage_2():
     norm = np.sqrt(np.sum(alignment**2, axis=2) + 0.01)
     ones = np.ones_like(norm)
     trajectory = Trajectory(STEPS, Snapshot(alignment, norm, 0.1 * ones, 0 * ones, ones, 0 * ones, ones[:, 0]))
-    assert is_learned(alignment[-1], norm[-1], ones[-1]).any(axis=0).all()  # each feature has one, by chance
+    assert is_specialist(alignment[-1], norm[-1], ones[-1]).any(axis=0).all()  # each feature has one, by chance
     for found in find_stages(trajectory, np.array([False, False, True, True])).values():
         assert found["T2"].step is None and "beyond chance" in found["T2"].reason
 

@@ -104,10 +104,10 @@ def test_what_is_not_json_is_refused_in_one_line(text):
 
 def test_equal_configurations_have_equal_texts_and_hashes():
     as_int = replace(
-        Config(), **{"loss.temperature": 1, "loss.l2_penalty": 0, "optimizer.arguments": (("momentum", 1),)}
+        Config(), **{"loss.temperature": 1, "loss.l2_penalty": 0, "optimizer.arguments": (("momentum", 0),)}
     )
     as_float = replace(
-        Config(), **{"loss.temperature": 1.0, "loss.l2_penalty": -0.0, "optimizer.arguments": (("momentum", 1.0),)}
+        Config(), **{"loss.temperature": 1.0, "loss.l2_penalty": -0.0, "optimizer.arguments": (("momentum", 0.0),)}
     )
     as_numpy = replace(as_float, **{"loss.temperature": np.float64(1)})
     assert as_int == as_float == as_numpy

@@ -11,18 +11,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import xarray as xr
+from jaxtyping import Array
 
 from dynsim import theory
 from dynsim.analysis import groups, rates, stages, summary
 from dynsim.analysis.stages import GROUPS
 from dynsim.config import Config
-from dynsim.config.checks import ConfigError, require
+from dynsim.config.checks import ConfigError
 from dynsim.engine import train
-from dynsim.engine.data import batch_at
-from dynsim.engine.numbers import hyper, structure
-from dynsim.engine.reference_losses import FIRST_HELD_OUT_STEP
-from dynsim.randomness import streams
-from dynsim.results.dataset import config_of, provenance_of
+from dynsim.engine.numbers import resolve
+from dynsim.engine.replay import held_out_batch, recorded, restored
+from dynsim.results.dataset import config_of
 from dynsim.theory.specialists import is_learned, is_lucky
 
 N_BATCHES = 32
@@ -141,32 +140,28 @@ def held_out_drift(result: xr.Dataset, n_batches: int = N_BATCHES) -> np.ndarray
 
     Averaged over batches that the run has not seen.
 
-    Errors: `ConfigError` for functions of the user's own, and for trained attention or bias, which no result holds.
+    Errors: `ConfigError` where the result does not hold all that was trained (`replay.recorded`).
     """
-    config = config_of(result)
-    require(not config.encoder.train_attention, "train_attention", "false", True)
-    require(not config.encoder.train_bias, "train_bias", "false", True)
-    own = provenance_of(result).get("own")
-    require(not own, "own functions", "the built-in data, encoder and loss", own)
-    parts = train.built_in_parts(structure(config))
-    numbers = jax.tree.map(jnp.asarray, hyper(config)._replace(l2_penalty=np.zeros((), config.train.precision)))
+    config, last = config_of(result), [recorded(result, seed) for seed in range(result.sizes["seed"])]
+    resolved = resolve(config)
+    parts = train.built_in_parts(resolved.structure)
+    no_penalty = resolved.numbers._replace(l2_penalty=np.zeros((), config.train.precision))
+    numbers = jax.tree.map(jnp.asarray, no_penalty)
 
     @jax.jit
-    def drift(seed: Any, weight: Any, threshold: Any) -> Any:
-        state, world = train.init(seed, numbers, parts)
-        params = state.params._replace(weight=weight)
+    def drift(seed: Array, weight: Array, thresholds: Array) -> Array:
+        state, world = restored(seed, numbers, parts, weight, thresholds)
 
-        def of_batch(step: Any) -> Any:
-            batch = batch_at(parts.data, streams.run_keys(seed), step, world.dictionary, numbers)
-            grads, _ = jax.grad(train.objective, has_aux=True)(params, threshold, batch, numbers, parts)
+        def of_batch(position: Array) -> Array:
+            batch = held_out_batch(world, parts, position)
+            gradient = jax.grad(train.objective, has_aux=True)
+            grads, _ = gradient(state.params, state.thresholds.value, batch, numbers, parts)
             return -grads.weight @ world.dictionary
 
-        steps = FIRST_HELD_OUT_STEP + jnp.arange(n_batches, dtype=jnp.int32)
-        return jnp.mean(jax.lax.map(of_batch, steps), axis=0)
+        return jnp.mean(jax.lax.map(of_batch, jnp.arange(n_batches, dtype=jnp.int32)), axis=0)
 
-    last = result.isel(record=-1)
-    rows = zip(result["seed"].values, last["weight"].values, last["threshold"].values, strict=True)
-    return np.stack([np.asarray(drift(jnp.uint32(seed), weight, b)) for seed, weight, b in rows])
+    seeds = result["seed"].values
+    return np.stack([np.asarray(drift(jnp.uint32(seed), *one)) for seed, one in zip(seeds, last, strict=True)])
 
 
 def measured_fixed_point_residual(result: xr.Dataset) -> np.ndarray:

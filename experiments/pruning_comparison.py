@@ -118,7 +118,7 @@ def _recorder(shape: Config, keep_weights: bool) -> Callable[..., Any]:
 
 def simulate_all(options: PruningComparison, folder: Path) -> dict[str, Any]:
     """Train every distinct run, or load it where an earlier call finished it; return the results by name."""
-    from dynsim.engine.numbers import structure
+    from dynsim.engine.numbers import resolve
     from dynsim.study import simulate_part
     from experiments.pruning.reweighted import inverse_frequency_loss
 
@@ -127,7 +127,7 @@ def simulate_all(options: PruningComparison, folder: Path) -> dict[str, Any]:
     results: dict[table.Run, Any] = {}
     for run, name in table.unique(list(named.items())).items():
         own: dict[str, Any] = {"loss": inverse_frequency_loss} if run.oracle else {}
-        record = _recorder(structure(run.config), run.keep_weights)
+        record = _recorder(resolve(run.config).structure, run.keep_weights)
         results[run] = simulate_part(folder, name, run.config, seeds, record_fn=record, **own)
     return {name: results[run] for name, run in named.items()}
 

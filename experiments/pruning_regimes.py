@@ -93,11 +93,11 @@ def _record_fn(shape: Config) -> Any:
 def run(folder: Path, config: Config, seeds: range) -> Any:
     """Return the result of one configuration; the same one at two points is simulated once."""
     from dynsim.config.serial import config_hash
-    from dynsim.engine.numbers import structure
+    from dynsim.engine.numbers import resolve
     from dynsim.study import simulate_part
 
     name = f"run {config_hash(config, seeds)}"
-    return simulate_part(folder, name, config, seeds, record_fn=_record_fn(structure(config)))
+    return simulate_part(folder, name, config, seeds, record_fn=_record_fn(resolve(config).structure))
 
 
 def evidence_at(folder: Path, wanted: Plan, point: Point, reading: str, *, fresh: bool) -> dict[str, Any]:
@@ -128,7 +128,7 @@ def driver_at(folder: Path, wanted: Plan, point: Point) -> dict[str, Any]:
     """Return `regimes.driver_summary` at the ends of the dense runs of a point that are sound; empty without three."""
     import numpy as np
 
-    from dynsim import theory
+    from dynsim.analysis.groups import minority_mask
     from experiments.pruning import regime_driver, regimes
 
     config = replace(wanted.base, **point.changes)
@@ -137,8 +137,8 @@ def driver_at(folder: Path, wanted: Plan, point: Point) -> dict[str, Any]:
     if sound.size < regimes.FEWEST:
         return {}
     masks = {reading: reading_config(wanted.base, point, reading).prune for reading in wanted.readings}
-    found = regime_driver.drivers(dense.isel(seed=sound), masks)
-    return regime_driver.driver_summary(found, theory.is_minority(config.data))
+    found = regime_driver.feature_drivers_at_end(dense.isel(seed=sound), masks)
+    return regime_driver.driver_summary(found, minority_mask(dense))
 
 
 def search(folder: Path, wanted: Plan) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, Any]]]:

@@ -15,7 +15,7 @@ import numpy as np
 from dynsim.config import Config, DataConfig, EncoderConfig, TrainConfig, replace
 from dynsim.engine import train
 from dynsim.engine.data import Batch, DataModel, batch_at
-from dynsim.engine.numbers import hyper, structure
+from dynsim.engine.numbers import resolve
 from dynsim.engine.train import Carry, Parts, World
 
 TOY = Config(
@@ -44,8 +44,8 @@ built_in = lru_cache(train.built_in_parts)
 
 def begin(config: Config, seed: int = 0, parts: Parts | None = None) -> tuple[Carry, World, Parts]:
     """Return carry, world and parts of a run before its first step."""
-    parts = parts or built_in(structure(config))
-    state, world = compiled(parts)[0](np.uint32(seed), hyper(config))
+    parts = parts or built_in(resolve(config).structure)
+    state, world = compiled(parts)[0](np.uint32(seed), resolve(config).numbers)
     return train.start(state), world, parts
 
 
@@ -216,7 +216,7 @@ def repeating(config: Config, batch: Batch, dictionary: np.ndarray) -> Parts:
 
     Equal structures with the same batch object share their parts, and with them what has been compiled.
     """
-    shape, name = structure(config), (structure(config), id(batch), id(dictionary))
+    shape, name = resolve(config).structure, (resolve(config).structure, id(batch), id(dictionary))
     data = DataModel(
         init=lambda key, numbers: jax.numpy.asarray(dictionary),
         sample=lambda *unused: jax.tree.map(jax.numpy.asarray, batch),

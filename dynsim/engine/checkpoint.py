@@ -8,13 +8,13 @@ import hashlib
 import os
 import shutil
 from pathlib import Path
-from typing import Any
 
 import jax
 import numpy as np
+from jaxtyping import PyTree
 
 from dynsim.config.checks import ConfigError
-from dynsim.results.sealed import ResultError, load_json, save_json
+from dynsim.results.sealed import Json, ResultError, load_json, save_json
 
 LEAVES, FILES = "leaves", "files"  # where meta.json keeps `leaf_forms` and `file_digests`
 
@@ -23,7 +23,7 @@ class CheckpointError(ConfigError):
     """A checkpoint that does not fit the run; the message is one line."""
 
 
-def fingerprint(config_hash: str) -> dict[str, Any]:
+def fingerprint(config_hash: str) -> Json:
     """Return what must agree for a resumed run to have the bits of an undisturbed one."""
     device = jax.devices()[0]
     return {
@@ -40,7 +40,7 @@ def _steps(folder: Path) -> list[tuple[int, Path]]:
     return sorted((int(path.name.removeprefix("step_")), path) for path in names)
 
 
-def save(folder: Path, n_done: int, tree: Any, meta: dict[str, Any]) -> None:
+def save(folder: Path, n_done: int, tree: PyTree, meta: Json) -> None:
     """Save a pytree of arrays as the state after `n_done` updates and drop older checkpoints.
 
     Args:
@@ -77,7 +77,7 @@ def file_digests(folder: Path) -> dict[str, str]:
     return {path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
-def leaf_forms(tree: Any) -> dict[str, str]:
+def leaf_forms(tree: PyTree) -> dict[str, str]:
     """Return {place in the tree: dtype and shape} of a pytree of arrays."""
     leaves = jax.tree.leaves_with_path(tree)
     return {jax.tree_util.keystr(place): f"{leaf.dtype}{list(np.shape(leaf))}" for place, leaf in leaves}
@@ -97,7 +97,7 @@ def latest(folder: Path) -> Path | None:
     return whole[-1] if whole else None
 
 
-def load_meta(path: Path) -> dict[str, Any]:
+def load_meta(path: Path) -> Json:
     """Return the plain values saved beside a checkpoint."""
     try:
         meta = load_json(path / "meta.json")
@@ -108,7 +108,7 @@ def load_meta(path: Path) -> dict[str, Any]:
     raise CheckpointError(f"{path}: damaged checkpoint (meta.json); delete the folder and run again")
 
 
-def check_fingerprint(path: Path, wanted: dict[str, Any]) -> None:
+def check_fingerprint(path: Path, wanted: Json) -> None:
     """Refuse a checkpoint that another configuration, JAX version, device or precision wrote."""
     found = load_meta(path)
     for name, value in wanted.items():
@@ -119,7 +119,7 @@ def check_fingerprint(path: Path, wanted: dict[str, Any]) -> None:
             )
 
 
-def load(path: Path, like: Any) -> Any:
+def load(path: Path, like: PyTree) -> PyTree:
     """Load a checkpoint into the structure, shapes and dtypes of `like`.
 
     Args:

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Integer, Key
 
 from dynsim.config import DataConfig
-from dynsim.engine.numbers import Hyper
+from dynsim.engine.numbers import Numbers
 from dynsim.randomness.draws import normal, uniform
 from dynsim.randomness.streams import RunKeys, step_key
 
@@ -38,30 +38,30 @@ class Codes(NamedTuple):
     aggregate: Float[Array, "sample feature"]
 
 
-def make_dictionary(key: Key[Array, ""], numbers: Hyper, shape: DataConfig) -> Float[Array, "token_dim feature"]:
+def make_dictionary(key: Key[Array, ""], numbers: Numbers, structure: DataConfig) -> Float[Array, "token_dim feature"]:
     """Draw M in R^{d1 x d} (theory 1.1): Haar-distributed orthonormal columns, or columns with pairwise cosine c.
 
     For cosine c the Gram matrix is G = (1-c) I + c 1 1^T, and M = Q G^{1/2} with the symmetric square root
     G^{1/2} = a I + (b - a) 1 1^T / d, a = sqrt(1-c), b = sqrt(1 + (d-1) c).
     """
-    d1, d = shape.token_dim, shape.n_features
+    d1, d = structure.token_dim, structure.n_features
     dtype = numbers.noise_std.dtype
-    if shape.dictionary == "identity":
+    if structure.dictionary == "identity":
         return jnp.eye(d1, d, dtype=dtype)
     gaussian = jax.random.normal(key, (d1, d), dtype)
     q, r = jnp.linalg.qr(gaussian)
     q = q * jnp.sign(jnp.diagonal(r))[None, :]  # with positive diagonal the law of Q is the Haar measure
-    if shape.dictionary == "qr":
+    if structure.dictionary == "qr":
         return q
     c = numbers.dictionary_cosine
     a, b = jnp.sqrt(1 - c), jnp.sqrt(1 + (d - 1) * c)
     return a * q + (b - a) / d * jnp.sum(q, axis=1, keepdims=True)
 
 
-def _gated_probabilities(numbers: Hyper, shape: DataConfig) -> tuple[Array, Array]:
+def _gated_probabilities(numbers: Numbers, structure: DataConfig) -> tuple[Array, Array]:
     """Return chance (g,) and activation probabilities (g, d) per gate state: four with co-occurrence, else one."""
-    per_token = numbers.active_probability / (1 if shape.sampling_rule == "aggregate" else shape.n_tokens)
-    if shape.co_occurrence == 0:
+    per_token = numbers.active_probability / (1 if structure.sampling_rule == "aggregate" else structure.n_tokens)
+    if structure.co_occurrence == 0:
         return jnp.ones((1,), per_token.dtype), per_token[None, :]
     on = jnp.asarray([[0, 0], [0, 1], [1, 0], [1, 1]], per_token.dtype)  # columns: majority, minority
     c = numbers.co_occurrence
@@ -70,19 +70,19 @@ def _gated_probabilities(numbers: Hyper, shape: DataConfig) -> tuple[Array, Arra
     return chance, is_on * (per_token / (1 - c))[None, :]
 
 
-def _active(uniforms: Array, pick: Array, numbers: Hyper, shape: DataConfig) -> tuple[Array, Array]:
+def _active(uniforms: Array, pick: Array, numbers: Numbers, structure: DataConfig) -> tuple[Array, Array]:
     """Return (active (n, c), sign (n, c)) over c independent coordinates, given that one at least is active.
 
     uniforms (n, c) decide activity and sign, pick (n, 2) the gate state and the first active coordinate.
     P(first active = k) = q_k prod_{i<k} (1 - q_i) / (1 - prod_i (1 - q_i)); coordinates after it stay independent.
     """
-    chance, prob = _gated_probabilities(numbers, shape)
-    if shape.sampling_rule == "independent_tokens":
-        prob = jnp.tile(prob, (1, shape.n_tokens))
+    chance, prob = _gated_probabilities(numbers, structure)
+    if structure.sampling_rule == "independent_tokens":
+        prob = jnp.tile(prob, (1, structure.n_tokens))
     # 1 - prod_{i<=k} (1 - q_i), by logarithms: 1 - q loses a small q to rounding
     any_up_to = -jnp.expm1(jnp.cumsum(jnp.log1p(-prob), axis=1))  # (g, c)
     any_active = any_up_to[:, -1]
-    resample = shape.empties == "resample"
+    resample = structure.empties == "resample"
     state = _draw_state(pick[:, 0], chance * any_active if resample else chance)
     # a uniform below q/2 means +1, one in [q/2, q) means -1: one draw decides both
     q = prob[state]
@@ -106,27 +106,27 @@ def _draw_state(uniform: Array, weight: Array) -> Array | slice:
     return jnp.minimum(jnp.sum(above, axis=1), edges.shape[0] - 1)
 
 
-def sample_codes(key: Key[Array, ""], n_samples: int, numbers: Hyper, shape: DataConfig) -> Codes:
+def sample_codes(key: Key[Array, ""], n_samples: int, numbers: Numbers, structure: DataConfig) -> Codes:
     """Draw token codes of both views (theory 1.3, 1.4, 3.6).
 
     Args:
         key: one key.
         n_samples: number of samples.
-        numbers, shape: the data model.
+        numbers, structure: the data model; the structure is its section of the configuration.
 
     Returns:
         `Codes` with values in {-1, 0, 1} per token; the aggregate is the first view's sum over tokens.
     """
-    d, L = shape.n_features, shape.n_tokens
+    d, L = structure.n_features, structure.n_tokens
     dtype = numbers.noise_std.dtype
-    aggregate_rule = shape.sampling_rule == "aggregate"
+    aggregate_rule = structure.sampling_rule == "aggregate"
     n_coordinates = d if aggregate_rule else d * L
     # one block for every need: each further shape of a random draw costs more than a second of compilation
     widths = [n_coordinates, 2, d, d, d]
     block = uniform(key, (n_samples, sum(widths)), dtype)
     bounds = [sum(widths[:k]) for k in range(1, len(widths))]
     uniforms, pick, place_query, place_key, kept = jnp.split(block, bounds, axis=1)
-    active, positive = _active(uniforms, pick, numbers, shape)
+    active, positive = _active(uniforms, pick, numbers, structure)
     signed = jnp.where(active, jnp.where(positive, 1, -1), 0).astype(dtype)
     tokens = jnp.arange(L, dtype=jnp.int32)[None, :, None]
     if aggregate_rule:
@@ -136,8 +136,8 @@ def sample_codes(key: Key[Array, ""], n_samples: int, numbers: Hyper, shape: Dat
         query = signed.reshape(n_samples, L, d)
         # a uniform cyclic shift per feature places a single active token uniformly and keeps the aggregate
         moved = jnp.take_along_axis(query, (tokens + _token(place_key, L)) % L, axis=1)
-    second = moved if shape.pair_rule == "placed" else query
-    if _may_drop(shape):
+    second = moved if structure.pair_rule == "placed" else query
+    if _may_drop(structure):
         second = second * (kept < numbers.keep_probability[None, :])[:, None, :].astype(dtype)
     return Codes(query, second, jnp.sum(query, axis=1))
 
@@ -146,8 +146,8 @@ def _token(uniform: Array, n_tokens: int) -> Array:
     return jnp.minimum((uniform * n_tokens).astype(jnp.int32), n_tokens - 1)[:, None, :]
 
 
-def _may_drop(shape: DataConfig) -> bool:
-    return min((shape.majority_keep, shape.minority_keep, *shape.keep_probability)) < 1
+def _may_drop(structure: DataConfig) -> bool:
+    return min((structure.majority_keep, structure.minority_keep, *structure.keep_probability)) < 1
 
 
 def sample_views(
@@ -155,8 +155,8 @@ def sample_views(
     n_query: int,
     n_extra: int,
     dictionary: Float[Array, "token_dim feature"],
-    numbers: Hyper,
-    shape: DataConfig,
+    numbers: Numbers,
+    structure: DataConfig,
 ) -> Batch:
     """Draw queries, their positives and `n_extra` further negatives (theory 1.1, 3.4-3.6).
 
@@ -168,18 +168,18 @@ def sample_views(
     Returns:
         A `Batch` with K + n_extra candidates.
     """
-    K, L, d1 = n_query, shape.n_tokens, shape.token_dim
-    codes = sample_codes(keys[0], K + n_extra, numbers, shape)
+    K, L, d1 = n_query, structure.n_tokens, structure.token_dim
+    codes = sample_codes(keys[0], K + n_extra, numbers, structure)
     dtype = dictionary.dtype
     clean = jnp.concatenate([codes.query[:K], codes.key]) @ dictionary.T
     key_noise = normal(keys[1], (K + n_extra, L, d1), dtype, skip=K * L * d1) * numbers.noise_std
-    if shape.pair_rule == "complementary":
+    if structure.pair_rule == "complementary":
         coin = jax.random.bernoulli(jax.random.fold_in(keys[1], 1), 0.5, (K + n_extra, 1, d1)).astype(dtype)
         query, key = 2 * coin[:K] * (clean[:K] + key_noise[:K]), 2 * (1 - coin) * (clean[K:] + key_noise)
     else:
         query = clean[:K] + normal(keys[1], (K, L, d1), dtype) * numbers.noise_std
         key = clean[K:] + key_noise
-    return Batch(query, key, codes.aggregate, candidates(codes.aggregate, K, n_extra, shape.mask_equal_codes))
+    return Batch(query, key, codes.aggregate, candidates(codes.aggregate, K, n_extra, structure.mask_equal_codes))
 
 
 def candidates(
@@ -213,18 +213,18 @@ class DataModel(NamedTuple):
     """(key, dictionary, numbers) -> (samples (n, token, token_dim), codes (n, feature)) held out for measuring."""
 
 
-def sparse_coding(shape: DataConfig, n_probe: int = 8) -> DataModel:
+def sparse_coding(structure: DataConfig, n_probe: int = 8) -> DataModel:
     """Return the built-in data model for a configuration (theory sections 1 and 3)."""
 
-    def init(key: Array, numbers: Hyper) -> Array:
-        return make_dictionary(key, numbers, shape)
+    def init(key: Array, numbers: Numbers) -> Array:
+        return make_dictionary(key, numbers, structure)
 
-    def sample(codes_key: Array, noise_key: Array, dictionary: Array, numbers: Hyper) -> Batch:
-        extra = shape.n_negatives or 0
-        return sample_views((codes_key, noise_key), shape.batch_size, extra, dictionary, numbers, shape)
+    def sample(codes_key: Array, noise_key: Array, dictionary: Array, numbers: Numbers) -> Batch:
+        extra = structure.n_negatives or 0
+        return sample_views((codes_key, noise_key), structure.batch_size, extra, dictionary, numbers, structure)
 
-    def probe(key: Array, dictionary: Array, numbers: Hyper) -> tuple[Array, Array]:
-        return probe_samples(key, n_probe, dictionary, numbers, shape)
+    def probe(key: Array, dictionary: Array, numbers: Numbers) -> tuple[Array, Array]:
+        return probe_samples(key, n_probe, dictionary, numbers, structure)
 
     return DataModel(init, sample, probe)
 
@@ -233,8 +233,8 @@ def probe_samples(
     key: Key[Array, ""],
     n_probe: int,
     dictionary: Float[Array, "token_dim feature"],
-    numbers: Hyper,
-    shape: DataConfig,
+    numbers: Numbers,
+    structure: DataConfig,
 ) -> tuple[Float[Array, "sample token token_dim"], Float[Array, "sample feature"]]:
     """Draw `n_probe` first views per feature in which that feature is active, for measuring who fires on what.
 
@@ -242,10 +242,10 @@ def probe_samples(
     independent, so this is the law given "j active" for the aggregate rule (a sample with j active is never empty).
     It is an approximation where an active feature tells about others (co-occurrence) or may be in several tokens.
     """
-    d, L = shape.n_features, shape.n_tokens
+    d, L = structure.n_features, structure.n_tokens
     n = d * n_probe
     code_key, place_key, noise_key = jax.random.split(key, 3)
-    codes = sample_codes(code_key, n, numbers, dataclasses.replace(shape, empties="keep")).query
+    codes = sample_codes(code_key, n, numbers, dataclasses.replace(structure, empties="keep")).query
     wanted = jnp.arange(n)[:, None] // n_probe == jnp.arange(d)[None, :]
     silent = wanted & jnp.all(codes == 0, axis=1)
     draw = jax.random.randint(place_key, (n,), 0, 2 * L)  # token and sign of the forced activation
@@ -253,10 +253,10 @@ def probe_samples(
     sign = jnp.where(draw < L, 1, -1).astype(codes.dtype)
     forced = (silent[:, None, :] & token[:, :, None]).astype(codes.dtype)
     codes = codes + forced * sign[:, None, None]
-    noise = jax.random.normal(noise_key, (n, L, shape.token_dim), codes.dtype) * numbers.noise_std
+    noise = jax.random.normal(noise_key, (n, L, structure.token_dim), codes.dtype) * numbers.noise_std
     return codes @ dictionary.T + noise, jnp.sum(codes, axis=1)
 
 
-def batch_at(model: DataModel, keys: RunKeys, step: Integer[Array, ""], dictionary: Array, numbers: Hyper) -> Batch:
+def batch_at(model: DataModel, keys: RunKeys, step: Integer[Array, ""], dictionary: Array, numbers: Numbers) -> Batch:
     """Draw the batch of one step: the same for every run that shares the seed, whatever else differs."""
     return model.sample(step_key(keys.codes, step), step_key(keys.noise, step), dictionary, numbers)

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from dynsim.config import DataConfig, EncoderConfig
-from dynsim.engine.numbers import Hyper
+from dynsim.engine.numbers import Numbers
 from dynsim.engine.pooled import block_number, pooled, soft_threshold
 
 
@@ -90,20 +90,20 @@ def why_plain(config: EncoderConfig) -> str:
     return "encoder.train_attention" if config.train_attention else ""
 
 
-def embedding_path(config: EncoderConfig, shape: DataConfig, n_bytes: int) -> str:
+def embedding_path(config: EncoderConfig, data: DataConfig, n_bytes: int) -> str:
     """Return in words how the built-in encoder embeds a batch on this device, for the provenance of a result."""
     if reason := why_plain(config):
         return f"plain, sample by sample ({reason})"
-    n_rows = shape.batch_size * shape.n_tokens
+    n_rows = data.batch_size * data.n_tokens
     n_blocks = block_number(n_rows, config.n_neurons, n_bytes, jax.default_backend())
     return f"hand-written gradient, neurons in {n_blocks} block{'s' if n_blocks > 1 else ''}"
 
 
-def make_encoder(config: EncoderConfig, shape: DataConfig) -> Encoder:
+def make_encoder(config: EncoderConfig, data: DataConfig) -> Encoder:
     """Return the built-in encoder: h_i(X) = sum_l BReLU_{b_i}(<w_i, Attention(x_l, X)>), or a mean over l."""
-    d1 = shape.token_dim
+    d1 = data.token_dim
 
-    def init(key: Key[Array, ""], numbers: Hyper) -> Params:
+    def init(key: Key[Array, ""], numbers: Numbers) -> Params:
         dtype = numbers.init_std.dtype
         weight = jax.random.normal(key, (config.n_neurons, d1), dtype) * numbers.init_std
         bias = jnp.zeros((config.n_neurons,), dtype) if config.train_bias else None

@@ -4,38 +4,24 @@ All expectations are over held-out batches: steps of the run's own streams that 
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Integer
+from jaxtyping import Array, Float, Integer, PyTree
 
 from dynsim.config import Config, replace
-from dynsim.engine.data import Batch, batch_at
+from dynsim.engine.data import Batch
 from dynsim.engine.encoder import batched
 from dynsim.engine.pruning import draw_mask
+from dynsim.engine.replay import held_out_batches
 from dynsim.engine.snapshot import recorder
 from dynsim.engine.train import Parts, TrainState, World, objective
 from dynsim.losses.contrastive import normalise
+from dynsim.prune import apply_mask
 
-FIRST_HELD_OUT = 2**30  # runs have fewer steps than 2^24
-
-
-class Effect(NamedTuple):
-    """Dense and masked values at the same weights."""
-
-    driver: Float[Any, " feature"]
-    """D_j = E[zhat_j (zhat_j - sum_c q_c zhat_cj) | j active]: the softmax weights q_c run over all candidates c, the
-    positive among them (theory 3.3, 8.5 P3)."""
-    growth: Float[Any, "neuron feature"]
-    """Component of minus the data gradient of w_i along M_j, signed so that growth of |<w_i, M_j>| is positive."""
-
-
-def held_out_batches(world: World, parts: Parts, n_batches: int) -> Batch:
-    """Return `n_batches` batches of the run's streams that training never sees, stacked on a leading axis."""
-    steps = jnp.arange(FIRST_HELD_OUT, FIRST_HELD_OUT + n_batches, dtype=jnp.int32)
-    return jax.vmap(lambda step: batch_at(parts.data, world.keys, step, world.dictionary, world.numbers))(steps)
+DENSE_KEY = ("one_branch", "masked_query")
+"""Semantics under which a similarity has the mask on its query only; under the others both views are masked."""
 
 
 def held_out_loss(state: TrainState, world: World, parts: Parts, n_batches: int) -> Float[Array, ""]:
@@ -73,7 +59,7 @@ def recorder_with_loss(parts: Parts, n_batches: int, *, keep_weights: bool = Fal
     return record
 
 
-def driver(
+def driver_sums(
     query: Float[Array, "query neuron"],
     key: Float[Array, "candidate neuron"],
     batch: Batch,
@@ -93,35 +79,53 @@ def driver(
     return jnp.sum(own * (own - expected), axis=0), jnp.sum(own != 0, axis=0, dtype=jnp.int32)
 
 
-def effect(state: TrainState, world: World, parts: Parts, mask: Any, n_batches: int) -> Effect:
-    """Return driver and growth of the network under a mask; None for the dense one.
+def driver(
+    state: TrainState, world: World, parts: Parts, mask: PyTree, semantics: str, batches: Batch
+) -> Float[Array, " feature"]:
+    """Return D_j = E[zhat_j (zhat_j - sum_c q_c zhat_cj) | j active] of the network under a mask (theory 3.3, 8.5 P3).
 
-    The driver is that of the network with the mask on both views; the growth is that of `prune.semantics` of the
-    structure in `parts`. The penalty is left out.
+    The softmax weights q_c run over all candidates c, the positive among them. They are those of the similarities that
+    the loss sees: of the masked network on both views, or of a masked query against the dense keys (`DENSE_KEY`).
 
     Args:
         state, world, parts: a run at some moment; of the state only parameters and thresholds count.
-        mask: as `pruning.PruneState.mask`, for masks of neurons; or None.
-        n_batches: held-out batches.
+        mask: as `pruning.PruneState.mask`; None for the dense network.
+        semantics: as `prune.semantics`; without a mask it does not matter.
+        batches: of `replay.held_out_batches`.
     """
     embed, thresholds = batched(parts.encoder), state.thresholds.value
-    numbers = world.numbers._replace(l2_penalty=jnp.zeros_like(world.numbers.l2_penalty))
     cosine = parts.structure.loss.similarity == "cosine"
+    for_query = state.params if mask is None else apply_mask(state.params, mask)
+    for_key = state.params if semantics in DENSE_KEY else for_query
 
-    def one(batch: Batch) -> tuple[Array, Array, Array]:
-        query, key = (_show(embed(state.params, thresholds, views), mask) for views in (batch.query, batch.key))
-        total, count = driver(query, key, batch, numbers.temperature, cosine=cosine)
-        gradient = jax.grad(lambda p: objective(p, thresholds, batch, numbers, parts, mask)[0])(state.params).weight
-        return total, count, -gradient @ world.dictionary
+    def one(batch: Batch) -> tuple[Array, Array]:
+        query, key = embed(for_query, thresholds, batch.query), embed(for_key, thresholds, batch.key)
+        return driver_sums(query, key, batch, world.numbers.temperature, cosine=cosine)
 
-    total, count, growth = jax.lax.map(one, held_out_batches(world, parts, n_batches))
+    total, count = jax.lax.map(one, batches)
     n_active = jnp.maximum(jnp.sum(count, axis=0), 1).astype(total.dtype)
+    return jnp.sum(total, axis=0) / n_active
+
+
+def growth(
+    state: TrainState, world: World, parts: Parts, mask: PyTree, batches: Batch
+) -> Float[Array, "neuron feature"]:
+    """Return the component of minus the data gradient of w_i along M_j, positive where |<w_i, M_j>| grows.
+
+    The gradient is that of `prune.semantics` of the structure in `parts`, averaged over the batches. The penalty is
+    left out.
+
+    Args: as for `driver`, for masks of neurons.
+    """
+    thresholds = state.thresholds.value
+    numbers = world.numbers._replace(l2_penalty=jnp.zeros_like(world.numbers.l2_penalty))
+
+    def one(batch: Batch) -> Array:
+        gradient = jax.grad(lambda p: objective(p, thresholds, batch, numbers, parts, mask)[0])(state.params).weight
+        return -gradient @ world.dictionary
+
     sign = jnp.sign(state.params.weight @ world.dictionary)
-    return Effect(jnp.sum(total, axis=0) / n_active, jnp.mean(growth, axis=0) * sign)
-
-
-def _show(hidden: Array, mask: Any) -> Array:
-    return hidden if mask is None else jnp.where(mask.weight[None, :], hidden, 0)
+    return jnp.mean(jax.lax.map(one, batches), axis=0) * sign
 
 
 def with_masks(parts: Parts, semantics: str, kind: str = "lowest") -> Parts:
@@ -130,7 +134,7 @@ def with_masks(parts: Parts, semantics: str, kind: str = "lowest") -> Parts:
     return parts._replace(structure=replace(parts.structure, **changes))
 
 
-def neuron_mask(state: TrainState, world: World, kind: str, rate: Float[Array, ""]) -> Any:
+def neuron_mask(state: TrainState, world: World, kind: str, rate: Float[Array, ""]) -> PyTree:
     """Return the mask of neurons that a run would draw at this moment, as its first (`pruning.draw_mask`).
 
     Args:
@@ -145,7 +149,7 @@ def amplification(dense: np.ndarray, masked: np.ndarray, learned: np.ndarray) ->
     """Return A_j: summed growth along j of the specialists of j with the mask over that without it (theory 8.5 P2).
 
     Args:
-        dense, masked: `Effect.growth`, shape (..., neuron, feature).
+        dense, masked: `growth`, shape (..., neuron, feature).
         learned: which neuron is a specialist for which feature, Boolean, same shape.
 
     Returns:

@@ -1,7 +1,7 @@
-"""The numbers of a run apart from its structure, so that sweeping a number never recompiles.
+"""A configuration resolved, once: its numbers apart from its structure, so that sweeping a number never recompiles.
 
-`hyper(config)` gives the traced numbers, `structure(config)` the hashable rest with every such number set to a
-canonical value. Two configurations with equal structures share one compiled program.
+The numbers are traced; the structure is the hashable rest, with every such number set to a canonical value. Two
+configurations with equal structures share one compiled program.
 """
 
 import dataclasses
@@ -12,37 +12,61 @@ from jaxtyping import Float
 
 from dynsim import theory
 from dynsim.config import Config, PruneConfig, replace
+from dynsim.theory import FeatureGroups
+
+# NumPy arrays where a configuration is resolved, JAX arrays inside a program: no type covers both kinds of arithmetic
+Scalar = Float[Any, ""]
+PerFeature = Float[Any, " feature"]
 
 
-class Hyper(NamedTuple):
-    """Numbers that may change without recompiling; scalars unless a shape is given."""
+class Numbers(NamedTuple):
+    """Values that may change without recompiling; scalars unless a shape is given."""
 
-    active_probability: Float[Any, " feature"]
+    active_probability: PerFeature
     """q_j: chance of feature j in a sample before resampling (L p_j)."""
-    minority: Float[Any, " feature"]
+    minority: PerFeature
     """1 for minority features, 0 for majority ones."""
-    keep_probability: Float[Any, " feature"]
-    co_occurrence: Float[Any, ""]
-    noise_std: Float[Any, ""]
-    dictionary_cosine: Float[Any, ""]
-    init_std: Float[Any, ""]
-    temperature: Float[Any, ""]
-    l2_penalty: Float[Any, ""]
-    weight_decay: Float[Any, ""]
-    learning_rate: Float[Any, ""]
-    attention_learning_rate: Float[Any, ""]
-    threshold_scale: Float[Any, ""]
-    prune_rate: Float[Any, ""]
-    prune_refresh: Float[Any, ""]
+    keep_probability: PerFeature
+    co_occurrence: Scalar
+    noise_std: Scalar
+    dictionary_cosine: Scalar
+    init_std: Scalar
+    temperature: Scalar
+    l2_penalty: Scalar
+    weight_decay: Scalar
+    learning_rate: Scalar
+    attention_learning_rate: Scalar
+    threshold_scale: Scalar
+    prune_rate: Scalar
+    prune_refresh: Scalar
     """Whole numbers, as the next two: `config.EXACT` keeps them exact."""
-    prune_start: Float[Any, ""]
-    prune_stop: Float[Any, ""]
+    prune_start: Scalar
+    prune_stop: Scalar
 
 
-def hyper(config: Config) -> Hyper:
+class Resolved(NamedTuple):
+    """What a configuration means to a run and to its result."""
+
+    structure: Config
+    """The configuration with every number that `Numbers` carries set to a canonical value; it is hashable."""
+    numbers: Numbers
+    """The numbers as NumPy arrays in the configured precision."""
+    groups: FeatureGroups
+    """Which features are minority, and how often each is active: labels of the result."""
+
+
+def resolve(config: Config) -> Resolved:
+    """Return structure, numbers and groups of a configuration.
+
+    Resolving a structure again gives the same structure. Each number acts on the run through `numbers` alone.
+    """
+    return Resolved(_structure(config), _numbers(config), theory.feature_groups(config.data))
+
+
+def _numbers(config: Config) -> Numbers:
     """Return the numbers of `config` as NumPy arrays in the configured precision."""
     data, loss, opt, prune = config.data, config.loss, config.optimizer, config.prune
-    values = Hyper(
+    values = Numbers(
         active_probability=data.activation_rate * theory.relative_frequency(data),
         minority=theory.is_minority(data),
         keep_probability=theory.keep_probability(data),
@@ -61,15 +85,15 @@ def hyper(config: Config) -> Hyper:
         prune_start=prune.start_step,
         prune_stop=prune.stop_step,
     )
-    return Hyper(*(np.asarray(value, config.train.precision) for value in values))
+    return Numbers(*(np.asarray(value, config.train.precision) for value in values))
 
 
 def _drops_features(config: Config) -> bool:
     return bool(np.any(theory.keep_probability(config.data) < 1))
 
 
-def structure(config: Config) -> Config:
-    """Return `config` with every number that `Hyper` carries set to a canonical value.
+def _structure(config: Config) -> Config:
+    """Return `config` with every number that `Numbers` carries set to a canonical value.
 
     Options that add work only when they are on (gates, dropped features, masks) stay visible as on or off.
     """

@@ -9,27 +9,35 @@ import hashlib
 import inspect
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from types import CodeType
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.stages import Compiled, Wrapped
+from jaxtyping import Array, Integer, PyTree
 
 from dynsim.config import Config
 from dynsim.config.checks import ConfigError, require
 from dynsim.engine import train
 from dynsim.engine.data import DataModel
 from dynsim.engine.encoder import Encoder, Params
-from dynsim.engine.numbers import Hyper
+from dynsim.engine.numbers import Numbers
 from dynsim.engine.pruning import PruneState
 from dynsim.engine.snapshot import recorder
 from dynsim.engine.train import Carry, Parts, RecordFn, StepInfo, World
+from dynsim.losses.contrastive import LossValue
 
+T = TypeVar("T")
+Forms = tuple[tuple[tuple[int, ...], np.dtype], ...]
+"""Shape and dtype of each array."""
 Run = tuple[Carry, World]
+Runs = list[Run] | Run
+"""Runs that go one by one; or those that go side by side, as one with a leading run axis."""
 PER_SEED = {
     *("loss", "positive_weight", "switch_step", "diverged_step", "diverged_reason", "dictionary"),
     *("prune_start_step", "prune_stop_step", *Params._fields),
@@ -46,7 +54,7 @@ def runs_one_by_one(config: Config) -> bool:
 class Program:
     """Compiled `init`, `advance` and `record` of a structure, for a set of runs.
 
-    A set of runs is a list of (carry, world), or one such pair with a leading axis where they go side by side.
+    A set of runs is of the kind `Runs`: a list where they go one by one.
     """
 
     def __init__(self, parts: Parts, record_fn: RecordFn, one_by_one: bool) -> None:
@@ -56,29 +64,31 @@ class Program:
         self.n_threads = os.cpu_count() or 1
         self._pool: ThreadPoolExecutor | None = None
 
-        def init(seed: Any, numbers: Hyper) -> Run:
+        def init(seed: Integer[Array, ""], numbers: Numbers) -> Run:
             state, world = train.init(seed, numbers, parts)
             return train.start(state), world
 
-        def advance(carry: Carry, world: World, begin: Any, end: Any) -> Carry:
+        def advance(carry: Carry, world: World, begin: Integer[Array, ""], end: Integer[Array, ""]) -> Carry:
             return train.advance(carry, world, begin, end, parts)
 
-        def record(carry: Carry, world: World) -> tuple[Any, StepInfo, Carry]:
+        def record(carry: Carry, world: World) -> tuple[PyTree, StepInfo, Carry]:
             return record_fn(carry.state, world), carry.total, train.start(carry.state)
 
         wrap: Callable[..., Any] = (lambda fn, axes: fn) if one_by_one else jax.vmap
         self._init = jax.jit(wrap(init, (0, 0)))
-        self._advance: Any = jax.jit(wrap(advance, (0, 0, None, None)))
-        self._record: Any = jax.jit(wrap(record, (0, 0)))
-        self._ready: dict[Any, Any] = {}
+        self._advance = jax.jit(wrap(advance, (0, 0, None, None)))
+        self._record = jax.jit(wrap(record, (0, 0)))
+        self._ready: dict[tuple[Wrapped, Forms], Compiled] = {}
         # the random numbers gain a third from wide vectors; a processor without them takes two narrow ones
-        self._options = {"xla_cpu_prefer_vector_width": 512} if jax.default_backend() == "cpu" else None
+        self._options: dict[str, Any] | None = (
+            {"xla_cpu_prefer_vector_width": 512} if jax.default_backend() == "cpu" else None
+        )
 
     def n_compiled(self) -> int:
         """Return how many versions of the training loop have been compiled."""
         return sum(fn is self._advance for fn, _ in self._ready)
 
-    def _compiled(self, fn: Any, *arguments: Any) -> Any:
+    def _compiled(self, fn: Wrapped, *arguments: PyTree) -> Compiled:
         """Return a jitted function compiled for these arguments.
 
         Threads do not inherit JAX's context managers (`with jax.enable_x64()`), and would trace it again in another
@@ -89,7 +99,7 @@ class Program:
             self._ready[form] = fn.lower(*arguments).compile(compiler_options=self._options)
         return self._ready[form]
 
-    def _each(self, one: Callable[[Run], Any], runs: list[Run]) -> list[Any]:
+    def _each(self, one: Callable[[Run], T], runs: list[Run]) -> list[T]:
         """Return `one` of every run, as many at a time as there are cores."""
         if len(runs) == 1:
             return [one(runs[0])]
@@ -97,11 +107,11 @@ class Program:
             self._pool = ThreadPoolExecutor(self.n_threads)
         return list(self._pool.map(one, runs))  # compiled code runs outside Python's lock
 
-    def lowered_step(self, platforms: Sequence[str], run: Run) -> Any:
+    def lowered_step(self, platforms: Sequence[str], run: Run) -> jax.export.Exported:
         """Return the training loop of one run lowered for the given platforms (`jax.export`), not executed."""
         return jax.export.export(self._advance, platforms=platforms)(*run, np.int32(0), np.int32(1))
 
-    def init(self, seeds: np.ndarray, numbers: Sequence[Hyper]) -> Any:
+    def init(self, seeds: np.ndarray, numbers: Sequence[Numbers]) -> Runs:
         """Return the runs of the given seeds, each with its own numbers, before their first step."""
         if self.one_by_one:
             return [
@@ -111,10 +121,10 @@ class Program:
         stacked = jax.tree.map(lambda *leaves: jnp.asarray(np.stack(leaves)), *numbers)
         return self._init(jnp.asarray(seeds), stacked)
 
-    def advance(self, runs: Any, begin: int, end: int) -> Any:
+    def advance(self, runs: Runs, begin: int, end: int) -> Runs:
         """Return the runs after `end` updates and wait for them; they stood at `begin`."""
         bounds = np.int32(begin), np.int32(end)
-        if not self.one_by_one:
+        if not isinstance(runs, list):
             carry, world = runs
             return jax.block_until_ready(self._compiled(self._advance, *runs, *bounds)(carry, world, *bounds)), world
         go = self._compiled(self._advance, *runs[0], *bounds)
@@ -125,9 +135,9 @@ class Program:
 
         return self._each(one, runs)
 
-    def record(self, runs: Any) -> tuple[Any, StepInfo, Any]:
+    def record(self, runs: Runs) -> tuple[PyTree, StepInfo, Runs]:
         """Return (record, summed step reports, runs ready to go on); arrays are NumPy with a leading run axis."""
-        if not self.one_by_one:
+        if not isinstance(runs, list):
             record, total, carry = self._compiled(self._record, *runs)(*runs)
             return jax.device_get(record), jax.device_get(total), (carry, runs[1])
         go = self._compiled(self._record, *runs[0])
@@ -137,9 +147,9 @@ class Program:
         )
         return record, total, [(part[2], run[1]) for part, run in zip(parts, runs, strict=True)]
 
-    def stacked(self, runs: Any) -> tuple[Carry, Any]:
+    def stacked(self, runs: Runs) -> tuple[Carry, Array | np.ndarray]:
         """Return (carry, dictionary) of all runs with a leading run axis."""
-        if not self.one_by_one:
+        if not isinstance(runs, list):
             return runs[0], runs[1].dictionary
         parts = jax.device_get([(carry, world.dictionary) for carry, world in runs])
         return jax.tree.map(lambda *leaves: np.stack(leaves), *parts)
@@ -147,29 +157,29 @@ class Program:
 
 @lru_cache(maxsize=64)
 def program(
-    shape: Config,
+    structure: Config,
     one_by_one: bool,
     data_model: DataModel | None = None,
     encoder: Encoder | None = None,
-    loss: Callable[..., Any] | None = None,
+    loss: Callable[..., LossValue] | None = None,
     record_fn: RecordFn | None = None,
 ) -> Program:
     """Return the compiled functions of a structure; equal arguments share them, so numbers never recompile.
 
     Args:
-        shape: `numbers.structure` of a configuration.
+        structure: of a configuration (`numbers.resolve`).
         one_by_one: see `runs_one_by_one`.
         data_model, encoder, loss, record_fn: your own functions in place of the built-in ones.
 
     Errors: `ConfigError` for pruning that needs the built-in parts: straight-through with a loss of your own, masks of
     more than `weight` with an encoder of your own.
     """
-    straight = shape.prune.semantics == "straight_through"
+    straight = structure.prune.semantics == "straight_through"
     advice = "it needs the loss's derivative in each similarity; use literal, one_branch or masked_query"
     require(not (loss and straight), "prune.semantics", "another with a loss of your own", "straight_through", advice)
-    beyond = encoder is not None and shape.prune.scope != "weight"
-    require(not beyond, "prune.scope", "weight with an encoder of your own", shape.prune.scope)
-    parts = train.built_in_parts(shape)
+    beyond = encoder is not None and structure.prune.scope != "weight"
+    require(not beyond, "prune.scope", "weight with an encoder of your own", structure.prune.scope)
+    parts = train.built_in_parts(structure)
     given = {"data_model": data_model, "encoder": encoder, "loss": loss}
     parts = parts._replace(
         data=data_model or parts.data,
@@ -180,7 +190,7 @@ def program(
     return Program(parts, record_fn or recorder(parts), one_by_one)
 
 
-def check_shapes(config: Config, runs: Any) -> None:
+def check_shapes(config: Config, runs: Runs) -> None:
     """Refuse a data model or an encoder of the user's own whose sizes are not those of the configuration."""
     carry, world = runs[0] if isinstance(runs, list) else runs
     d, d1, m = config.data.n_features, config.data.token_dim, config.encoder.n_neurons
@@ -193,7 +203,7 @@ def check_shapes(config: Config, runs: Any) -> None:
             raise ConfigError(f"{name}: wanted a {words} = {shape}, got {array.shape[-2:]}; set these sizes in config")
 
 
-def check_record(record: Any) -> None:
+def check_record(record: PyTree) -> None:
     """Refuse a record without names, or with names that every result has."""
     names = getattr(record, "_fields", None) or (tuple(record) if isinstance(record, dict) else None)
     if names is None:
@@ -203,7 +213,7 @@ def check_record(record: Any) -> None:
         raise ConfigError(f"record_fn: wanted names of your own, got {', '.join(taken)}, which results have")
 
 
-def origins(own: dict[str, Any]) -> list[str]:
+def origins(own: Mapping[str, PyTree]) -> list[str]:
     """Return name and code digest of the user's own functions: a checkpoint of others must not be gone on with."""
     found = [(name, fn) for name in sorted(own) for fn in jax.tree.leaves(own[name])]
     return [
@@ -226,7 +236,7 @@ def _digest(fn: Any) -> str:
     return "#" + hashlib.sha256(repr((_code(code), plain)).encode()).hexdigest()[:12]
 
 
-def _code(value: Any) -> Any:
+def _code(value: object) -> object:
     """Return a code object, or a constant in one, as plain values without addresses or an order that changes."""
     if isinstance(value, CodeType):
         return value.co_code, value.co_names, [_code(constant) for constant in value.co_consts]
@@ -243,14 +253,14 @@ def peak_memory() -> dict[str, float]:
     return {"peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6, 1)}
 
 
-def trained(params: Any) -> dict[str, Any]:
+def trained(params: PyTree) -> dict[str, Array | np.ndarray]:
     """Return the arrays of a run's parameters that a result keeps: all of the built-in ones, else the weights."""
     if not isinstance(params, Params):
         return {"weight": params.weight}
     return {name: value for name, value in params._asdict().items() if value is not None}
 
 
-def pruned(pruning: PruneState | None) -> dict[str, Any]:
+def pruned(pruning: PruneState | None) -> dict[str, Array | np.ndarray]:
     """Return the steps of a run's masks that a result keeps: none of a run without masks."""
     if pruning is None:
         return {}

@@ -18,17 +18,18 @@ neuron adds nothing to a similarity, whichever branch it is masked on.
 """
 
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Bool, Float, Integer, Key
+from jax.typing import DTypeLike
+from jaxtyping import Array, Bool, Float, Integer, Key, PyTree
 
 from dynsim import prune
 from dynsim.config import PruneConfig
 from dynsim.engine.encoder import Params
-from dynsim.engine.numbers import Hyper
+from dynsim.engine.numbers import Numbers
 from dynsim.engine.thresholds import NOT_YET
 from dynsim.theory.specialists import COVERED, NORM_FLOOR, PURITY
 
@@ -36,7 +37,7 @@ from dynsim.theory.specialists import COVERED, NORM_FLOOR, PURITY
 class PruneState(NamedTuple):
     """What pruning carries between steps."""
 
-    mask: Any
+    mask: PyTree
     """Booleans in the structure of the parameters, True = kept, in force at the next step; None for arrays that take no
     part. Of shape (neuron,) for masks of neurons."""
     start_step: Integer[Array, ""]
@@ -48,7 +49,7 @@ class PruneState(NamedTuple):
 class Moment(NamedTuple):
     """What the decisions after an update rest on."""
 
-    params: Any
+    params: PyTree
     n_updates: Integer[Array, ""]
     switch_step: Integer[Array, ""]
     """Step of the thresholds' switch; -1 while they are off."""
@@ -92,7 +93,7 @@ def _seen(seen: Array, when: str, at_step: Array, now: Moment) -> Integer[Array,
     return jnp.where(waits & comes, now.n_updates.astype(jnp.int32), seen)
 
 
-def _parts(params: Any, config: PruneConfig) -> dict[str, Any]:
+def _parts(params: PyTree, config: PruneConfig) -> dict[str, PyTree]:
     """Return the scores of what a mask may hide; magnitudes decide (theory 8.1)."""
     if config.unit == "neuron":
         return {"weight": prune.neuron_norm(params.weight)}
@@ -102,7 +103,7 @@ def _parts(params: Any, config: PruneConfig) -> dict[str, Any]:
     return {"weight": params.weight, "attention": tuple(params.attention)}
 
 
-def _tree(kept: dict[str, Any], params: Any, config: PruneConfig) -> Any:
+def _tree(kept: dict[str, PyTree], params: PyTree, config: PruneConfig) -> PyTree:
     """Give masks of `_parts` the structure of the parameters."""
     nothing = type(params)(*(None for _ in params))
     if "attention" in kept:
@@ -114,8 +115,8 @@ def _tree(kept: dict[str, Any], params: Any, config: PruneConfig) -> Any:
 
 
 def draw_mask(
-    params: Any, config: PruneConfig, rate: Float[Array, ""], key: Key[Array, ""], refresh: Integer[Array, ""]
-) -> Any:
+    params: PyTree, config: PruneConfig, rate: Float[Array, ""], key: Key[Array, ""], refresh: Integer[Array, ""]
+) -> PyTree:
     """Return the mask of one refresh, in the structure of the parameters (see `PruneState.mask`).
 
     Args:
@@ -137,7 +138,7 @@ def draw_mask(
     return _tree(kept, params, config)
 
 
-def init_pruning(now: Moment, config: PruneConfig, numbers: Hyper, key: Key[Array, ""]) -> PruneState | None:
+def init_pruning(now: Moment, config: PruneConfig, numbers: Numbers, key: Key[Array, ""]) -> PruneState | None:
     """Return the state before the first step; None for a run without masks, which then costs nothing.
 
     Arguments: as for `update_pruning`.
@@ -150,7 +151,7 @@ def init_pruning(now: Moment, config: PruneConfig, numbers: Hyper, key: Key[Arra
 
 
 def update_pruning(
-    state: PruneState, now: Moment, config: PruneConfig, numbers: Hyper, key: Key[Array, ""]
+    state: PruneState, now: Moment, config: PruneConfig, numbers: Numbers, key: Key[Array, ""]
 ) -> PruneState:
     """Return the state after an update: start and stop where they are seen now, and the mask of the next step.
 
@@ -166,14 +167,14 @@ def update_pruning(
     every = None if config.refresh is None else numbers.prune_refresh.astype(jnp.int32)
     n_done = now.n_updates.astype(jnp.int32)
 
-    def compute() -> Any:
+    def compute() -> PyTree:
         refresh = prune.refresh_number(n_done, every, start)
         return draw_mask(now.params, config, numbers.prune_rate, key, refresh)
 
     return PruneState(prune.update_mask(state.mask, compute, n_done, every, start, stop), start, stop)
 
 
-def kept_share(state: PruneState, dtype: Any) -> Float[Array, " neuron"]:
+def kept_share(state: PruneState, dtype: DTypeLike) -> Float[Array, " neuron"]:
     """Return per neuron the share of its weights that the mask keeps at the next step: 0 or 1 for masks of neurons."""
     kept = state.mask.weight
     return jnp.mean(kept.reshape(kept.shape[0], -1).astype(dtype), axis=1)

@@ -10,16 +10,15 @@ from jaxtyping import Array, Float
 
 from dynsim import theory
 from dynsim.config import Config, PruneConfig
-from dynsim.engine import data, train
-from dynsim.engine.data import batch_at
-from dynsim.engine.encoder import Params
-from dynsim.engine.numbers import hyper, structure
+from dynsim.engine import train
+from dynsim.engine.data import Batch
+from dynsim.engine.numbers import resolve
+from dynsim.engine.replay import held_out_batch, with_weights
 from dynsim.engine.thresholds import init_thresholds
-from dynsim.randomness import streams
+from dynsim.engine.train import TrainState
 
 N_BATCHES = 16
 SCALES = np.geomspace(0.3, 6.0, 40)
-FIRST_HELD_OUT_STEP = 2**30  # batches that no run of a feasible length has trained on
 
 
 class Floor(NamedTuple):
@@ -49,30 +48,29 @@ def oracle_losses(
     """
     name: Literal["norm_tracking", "zero"] = "norm_tracking" if thresholded else "zero"
     rule = dataclasses.replace(config.threshold, rule=name, start="at_step", start_step=0)
+    resolved = resolve(config)
+    one_each = dataclasses.replace(resolved.structure.encoder, n_neurons=config.data.n_features)
     # in one go: masks that wait for a switch are refused beside thresholds that stay off
-    shape = dataclasses.replace(structure(config), threshold=rule, prune=PruneConfig())
-    parts = train.built_in_parts(shape)
-    numbers = jax.tree.map(jnp.asarray, hyper(config))
+    structure = dataclasses.replace(resolved.structure, encoder=one_each, threshold=rule, prune=PruneConfig())
+    parts = train.built_in_parts(structure)
+    numbers = jax.tree.map(jnp.asarray, resolved.numbers)
 
-    def loss_at(scale: Array, batch: data.Batch, dictionary: Array, params: Params) -> Array:
-        ideal = params._replace(weight=scale * dictionary.T)
-        b = init_thresholds(ideal.weight, rule, numbers.threshold_scale, numbers.learning_rate, config.data.n_features)
-        return train.objective(ideal, b.value, batch, numbers._replace(l2_penalty=0 * scale), parts)[0]
+    def loss_at(scale: Array, batch: Batch, state: TrainState, dictionary: Array) -> Array:
+        weight = scale * dictionary.T
+        b = init_thresholds(weight, rule, numbers.threshold_scale, numbers.learning_rate, config.data.n_features)
+        ideal = with_weights(state, weight, b.value)
+        no_penalty = numbers._replace(l2_penalty=0 * scale)
+        return train.objective(ideal.params, ideal.thresholds.value, batch, no_penalty, parts)[0]
 
     @jax.jit
     def all_losses(seed: Array, scales: Array) -> Array:
-        keys = streams.run_keys(seed)
-        dictionary = parts.data.init(keys.dictionary, numbers)
-        params = parts.encoder.init(keys.weights, numbers)
-        if params.bias is not None:
-            params = params._replace(bias=jnp.zeros((config.data.n_features,), dictionary.dtype))
+        state, world = train.init(seed, numbers, parts)
 
-        def of_batch(step: Array) -> Array:
-            batch = batch_at(parts.data, keys, step, dictionary, numbers)
-            return jax.lax.map(lambda scale: loss_at(scale, batch, dictionary, params), scales)
+        def of_batch(position: Array) -> Array:
+            batch = held_out_batch(world, parts, position)
+            return jax.lax.map(lambda scale: loss_at(scale, batch, state, world.dictionary), scales)
 
-        steps = FIRST_HELD_OUT_STEP + jnp.arange(n_batches, dtype=jnp.int32)
-        return jnp.mean(jax.lax.map(of_batch, steps), axis=0)
+        return jnp.mean(jax.lax.map(of_batch, jnp.arange(n_batches, dtype=jnp.int32)), axis=0)
 
     return np.asarray(all_losses(jnp.uint32(seed), jnp.asarray(scales, config.train.precision)), np.float64)
 

@@ -2,31 +2,34 @@
 
 import time
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import numpy as np
+from jaxtyping import PyTree
 
 from dynsim import results
 from dynsim.engine import checkpoint
-from dynsim.engine.train import StepInfo
+from dynsim.engine.program import Runs
+from dynsim.engine.train import Carry, StepInfo
+from dynsim.results.sealed import Json
 
 CHECKPOINT_EVERY_S = 60.0
 
 
-class Record(NamedTuple):
+class Recording(NamedTuple):
     """What has been recorded so far: one entry per stop, arrays with a leading run axis."""
 
-    records: list[Any]
+    records: list[PyTree]
     totals: list[StepInfo]
 
 
-class Moment(NamedTuple):
+class Progress(NamedTuple):
     """A point at which a run set can be left and gone on from."""
 
-    runs: Any
+    runs: Runs
     n_done: int
-    kept: Record
+    kept: Recording
 
 
 class Keeper:
@@ -41,38 +44,38 @@ class Keeper:
         """Return whether it is time to save."""
         return self.folder is not None and time.perf_counter() - self.saved_at > CHECKPOINT_EVERY_S
 
-    def save(self, moment: Moment) -> None:
-        """Save a moment, where there is a folder."""
+    def save(self, progress: Progress) -> None:
+        """Save it, where there is a folder."""
         if self.folder is None:
             return
-        runs, n_done, kept = moment
+        runs, n_done, kept = progress
         meta = self.print | {"n_done": n_done, "n_records": len(kept.records)}
         checkpoint.save(self.folder, n_done, _tree(runs, kept), meta)
         self.saved_at = time.perf_counter()
 
-    def restore(self, runs: Any, kept: Record) -> Moment:
-        """Return the moment of the newest checkpoint; the start, which is given, where there is none."""
+    def restore(self, runs: Runs, kept: Recording) -> Progress:
+        """Return the progress of the newest checkpoint; the start, which is given, where there is none."""
         path = checkpoint.latest(self.folder) if self.folder is not None else None
         if path is None:
-            return Moment(runs, 0, kept)
+            return Progress(runs, 0, kept)
         checkpoint.check_fingerprint(path, self.print)
         meta = checkpoint.load_meta(path)
-        like = Record(*(part * meta["n_records"] for part in kept))  # every record has the shapes of the first
+        like = Recording(*(part * meta["n_records"] for part in kept))  # every record has the shapes of the first
         tree = checkpoint.load(path, _tree(runs, like))
         return _untree(runs, tree, like, meta)
 
 
-def _carries(runs: Any) -> Any:
+def _carries(runs: Runs) -> list[Carry] | Carry:
     return [carry for carry, _ in runs] if isinstance(runs, list) else runs[0]
 
 
-def _tree(runs: Any, kept: Record) -> dict[str, Any]:
+def _tree(runs: Runs, kept: Recording) -> dict[str, PyTree]:
     """Return what a checkpoint holds; records are stacked, since thousands of small arrays would be slow to save."""
     stacked = [jax.tree.map(lambda *leaves: np.stack(leaves), *part) for part in kept]
     return {"carry": _carries(runs), "records": jax.tree.leaves(stacked[0]), "totals": jax.tree.leaves(stacked[1])}
 
 
-def _untree(runs: Any, tree: dict[str, Any], like: Record, meta: dict[str, Any]) -> Moment:
+def _untree(runs: Runs, tree: dict[str, PyTree], like: Recording, meta: Json) -> Progress:
     parts = []
     for name, part in zip(("records", "totals"), like, strict=True):
         leaves = [np.asarray(leaf) for leaf in tree[name]]
@@ -82,4 +85,4 @@ def _untree(runs: Any, tree: dict[str, Any], like: Record, meta: dict[str, Any])
     runs = (
         [(c, world) for c, (_, world) in zip(carry, runs, strict=True)] if isinstance(runs, list) else (carry, runs[1])
     )
-    return Moment(runs, meta["n_done"], Record(*parts))
+    return Progress(runs, meta["n_done"], Recording(*parts))

@@ -19,9 +19,10 @@ from dynsim.engine import train
 from dynsim.engine.data import DataModel
 from dynsim.engine.encoder import Encoder, embedding_path
 from dynsim.engine.memory import check_fits
-from dynsim.engine.numbers import hyper, structure
+from dynsim.engine.numbers import resolve
 from dynsim.engine.program import (
     Program,
+    Runs,
     check_record,
     check_shapes,
     origins,
@@ -31,8 +32,10 @@ from dynsim.engine.program import (
     runs_one_by_one,
     trained,
 )
-from dynsim.engine.resume import Keeper, Moment, Record
+from dynsim.engine.resume import Keeper, Progress, Recording
 from dynsim.engine.train import RecordFn
+from dynsim.losses.contrastive import LossValue
+from dynsim.theory import FeatureGroups
 
 LOOK_EVERY_S = 1.0  # a stretch of steps is cut so that the progress bar moves about this often
 
@@ -87,7 +90,7 @@ def simulate(
     *,
     data_model: DataModel | None = None,
     encoder: Encoder | None = None,
-    loss: Callable[..., Any] | None = None,
+    loss: Callable[..., LossValue] | None = None,
     record_fn: RecordFn | None = None,
     progress: bool = False,
     checkpoint_folder: Path | None = None,
@@ -129,7 +132,7 @@ def simulate_many(
     """Run configurations that differ in numbers only, every seed of each, through one compiled program.
 
     Args:
-        configs: configurations of one structure (`numbers.structure`) and equal `train` sections.
+        configs: configurations of one structure (`numbers.resolve`) and equal `train` sections.
         own: your own functions by the names that `simulate` gives them.
         seeds, progress, checkpoint_folder, label: as for `simulate`.
 
@@ -141,12 +144,13 @@ def simulate_many(
     seed_array = check_seeds(seeds)
     for config in configs:
         check_runnable(config)
-    shape, first = structure(configs[0]), configs[0].train
-    if any(structure(config) != shape or config.train != first for config in configs):
+    resolved, first = [resolve(config) for config in configs], configs[0].train
+    structure = resolved[0].structure
+    if any(one.structure != structure or config.train != first for one, config in zip(resolved, configs, strict=True)):
         raise ConfigError("configs: wanted one structure and one train section, got several; simulate them apart")
     began = time.perf_counter()
-    compiled = program(shape, runs_one_by_one(configs[0]), **(own or {}))
-    runs = compiled.init(np.tile(seed_array, len(configs)), [hyper(c) for c in configs for _ in seed_array])
+    compiled = program(structure, runs_one_by_one(configs[0]), **(own or {}))
+    runs = compiled.init(np.tile(seed_array, len(configs)), [one.numbers for one in resolved for _ in seed_array])
     check_shapes(configs[0], runs)
     stops = record_grid(first.n_steps, first.n_records)
     hashes = [config_hash(config, seed_array.tolist()) for config in configs]
@@ -159,7 +163,10 @@ def simulate_many(
     for position, config in enumerate(configs):
         mine = slice(position * len(seed_array), (position + 1) * len(seed_array))
         carry, dictionary, record = jax.tree.map(lambda leaf, mine=mine: np.asarray(leaf[mine]), (*stacked, kept))
-        out.append(_label(config, seed_array, stops, record, carry.state, dictionary, wall / len(configs), names))
+        groups = resolved[position].groups
+        out.append(
+            _label(config, groups, seed_array, stops, record, carry.state, dictionary, wall / len(configs), names)
+        )
     return out
 
 
@@ -170,35 +177,35 @@ def _bar(total: int, done: int, label: str, progress: bool) -> tqdm:
 
 
 def _train(
-    compiled: Program, runs: Any, stops: np.ndarray, keeper: Keeper, progress: bool, label: str
-) -> tuple[Any, Record]:
+    compiled: Program, runs: Runs, stops: np.ndarray, keeper: Keeper, progress: bool, label: str
+) -> tuple[Runs, Recording]:
     """Go through all stops, recording at each; on Ctrl-C save and pass the interrupt on."""
     record, total, runs = compiled.record(runs)  # stop 0 is the start
     check_record(record)
-    moment = keeper.restore(runs, Record([record], [total]))
-    bar = _bar(int(stops[-1]), moment.n_done, label, progress)
+    so_far = keeper.restore(runs, Recording([record], [total]))
+    bar = _bar(int(stops[-1]), so_far.n_done, label, progress)
     length = 8
     try:
         with bar:
-            while moment.n_done < stops[-1]:
-                stop = int(stops[len(moment.kept.records)])
-                end = min(stop, moment.n_done + length)
+            while so_far.n_done < stops[-1]:
+                stop = int(stops[len(so_far.kept.records)])
+                end = min(stop, so_far.n_done + length)
                 clock = time.perf_counter()
-                runs = compiled.advance(moment.runs, moment.n_done, end)
+                runs = compiled.advance(so_far.runs, so_far.n_done, end)
                 took = time.perf_counter() - clock
-                length = max(1, min(4 * length, int((end - moment.n_done) * LOOK_EVERY_S / max(took, 1e-3))))
-                bar.update(end - moment.n_done)
-                kept = moment.kept
+                length = max(1, min(4 * length, int((end - so_far.n_done) * LOOK_EVERY_S / max(took, 1e-3))))
+                bar.update(end - so_far.n_done)
+                kept = so_far.kept
                 if end == stop:
                     record, total, runs = compiled.record(runs)
-                    kept = Record([*kept.records, record], [*kept.totals, total])
-                moment = Moment(runs, end, kept)  # whole at any time: Ctrl-C may come between any two lines
+                    kept = Recording([*kept.records, record], [*kept.totals, total])
+                so_far = Progress(runs, end, kept)  # whole at any time: Ctrl-C may come between any two lines
                 if keeper.due():
-                    keeper.save(moment)
+                    keeper.save(so_far)
     except KeyboardInterrupt:
-        keeper.save(moment)
+        keeper.save(so_far)
         raise
-    return moment.runs, moment.kept
+    return so_far.runs, so_far.kept
 
 
 def _reasons(state: train.TrainState) -> np.ndarray:
@@ -213,11 +220,12 @@ def _embedding(config: Config) -> str:
 
 def _label(
     config: Config,
+    groups: FeatureGroups,
     seeds: np.ndarray,
     stops: np.ndarray,
-    kept: Record,
+    kept: Recording,
     state: train.TrainState,
-    dictionary: Any,
+    dictionary: np.ndarray,
     wall: float,
     own: list[str],
 ) -> xr.Dataset:
@@ -233,7 +241,7 @@ def _label(
         "diverged_reason": _reasons(state),
         "dictionary": dictionary,
     }
-    per_seed |= trained(state.params) | pruned(state.pruning)
+    per_seed |= {name: np.asarray(value) for name, value in (trained(state.params) | pruned(state.pruning)).items()}
     info = results.provenance() | {
         "own": own,
         "wall_s": round(wall, 3),
@@ -243,4 +251,4 @@ def _label(
         "batching": "one by one" if runs_one_by_one(config) else "vmap",
         **peak_memory(),
     }
-    return results.to_dataset(config, seeds, stops, joined, per_seed, info)
+    return results.to_dataset(config, groups, seeds, stops, joined, per_seed, info)

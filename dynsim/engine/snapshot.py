@@ -3,11 +3,9 @@
 Definitions of theory 5.5. The functions on records take NumPy arrays with axes (..., neuron, feature).
 """
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array
+from jaxtyping import Array, PyTree
 
 from dynsim.engine.encoder import Params, batched, mean_self_weight
 from dynsim.engine.pruning import kept_share
@@ -30,12 +28,12 @@ def snapshot(state: TrainState, world: World, parts: Parts) -> Snapshot:
 
 
 def _self_weight(state: TrainState, world: World, parts: Parts) -> Array:
-    shape = parts.structure.encoder
-    ours = isinstance(state.params, Params) and shape.architecture == "transformer"
-    if not ours or shape.attention == "token_wise":  # one token, or an encoder of the user's own: nothing to mix
+    structure = parts.structure.encoder
+    ours = isinstance(state.params, Params) and structure.architecture == "transformer"
+    if not ours or structure.attention == "token_wise":  # one token, or an encoder of the user's own: nothing to mix
         return jnp.ones((), world.probe.dtype)
     each = jax.vmap(mean_self_weight, in_axes=(None, 0, None))
-    return jnp.mean(each(state.params, world.probe, shape.attention))
+    return jnp.mean(each(state.params, world.probe, structure.attention))
 
 
 def _norm(rows: Array) -> Array:
@@ -69,7 +67,7 @@ def recorder(parts: Parts) -> RecordFn:
     of the next step keeps, shape (neuron,).
     """
 
-    def record(state: TrainState, world: World) -> Any:
+    def record(state: TrainState, world: World) -> PyTree:
         dense = snapshot(state, world, parts)
         if state.pruning is None:
             return dense

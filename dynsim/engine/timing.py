@@ -14,7 +14,7 @@ from scipy import stats
 
 from dynsim.config import Config
 from dynsim.config.checks import require
-from dynsim.engine.numbers import hyper, structure
+from dynsim.engine.numbers import resolve
 from dynsim.engine.program import program, runs_one_by_one
 
 
@@ -47,8 +47,9 @@ class Steps:
 
     def __init__(self, config: Config, n_seeds: int, *, begin: int) -> None:
         """Compile, and bring the runs of seeds 0, 1, ... to update `begin`."""
-        self.compiled = program(structure(config), runs_one_by_one(config))
-        runs = self.compiled.init(np.arange(n_seeds, dtype=np.uint32), [hyper(config)] * n_seeds)
+        resolved = resolve(config)
+        self.compiled = program(resolved.structure, runs_one_by_one(config))
+        runs = self.compiled.init(np.arange(n_seeds, dtype=np.uint32), [resolved.numbers] * n_seeds)
         self.runs = self.compiled.advance(runs, 0, begin)
         self.begin = begin
         self.n_steps = 1

@@ -8,19 +8,19 @@ import contextlib
 import inspect
 import math
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 from jax import lax
-from jaxtyping import Array, Bool, Float, Integer
+from jaxtyping import Array, Bool, Float, Integer, PyTree
 
 from dynsim.config import Config, LossConfig, OptimizerConfig
 from dynsim.config.checks import ConfigError, require
 from dynsim.engine.data import Batch, DataModel, batch_at, sparse_coding
 from dynsim.engine.encoder import Encoder, Params, batched, make_encoder
-from dynsim.engine.numbers import Hyper
+from dynsim.engine.numbers import Numbers
 from dynsim.engine.pruning import Moment, PruneState, init_pruning, update_pruning
 from dynsim.engine.thresholds import ThresholdState, init_thresholds, update_thresholds
 from dynsim.losses.contrastive import LossValue, contrastive_loss, l2_penalty, nt_xent
@@ -33,10 +33,10 @@ _FINITE = "a first update that is finite"
 class TrainState(NamedTuple):
     """What one step hands to the next."""
 
-    params: Any
+    params: PyTree
     """`encoder.Params`, or a NamedTuple of your own with a field `weight` (neuron, token_dim)."""
     thresholds: ThresholdState
-    opt_state: Any
+    opt_state: optax.OptState
     diverged_step: Integer[Array, ""]
     """Number of updates after which the loss or a weight was no longer finite; -1 while all is well."""
     loss_was_finite: Bool[Array, ""]
@@ -58,7 +58,7 @@ class World(NamedTuple):
     """What stays fixed during one run."""
 
     keys: RunKeys
-    numbers: Hyper
+    numbers: Numbers
     dictionary: Float[Array, "token_dim feature"]
     probe: Float[Array, "sample token token_dim"]
     """Held-out samples on which firing is measured."""
@@ -83,23 +83,26 @@ def built_in_loss(config: LossConfig) -> Callable[..., LossValue]:
     `shown`: see `contrastive.contrastive_loss`.
     """
 
-    def loss(query: Array, key: Array, batch: Batch, numbers: Hyper, shown: Any = None) -> LossValue:
-        common = {
+    def loss(
+        query: Array, key: Array, batch: Batch, numbers: Numbers, shown: tuple[Array, Array] | None = None
+    ) -> LossValue:
+        flags = {
             "prefactor": config.temperature_prefactor,
             "stop_gradient": config.stop_gradient,
             "symmetric": config.symmetric,
-            "shown": shown,
         }
         if config.kind == "nt_xent":
-            return nt_xent(query, key, batch.is_candidate, numbers.temperature, **common)
+            return nt_xent(query, key, batch.is_candidate, numbers.temperature, shown=shown, **flags)
         cosine = config.similarity == "cosine"
-        return contrastive_loss(query, key, batch.is_candidate, numbers.temperature, cosine=cosine, **common)
+        return contrastive_loss(
+            query, key, batch.is_candidate, numbers.temperature, cosine=cosine, shown=shown, **flags
+        )
 
     return loss
 
 
 def built_in_parts(structure: Config) -> Parts:
-    """Return data model, encoder and loss of a structure (see `numbers.structure`)."""
+    """Return data model, encoder and loss of a structure (see `numbers.resolve`)."""
     data = sparse_coding(structure.data, structure.train.n_probe)
     return Parts(structure, data, make_encoder(structure.encoder, structure.data), built_in_loss(structure.loss))
 
@@ -152,25 +155,25 @@ def check_optimizer(config: OptimizerConfig, precision: str = "float32") -> None
         raise ConfigError(f"optimizer.name: {config.name} cannot be used here ({reason}); try sgd or adam") from None
 
 
-def init(seed: Integer[Array, ""], numbers: Hyper, parts: Parts) -> tuple[TrainState, World]:
+def init(seed: Integer[Array, ""], numbers: Numbers, parts: Parts) -> tuple[TrainState, World]:
     """Return state and surroundings of a run before its first step."""
     keys = run_keys(seed)
     dictionary = parts.data.init(keys.dictionary, numbers)
     params = parts.encoder.init(keys.weights, numbers)
     probe, probe_codes = parts.data.probe(keys.probe, dictionary, numbers)
-    shape = parts.structure
+    structure = parts.structure
     thresholds = init_thresholds(
-        params.weight, shape.threshold, numbers.threshold_scale, numbers.learning_rate, shape.data.n_features
+        params.weight, structure.threshold, numbers.threshold_scale, numbers.learning_rate, structure.data.n_features
     )
-    opt_state = make_optimizer(shape.optimizer, numbers.learning_rate).init(params)
+    opt_state = make_optimizer(structure.optimizer, numbers.learning_rate).init(params)
     now = Moment(params, jnp.asarray(0, jnp.int32), thresholds.switch_step, dictionary)
-    pruning = init_pruning(now, shape.prune, numbers, keys.pruning)
+    pruning = init_pruning(now, structure.prune, numbers, keys.pruning)
     state = TrainState(params, thresholds, opt_state, jnp.asarray(-1, jnp.int32), jnp.asarray(True), pruning)
     return state, World(keys, numbers, dictionary, probe, probe_codes)
 
 
 def objective(
-    params: Any, thresholds: Array, batch: Batch, numbers: Hyper, parts: Parts, mask: Any = None
+    params: PyTree, thresholds: Array, batch: Batch, numbers: Numbers, parts: Parts, mask: PyTree = None
 ) -> tuple[Float[Array, ""], LossValue]:
     """Return (loss + penalty, LossValue) of one batch; the gradient is taken in `params` (theory 3.2, 8.4).
 
@@ -184,7 +187,9 @@ def objective(
     return value.loss + l2_penalty(params.weight, numbers.l2_penalty), value
 
 
-def _masked_loss(params: Any, thresholds: Array, batch: Batch, numbers: Hyper, parts: Parts, mask: Any) -> LossValue:
+def _masked_loss(
+    params: PyTree, thresholds: Array, batch: Batch, numbers: Numbers, parts: Parts, mask: PyTree
+) -> LossValue:
     config, loss = parts.structure.prune, parts.structure.loss
     query, key, shown = branches(
         params,
@@ -211,13 +216,13 @@ def step(state: TrainState, n_done: Integer[Array, ""], world: World, parts: Par
     Returns:
         The next state, and what the step reports.
     """
-    numbers, shape = world.numbers, parts.structure
+    numbers, structure = world.numbers, parts.structure
     batch = batch_at(parts.data, world.keys, n_done, world.dictionary, numbers)
     grad_fn = jax.grad(objective, has_aux=True)
     mask = None if state.pruning is None else state.pruning.mask
     grads, value = grad_fn(state.params, state.thresholds.value, batch, numbers, parts, mask)
     with optax_arithmetic():
-        optimizer = make_optimizer(shape.optimizer, numbers.learning_rate)
+        optimizer = make_optimizer(structure.optimizer, numbers.learning_rate)
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
     params = _apply(state.params, updates, numbers)
     square = jnp.sum(params.weight * params.weight, axis=1)
@@ -226,10 +231,10 @@ def step(state: TrainState, n_done: Integer[Array, ""], world: World, parts: Par
         state.thresholds,
         square,
         n_updates,
-        shape.threshold,
+        structure.threshold,
         numbers.threshold_scale,
         numbers.learning_rate,
-        shape.data.n_features,
+        structure.data.n_features,
     )
     finite = jnp.isfinite(value.loss) & jnp.isfinite(jnp.sum(square))
     first_bad = (state.diverged_step < 0) & ~finite
@@ -238,22 +243,22 @@ def step(state: TrainState, n_done: Integer[Array, ""], world: World, parts: Par
     pruning = state.pruning
     if pruning is not None:
         now = Moment(params, n_updates, thresholds.switch_step, world.dictionary)
-        pruning = update_pruning(pruning, now, shape.prune, numbers, world.keys.pruning)
+        pruning = update_pruning(pruning, now, structure.prune, numbers, world.keys.pruning)
     new = TrainState(params, thresholds, opt_state, diverged, loss_was_finite, pruning)
     return new, StepInfo(value.loss, value.positive_weight)
 
 
-def _apply(params: Any, updates: Any, numbers: Hyper) -> Any:
+def _apply(params: PyTree, updates: PyTree, numbers: Numbers) -> PyTree:
     if isinstance(params, Params) and params.attention is not None:
         # every optax optimiser scales its update by the learning rate last, so this ratio sets another one
         ratio = numbers.attention_learning_rate / numbers.learning_rate
         updates = updates._replace(attention=updates.attention * ratio)
-    new: Any = optax.apply_updates(params, updates)
+    new: PyTree = optax.apply_updates(params, updates)
     decay = numbers.learning_rate * numbers.weight_decay
     return new._replace(weight=new.weight - decay * params.weight)
 
 
-RecordFn = Callable[[TrainState, World], Any]
+RecordFn = Callable[[TrainState, World], PyTree]
 """(state, world) -> any pytree of arrays: what to keep of a moment."""
 
 

@@ -5,15 +5,14 @@ Dimensions are seed, record, neuron and feature. Coordinates: `step` (record), `
 """
 
 import json
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import xarray as xr
 
-from dynsim import theory
 from dynsim.config import Config, serial
-from dynsim.results.sealed import ResultError
+from dynsim.results.sealed import Json, ResultError
 
 FORMAT = 1
 
@@ -29,26 +28,41 @@ SNAPSHOT_DIMS = {
 }
 
 
+@runtime_checkable
+class Groups(Protocol):
+    """What a result says of each feature; arrays of shape (feature,)."""
+
+    @property
+    def minority(self) -> np.ndarray:
+        """Boolean: which features are minority."""
+
+    @property
+    def activation_probability(self) -> np.ndarray:
+        """Chance that a feature is active in a sample."""
+
+
 def to_dataset(
     config: Config,
+    groups: Groups,
     seeds: np.ndarray,
     steps: np.ndarray,
     records: Any,
-    per_seed: dict[str, np.ndarray],
-    provenance: dict[str, Any],
+    per_seed: Mapping[str, np.ndarray],
+    provenance: Json,
 ) -> xr.Dataset:
     """Join records into one labelled Dataset.
 
     Args:
+        config: what was run.
+        groups: of its features, as the configuration was resolved.
         seeds: shape (seed,); steps: shape (record,), numbers of updates.
         records: a NamedTuple or dictionary of arrays with axes (seed, record, ...).
         per_seed: further arrays whose first axis is the seed; two more axes are (record,) for losses, and
             (token_dim, feature) and (neuron, token_dim) for `dictionary` and `weight`; `bias` is (neuron,) and
             `attention` (three, token_dim, token_dim_in), of W_Q, W_K, W_V.
     """
-    data = config.data
     fields = records._asdict() if hasattr(records, "_asdict") else dict(records)
-    sizes = {"neuron": config.encoder.n_neurons, "feature": data.n_features}
+    sizes = {"neuron": config.encoder.n_neurons, "feature": config.data.n_features}
     variables = {name: (_dims(name, np.shape(value), sizes), np.asarray(value)) for name, value in fields.items()}
     own = {
         "loss": ("seed", "record"),
@@ -59,12 +73,12 @@ def to_dataset(
         "attention": ("seed", "three", "token_dim", "token_dim_in"),
     }
     variables |= {name: (own.get(name, ("seed",)), np.asarray(value)) for name, value in per_seed.items()}
-    group = np.where(theory.is_minority(data), "minority", "majority").astype(object)
+    group = np.where(groups.minority, "minority", "majority").astype(object)
     coords = {
         "seed": np.asarray(seeds, np.int64),
         "step": ("record", np.asarray(steps, np.int64)),
         "group": ("feature", group),
-        "activation_probability": ("feature", theory.activation_probability(data)),
+        "activation_probability": ("feature", groups.activation_probability),
     }
     attrs = {
         "dynsim_format": FORMAT,
@@ -87,12 +101,12 @@ def config_of(result: xr.Dataset) -> Config:
     return serial.from_json(_text_of(result, "config"))
 
 
-def provenance_of(result: xr.Dataset) -> dict[str, Any]:
+def provenance_of(result: xr.Dataset) -> Json:
     """Return command, commit, versions, device and times of a result. Errors: as for `config_of`."""
     return json.loads(_text_of(result, "provenance"))
 
 
-def _text_of(result: xr.Dataset, name: str) -> Any:
+def _text_of(result: xr.Dataset, name: str) -> str:
     """Return the JSON of one attribute; of what `concat` joined, that of the part which has been selected."""
     if f"{name}s" not in result.attrs:
         return result.attrs[name]
@@ -114,7 +128,7 @@ def _axis(names: Sequence[object], dim: str) -> np.ndarray:
     return np.asarray(names)
 
 
-def concat(named: Mapping[Any, xr.Dataset], dim: str) -> xr.Dataset:
+def concat(named: Mapping[Hashable, xr.Dataset], dim: str) -> xr.Dataset:
     """Join results of several run sets along a new named dimension.
 
     Args:

@@ -7,12 +7,13 @@ import subprocess
 import sys
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from dynsim.results.sealed import Json
 
-def provenance() -> dict[str, Any]:
+
+def provenance() -> Json:
     """Return what one needs to make a result again: command, commit, dirty flag, code, versions, device.
 
     `dirty` says whether committed files of dynsim/ or experiments/ have been changed, `code` is `CODE`.

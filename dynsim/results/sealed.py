@@ -25,11 +25,15 @@ HEX = 64
 ADVICE = "delete it and run the experiment again"
 
 
+Json = dict[str, Any]
+"""Plain values by name, as JSON has them."""
+
+
 class ResultError(ValueError):
     """A result file that cannot be used; the message is one line."""
 
 
-def atomic_write(path: Path, write: Callable[[Path], Any]) -> None:
+def atomic_write(path: Path, write: Callable[[Path], object]) -> None:
     """Call `write(temporary path)` in the folder of `path` and move the outcome there in one step.
 
     Errors: `OSError` in one line that names the file and the space left, for instance on a full disk.
@@ -84,7 +88,7 @@ def load_sealed(path: Path) -> bytes:
     return data
 
 
-def save_json(values: dict[str, Any], path: Path) -> None:
+def save_json(values: Json, path: Path) -> None:
     """Save plain values as indented JSON with its digest, atomically; numbers that are not finite are refused."""
     if "sha256" in values:
         raise ValueError("values: wanted names other than sha256, which is that of the digest")
@@ -95,7 +99,7 @@ def save_json(values: dict[str, Any], path: Path) -> None:
     write_bytes(path, f'{JSON_HEAD}{digest}"{"," if values else ""}\n{rest}'.encode())
 
 
-def load_json(path: Path) -> dict[str, Any]:
+def load_json(path: Path) -> Json:
     """Load what `save_json` wrote. Errors: `ResultError` in one line for a file that is missing or another one."""
     if not Path(path).is_file():
         raise ResultError(f"{path}: wanted a summary, found none; run the experiment without --redraw first")

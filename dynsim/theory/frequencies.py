@@ -88,6 +88,20 @@ def activation_probability(data: DataConfig) -> Features:
     return (1 - data.co_occurrence) * law.nonzero / law.accepted
 
 
+class FeatureGroups(NamedTuple):
+    """What results say of each feature."""
+
+    minority: Bool[np.ndarray, " feature"]
+    """As `is_minority`."""
+    activation_probability: Features
+    """P_j, as `activation_probability`."""
+
+
+def feature_groups(data: DataConfig) -> FeatureGroups:
+    """Return which features are minority and how often each is active."""
+    return FeatureGroups(is_minority(data), activation_probability(data))
+
+
 def second_moment(data: DataConfig, dictionary: Dictionary | None = None) -> Features:
     """Return E[zhat_Xj zhat_Yj], shape (feature,), exact: the signal that a positive pair carries on M_j (theory 6.1).
 

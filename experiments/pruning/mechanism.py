@@ -128,7 +128,7 @@ def p3(runs: Runs, config: Config) -> Found:
     dense = runs["main/dense"]
     dense = dense.isel(seed=outcomes.usable(dense))
     n = dense.sizes["record"]
-    found = probe.drivers(dense, KINDS, config.prune.rate, sorted({0, *range(n - 1, -1, -2)}))
+    found = probe.group_drivers_over_time(dense, KINDS, config.prune.rate, sorted({0, *range(n - 1, -1, -2)}))
     without = found.sel(kind="none").transpose("seed", "record", "group").values
     safe = np.where(without > 0, without, np.nan)
     change = {kind: found.sel(kind=kind).transpose("seed", "record", "group").values / safe for kind in KINDS}

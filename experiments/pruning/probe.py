@@ -5,21 +5,21 @@ The record must hold `neuron_weight` (`mask_effect.recorder_with_loss` with keep
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import xarray as xr
+from jaxtyping import Array, Float, PyTree
 
 from dynsim.analysis import outcomes
 from dynsim.analysis.groups import minority_mask
 from dynsim.analysis.stages import find_stages
 from dynsim.analysis.summary import seed_trajectory
-from dynsim.engine import train
-from dynsim.engine.mask_effect import effect, neuron_mask, with_masks
-from dynsim.engine.numbers import hyper, structure
-from dynsim.engine.train import Parts
+from dynsim.engine import mask_effect, replay, train
+from dynsim.engine.numbers import resolve
+from dynsim.engine.train import Parts, TrainState, World
 from dynsim.results.dataset import config_of
 
 MOMENTS = ("stage 1", "thresholds on", "T2", "end")
@@ -27,45 +27,45 @@ GROUPS = ("minority", "majority")
 
 
 class Functions(NamedTuple):
-    """The compiled functions of one structure."""
+    """The compiled functions of one structure; masks are stacked on a leading axis."""
 
-    init: Callable[..., Any]
-    """(seed, numbers) -> (state, world)."""
-    masks: Callable[..., Any]
-    """(state, world, kind, rates (mask,)) -> Booleans (mask, neuron), True = kept."""
-    growth: Callable[..., Any]
-    """(state, world, masks (mask, neuron)) -> growth without masks (neuron, feature) and with each (mask, ...)."""
-    driver: Callable[..., Any]
-    """(state, world, masks (mask, neuron)) -> driver without masks (feature,) and with each (mask, ...)."""
+    restored: Callable[..., tuple[TrainState, World]]
+    """(seed, numbers, weight, thresholds) -> (state, world), as `replay.restored`."""
+    masks: Callable[..., PyTree]
+    """(state, world, kind, rates (mask,)) -> masks of neurons."""
+    growth: Callable[..., tuple[Array, Array]]
+    """(state, world, masks) -> growth without masks (neuron, feature) and with each (mask, neuron, feature)."""
+    driver: Callable[..., tuple[Array, Array]]
+    """(state, world, masks) -> driver without masks (feature,) and with each (mask, feature)."""
 
 
 @lru_cache(maxsize=32)
 def functions(parts: Parts, semantics: str, n_batches: int) -> Functions:
     """Return what measures masks of neurons with these semantics, on `n_batches` held-out batches."""
-    masked_parts = with_masks(parts, semantics)
+    masked_parts = mask_effect.with_masks(parts, semantics)
 
-    def masks(state: Any, world: Any, kind: str, rates: Any) -> Any:
-        return jax.lax.map(lambda rate: neuron_mask(state, world, kind, rate).weight, rates)
+    def masks(state: TrainState, world: World, kind: str, rates: Array) -> PyTree:
+        return jax.lax.map(lambda rate: mask_effect.neuron_mask(state, world, kind, rate), rates)
 
-    def both(state: Any, world: Any, kept: Any, field: str) -> Any:
-        nothing = type(state.params)(*(None for _ in state.params))
+    def growth(state: TrainState, world: World, kept: PyTree) -> tuple[Array, Array]:
+        batches = replay.held_out_batches(world, parts, n_batches)
+        dense = mask_effect.growth(state, world, parts, None, batches)
+        return dense, jax.lax.map(lambda mask: mask_effect.growth(state, world, masked_parts, mask, batches), kept)
 
-        def one(row: Any) -> Any:
-            return getattr(effect(state, world, masked_parts, nothing._replace(weight=row), n_batches), field)
-
-        return getattr(effect(state, world, parts, None, n_batches), field), jax.lax.map(one, kept)
+    def driver(state: TrainState, world: World, kept: PyTree) -> tuple[Array, Array]:
+        batches = replay.held_out_batches(world, parts, n_batches)
+        dense = mask_effect.driver(state, world, parts, None, semantics, batches)
+        return dense, jax.lax.map(lambda mask: mask_effect.driver(state, world, parts, mask, semantics, batches), kept)
 
     return Functions(
-        jax.jit(lambda seed, numbers: train.init(seed, numbers, parts)),
+        jax.jit(lambda seed, numbers, *at: replay.restored(seed, numbers, parts, *at)),
         jax.jit(masks, static_argnums=2),
-        jax.jit(lambda state, world, kept: both(state, world, kept, "growth")),
-        jax.jit(lambda state, world, kept: both(state, world, kept, "driver")),
+        jax.jit(growth),
+        jax.jit(driver),
     )
 
 
-@lru_cache(maxsize=32)
-def _parts(shape: Any) -> Parts:
-    return train.built_in_parts(shape)
+_parts = lru_cache(maxsize=32)(train.built_in_parts)
 
 
 def moments(result: xr.Dataset) -> np.ndarray:
@@ -87,14 +87,18 @@ def moments(result: xr.Dataset) -> np.ndarray:
     return np.array(found)
 
 
-def _seen(result: xr.Dataset, measured: Functions, seed: int, record: int) -> tuple[Any, Any]:
+def _seen(result: xr.Dataset, measured: Functions, seed: int, record: int) -> tuple[TrainState, World]:
     """Return (state, world) of one run with its weights and thresholds at one record."""
-    state, world = measured.init(np.uint32(result["seed"].values[seed]), hyper(config_of(result)))
-    at = result.isel(seed=seed, record=record)
-    params = state.params._replace(weight=jnp.asarray(at["neuron_weight"].values))
-    thresholds = state.thresholds._replace(value=jnp.asarray(at["threshold"].values))
-    world = world._replace(dictionary=jnp.asarray(result["dictionary"].values[seed]))
-    return state._replace(params=params, thresholds=thresholds), world
+    at = replay.recorded(result, seed, record)
+    return measured.restored(np.uint32(result["seed"].values[seed]), resolve(config_of(result)).numbers, *at)
+
+
+def _masks(
+    measured: Functions, state: TrainState, world: World, kinds: Sequence[str], rates: Float[Array, " rate"]
+) -> PyTree:
+    """Return the masks of all kinds, each at all rates, on one leading axis."""
+    each = [measured.masks(state, world, kind, rates) for kind in kinds]
+    return jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *each)
 
 
 def amplifications(
@@ -109,14 +113,14 @@ def amplifications(
         result: an unpruned run with `neuron_weight`.
         semantics, kinds, rates: of the masks of neurons.
     """
-    measured = functions(_parts(structure(config_of(result))), semantics, n_batches)
+    measured = functions(_parts(resolve(config_of(result)).structure), semantics, n_batches)
     places, learned = moments(result), outcomes.learned(outcomes.at_end(result))
     minority = minority_mask(result)
     out = np.full((result.sizes["seed"], len(MOMENTS), len(kinds), len(rates), len(GROUPS)), np.nan)
     share = jnp.asarray(rates, result["neuron_weight"].dtype)
     for seed, moment in np.ndindex(out.shape[:2]):
         state, world = _seen(result, measured, seed, int(places[seed, moment]))
-        kept = jnp.concatenate([measured.masks(state, world, kind, share) for kind in kinds])
+        kept = _masks(measured, state, world, kinds, share)
         dense, masked = (np.asarray(part, np.float64) for part in measured.growth(state, world, kept))
         shape = (len(kinds), len(rates))
         for g, mask in enumerate((minority, ~minority)):
@@ -128,7 +132,7 @@ def amplifications(
     return xr.DataArray(out, coords, ("seed", "moment", "kind", "rate", "group"))
 
 
-def drivers(
+def group_drivers_over_time(
     result: xr.Dataset, kinds: Sequence[str], rate: float, records: Sequence[int], n_batches: int = 8
 ) -> xr.DataArray:
     """Return D (seed, record, kind, group), the mean over a group of D_j (theory 8.5 P3); kind "none" is unmasked.
@@ -138,13 +142,13 @@ def drivers(
         kinds, rate: of the masks of neurons, drawn at each of the records.
         records: positions on the record axis.
     """
-    measured = functions(_parts(structure(config_of(result))), "straight_through", n_batches)
+    measured = functions(_parts(resolve(config_of(result)).structure), "straight_through", n_batches)
     minority = minority_mask(result)
     out = np.full((result.sizes["seed"], len(records), 1 + len(kinds), len(GROUPS)), np.nan)
     share = jnp.asarray([rate], result["neuron_weight"].dtype)
     for seed, place in np.ndindex(out.shape[:2]):
         state, world = _seen(result, measured, seed, int(records[place]))
-        kept = jnp.concatenate([measured.masks(state, world, kind, share) for kind in kinds])
+        kept = _masks(measured, state, world, kinds, share)
         dense, masked = (np.asarray(part, np.float64) for part in measured.driver(state, world, kept))
         each = np.concatenate([dense[None], masked])  # (kind, feature)
         for g, mask in enumerate((minority, ~minority)):

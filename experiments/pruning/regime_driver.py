@@ -15,13 +15,12 @@ import xarray as xr
 from jaxtyping import Array, Float
 from scipy import stats
 
-from dynsim import prune
 from dynsim.config import Config, PruneConfig
-from dynsim.engine import data, train
-from dynsim.engine.encoder import batched
-from dynsim.engine.mask_effect import driver, held_out_batches
-from dynsim.engine.numbers import Hyper, hyper, structure
+from dynsim.engine import train
+from dynsim.engine.mask_effect import driver
+from dynsim.engine.numbers import Numbers, resolve
 from dynsim.engine.pruning import draw_mask
+from dynsim.engine.replay import held_out_batches, recorded, restored
 from dynsim.results.dataset import config_of
 from dynsim.stats.intervals import interval
 from experiments.pruning import regimes
@@ -29,66 +28,43 @@ from experiments.pruning import regimes
 N_BATCHES = 16
 
 
-def drivers(
+def feature_drivers_at_end(
     dense: xr.Dataset, readings: Mapping[str, PruneConfig], n_batches: int = N_BATCHES
 ) -> dict[str, Float[np.ndarray, "seed feature"]]:
     """Return {"dense": D_j, reading: D_j under the mask that it would draw at the dense weights}, each (seed, feature).
-
-    The softmax weights are those of the masked network on both views; of one_branch, and of masked_query, those of the
-    masked query against the dense key.
 
     Args:
         dense: result of runs without masks, with `threshold` in its record.
         readings: mask options by name.
         n_batches: held-out batches of the run's own streams.
     """
-    config = config_of(dense)
-    compute = _program(structure(config), tuple(readings.items()), n_batches)
-    numbers = jax.tree.map(jnp.asarray, hyper(config))
-    thresholds = dense["threshold"].isel(record=-1).transpose("seed", "neuron").values
-    weights = dense["weight"].transpose("seed", "neuron", "token_dim").values
+    resolved = resolve(config_of(dense))
+    compute = _program(resolved.structure, tuple(readings.items()), n_batches)
+    numbers = jax.tree.map(jnp.asarray, resolved.numbers)
     each = [
-        compute(jnp.uint32(seed), jnp.asarray(weight), jnp.asarray(threshold), numbers)
-        for seed, weight, threshold in zip(dense["seed"].values, weights, thresholds, strict=True)
+        compute(jnp.uint32(seed), numbers, *recorded(dense, position))
+        for position, seed in enumerate(dense["seed"].values)
     ]
     return {name: np.stack([np.asarray(one[name], np.float64) for one in each]) for name in ("dense", *readings)}
 
 
 @lru_cache(maxsize=32)
 def _program(
-    shape: Config, readings: tuple[tuple[str, PruneConfig], ...], n_batches: int
+    structure: Config, readings: tuple[tuple[str, PruneConfig], ...], n_batches: int
 ) -> Callable[..., dict[str, Array]]:
-    """Return the compiled (seed, weight, threshold, numbers) -> {name: D_j}."""
-    parts = train.built_in_parts(shape)
-    embed = batched(parts.encoder)
-    cosine = shape.loss.similarity == "cosine"
+    """Return the compiled (seed, numbers, weight, thresholds) -> {name: D_j}."""
+    parts = train.built_in_parts(structure)
 
     @jax.jit
-    def compute(seed: Array, weight: Array, threshold: Array, numbers: Hyper) -> dict[str, Array]:
-        state, world = train.init(seed, numbers, parts)
-        params = state.params._replace(weight=weight)
-        masks: dict[str, Any] = {"dense": None}
+    def compute(seed: Array, numbers: Numbers, weight: Array, thresholds: Array) -> dict[str, Array]:
+        state, world = restored(seed, numbers, parts, weight, thresholds)
+        batches = held_out_batches(world, parts, n_batches)
+        found = {"dense": driver(state, world, parts, None, "literal", batches)}
         for name, config in readings:
             rate = jnp.asarray(config.rate, weight.dtype)
-            masks[name] = draw_mask(params, config, rate, world.keys.pruning, jnp.asarray(0, jnp.int32))
-        dense_key = {name for name, config in readings if config.semantics in ("one_branch", "masked_query")}
-
-        def masked(name: str, views: Array) -> Array:
-            shown = params if masks[name] is None else prune.apply_mask(params, masks[name])
-            return embed(shown, threshold, views)
-
-        def one(batch: data.Batch) -> dict[str, tuple[Array, Array]]:
-            found = {}
-            for name in masks:
-                key = masked("dense" if name in dense_key else name, batch.key)
-                found[name] = driver(masked(name, batch.query), key, batch, numbers.temperature, cosine=cosine)
-            return found
-
-        sums = jax.lax.map(one, held_out_batches(world, parts, n_batches))
-        return {
-            name: jnp.sum(total, axis=0) / jnp.maximum(jnp.sum(count, axis=0), 1).astype(total.dtype)
-            for name, (total, count) in sums.items()
-        }
+            mask = draw_mask(state.params, config, rate, world.keys.pruning, jnp.asarray(0, jnp.int32))
+            found[name] = driver(state, world, parts, mask, config.semantics, batches)
+        return found
 
     return compute
 
@@ -97,7 +73,7 @@ def driver_summary(drivers: Mapping[str, np.ndarray], minority: np.ndarray) -> d
     """Return the mean driver of both groups with and without each mask, and what the mask does to their gap.
 
     Args:
-        drivers: {"dense" or reading: D_j of shape (seed, feature)} (`drivers`).
+        drivers: {"dense" or reading: D_j of shape (seed, feature)} (`feature_drivers_at_end`).
         minority: Boolean (feature,).
 
     Returns:

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from dynsim.engine.data import Batch
-from dynsim.engine.numbers import Hyper
+from dynsim.engine.numbers import Numbers
 from dynsim.losses.contrastive import LossValue
 
 
@@ -23,7 +23,7 @@ def anchor_weights(
 
 
 def inverse_frequency_loss(
-    query: Float[Array, "query neuron"], key: Float[Array, "candidate neuron"], batch: Batch, numbers: Hyper
+    query: Float[Array, "query neuron"], key: Float[Array, "candidate neuron"], batch: Batch, numbers: Numbers
 ) -> LossValue:
     """Return the default InfoNCE (theory 3.2: inner product, stop-gradient, prefactor tau) with weighted anchors.
 

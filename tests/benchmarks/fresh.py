@@ -13,7 +13,7 @@ import numpy as np
 
 from dynsim.cli import set_up_jax
 from dynsim.config import replace
-from dynsim.engine.numbers import hyper, structure
+from dynsim.engine.numbers import resolve
 from dynsim.engine.program import peak_memory, program, runs_one_by_one
 from tests.benchmarks.shapes import SHAPES
 
@@ -35,8 +35,8 @@ def main(name: str, n_steps: int) -> None:
 
     config = replace(SHAPES[name], **{"train.n_steps": n_steps, "train.n_records": 10})
     began = time.perf_counter()
-    compiled = program(structure(config), runs_one_by_one(config))
-    runs = compiled.init(np.zeros(1, np.uint32), [hyper(config)])
+    compiled = program(resolve(config).structure, runs_one_by_one(config))
+    runs = compiled.init(np.zeros(1, np.uint32), [resolve(config).numbers])
     _, _, runs = compiled.record(runs)
     compiled.advance(runs, 0, 1)
     first = time.perf_counter() - began

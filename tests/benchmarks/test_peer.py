@@ -8,7 +8,7 @@ import pytest
 from dynsim.config import Config, replace
 from dynsim.engine import train
 from dynsim.engine.data import batch_at
-from dynsim.engine.numbers import hyper, structure
+from dynsim.engine.numbers import resolve
 
 torch = pytest.importorskip("torch", reason="PyTorch is installed by make bench only")
 
@@ -18,8 +18,8 @@ def test_loss_and_gradient_agree(threshold):
     from tests.benchmarks.torch_peer import TorchPeer
 
     config = replace(Config(), **{"data.batch_size": 32, "encoder.init_std": 0.1, "data.n_tokens": 3})
-    parts = train.built_in_parts(structure(config))
-    numbers = jax.tree.map(jnp.asarray, hyper(config))
+    parts = train.built_in_parts(resolve(config).structure)
+    numbers = jax.tree.map(jnp.asarray, resolve(config).numbers)
     state, world = train.init(jnp.uint32(0), numbers, parts)
     batch = batch_at(parts.data, world.keys, jnp.int32(5), world.dictionary, numbers)
     b = jnp.full((256,), threshold, jnp.float32)

@@ -117,9 +117,9 @@ def test_one_own_part_leaves_the_others():
 
 def test_what_is_not_replaced_is_what_was_built_in():
     from dynsim.engine import train
-    from dynsim.engine.numbers import structure
+    from dynsim.engine.numbers import resolve
 
-    built_in = train.built_in_parts(structure(toy()))
+    built_in = train.built_in_parts(resolve(toy()).structure)
     alone = simulate(toy(), [5])
     given = simulate(toy(), [5], data_model=built_in.data, encoder=built_in.encoder, loss=built_in.loss)
     np.testing.assert_array_equal(alone.weight, given.weight)

@@ -18,7 +18,7 @@ from dynsim.config import (
 )
 from dynsim.engine import simulate, train
 from dynsim.engine.encoder import make_encoder
-from dynsim.engine.numbers import hyper, structure
+from dynsim.engine.numbers import resolve
 from dynsim.engine.snapshot import snapshot
 from dynsim.theory.specialists import is_lucky
 from tests.reference import TOY, toy
@@ -113,7 +113,7 @@ def test_the_complement_only_decays():
 
 def test_lucky_neurons_follow_the_beta_law():
     m, n_features, token_dim = 4096, 8, 12
-    numbers = hyper(TOY)
+    numbers = resolve(TOY).numbers
     shape = DataConfig(n_features=n_features, token_dim=token_dim)
     weight = make_encoder(EncoderConfig(n_neurons=m), shape).init(jax.random.key(1), numbers).weight
     M = np.linalg.qr(np.random.default_rng(0).normal(size=(token_dim, n_features)))[0]
@@ -172,7 +172,7 @@ JOINT = [
 @pytest.mark.parametrize("options", SINGLE + JOINT, ids=lambda value: " ".join(f"{k}={v}" for k, v in value.items()))
 def test_every_structure_traces_in_its_own_precision(options, precision):
     config = toy(train__precision=precision, **options)
-    parts = train.built_in_parts(structure(config))
+    parts = train.built_in_parts(resolve(config).structure)
 
     def run(seed, numbers):
         state, world = train.init(seed, numbers, parts)
@@ -180,6 +180,6 @@ def test_every_structure_traces_in_its_own_precision(options, precision):
         return carry, snapshot(carry.state, world, parts)
 
     # tracing alone, under strict promotion: no compilation, yet shapes and dtypes of every branch are checked
-    shapes = jax.eval_shape(run, np.uint32(0), hyper(config))
+    shapes = jax.eval_shape(run, np.uint32(0), resolve(config).numbers)
     floats = {leaf.dtype.name for leaf in jax.tree.leaves(shapes) if jnp.issubdtype(leaf.dtype, jnp.floating)}
     assert floats == {precision}

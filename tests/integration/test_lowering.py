@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from dynsim.config import Config, replace
-from dynsim.engine.numbers import hyper, structure
+from dynsim.engine.numbers import resolve
 from dynsim.engine.program import program
 
 PLATFORMS = ("cpu", "cuda", "tpu")
@@ -40,8 +40,8 @@ CASES = {
 @pytest.mark.parametrize("case", CASES)
 def test_the_step_lowers_for_cpu_cuda_and_tpu(case, one_by_one):
     config = replace(Config(), **SMALL | CASES[case])
-    compiled = program(structure(config), one_by_one)
-    numbers = [hyper(config)] * 2
+    compiled = program(resolve(config).structure, one_by_one)
+    numbers = [resolve(config).numbers] * 2
     if one_by_one:
         run = jax.eval_shape(lambda: compiled.init(np.asarray([0, 1], np.uint32), numbers))[0]
     else:

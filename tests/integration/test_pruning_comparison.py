@@ -10,7 +10,7 @@ import pytest
 from dynsim import plots, results, study
 from dynsim.analysis.pairs import check_pair
 from dynsim.engine import simulate
-from dynsim.engine.numbers import structure
+from dynsim.engine.numbers import resolve
 from dynsim.stats import verdicts
 from experiments import make_figures, pruning_comparison
 from experiments.pruning import runs as table
@@ -72,9 +72,9 @@ def test_every_pair_differs_in_what_is_compared_and_in_nothing_else():
 def test_equal_runs_are_trained_once_and_numbers_do_not_recompile():
     distinct = table.unique(list(FULL.items()))
     assert len(distinct) < len(FULL) and set(distinct) == set(FULL.values())
-    rates = {structure(run.config) for name, run in FULL.items() if "ratio, neurons" in name}
+    rates = {resolve(run.config).structure for name, run in FULL.items() if "ratio, neurons" in name}
     assert len(rates) == 2  # one with masks, and the unpruned one of rate 0
-    quick = {structure(run.config) for run in all_runs(PRESETS["quick"]).values()}
+    quick = {resolve(run.config).structure for run in all_runs(PRESETS["quick"]).values()}
     assert len(quick) == 4, "each structure costs seconds of compilation in CI"
 
 

@@ -9,7 +9,8 @@ import pytest
 from dynsim import plots, study
 from dynsim.config import replace
 from dynsim.engine import mask_effect, simulate, train
-from dynsim.engine.numbers import structure
+from dynsim.engine.numbers import resolve
+from dynsim.engine.replay import held_out_batches, recorded, with_weights
 from experiments import make_figures, pruning_regimes
 from experiments.pruning import regime_driver, regime_map
 from experiments.pruning.points import Point
@@ -102,17 +103,14 @@ def test_figures_take_it_over_under_its_own_name(done, monkeypatch, tmp_path):
 def test_the_driver_of_masked_neurons_is_that_of_mask_effect():
     dense = simulate.simulate(CONFIG, [4, 2])
     masked = replace(CONFIG, **{"prune.kind": "lowest", "prune.rate": 0.5})
-    found = regime_driver.drivers(dense, {"literal": masked.prune}, n_batches=2)
-    parts = train.built_in_parts(structure(CONFIG))
+    found = regime_driver.feature_drivers_at_end(dense, {"literal": masked.prune}, n_batches=2)
+    parts = train.built_in_parts(resolve(CONFIG).structure)
     for s, seed in enumerate((4, 2)):
         carry, world, _ = begin(CONFIG, seed, parts)
-        state = carry.state
-        thresholds = state.thresholds._replace(value=jnp.asarray(dense["threshold"].values[s, -1]))
-        weights = state.params._replace(weight=jnp.asarray(dense["weight"].values[s]))
-        state = state._replace(params=weights, thresholds=thresholds)
+        state = with_weights(carry.state, *map(jnp.asarray, recorded(dense, s)))
+        batches = held_out_batches(world, parts, 2)
         mask = mask_effect.neuron_mask(state, world, "lowest", jnp.float32(0.5))
-        with_masks = mask_effect.with_masks(parts, "literal")
-        for name, kept, chosen in (("dense", None, parts), ("literal", mask, with_masks)):
-            wanted = mask_effect.effect(state, world, chosen, kept, 2).driver
+        for name, kept in (("dense", None), ("literal", mask)):
+            wanted = mask_effect.driver(state, world, parts, kept, "literal", batches)
             np.testing.assert_allclose(found[name][s], wanted, rtol=1e-4, atol=1e-6)
     assert not np.allclose(found["dense"], found["literal"])

@@ -14,7 +14,7 @@ from dynsim import results
 from dynsim.analysis import summary
 from dynsim.engine import checkpoint, resume, simulate
 from dynsim.engine.checkpoint import CheckpointError
-from dynsim.engine.numbers import structure
+from dynsim.engine.numbers import resolve
 from dynsim.engine.program import Program, program
 from dynsim.results.sealed import load_json, save_json
 from tests.reference import toy
@@ -195,7 +195,7 @@ def test_numbers_share_one_program_and_each_is_its_own_run():
     base = {"data__majority_keep": 0.8}  # features may be dropped: that is structure, the chances are numbers
     configs = [toy(**base | change) for change in NUMBERS.values()]
     together = simulate.simulate_many(configs, SEEDS)
-    compiled = program(structure(configs[0]), True)
+    compiled = program(resolve(configs[0]).structure, True)
     assert compiled.n_compiled() == 1
     for config, result in zip(configs, together, strict=True):
         assert results.config_of(result) == config

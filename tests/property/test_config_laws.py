@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from dynsim.config import Config, replace
 from dynsim.config.checks import ConfigError
 from dynsim.config.serial import config_hash, from_dict, from_json, to_dict, to_json
-from dynsim.engine.numbers import hyper, structure
+from dynsim.engine.numbers import resolve
 
 SIZES = st.integers(1, 9)
 SHARES = st.floats(0.0, 1.0)
@@ -90,9 +90,9 @@ def test_hashes_agree_exactly_where_configurations_do(first, second, seeds):
 
 @given(configs())
 def test_structure_keeps_all_but_the_numbers(config):
-    shape = structure(config)
-    assert structure(shape) == shape
-    assert hash(shape) == hash(structure(from_json(to_json(config))))
+    shape = resolve(config).structure
+    assert resolve(shape).structure == shape
+    assert hash(shape) == hash(resolve(from_json(to_json(config))).structure)
     for name in ("n_features", "token_dim", "n_tokens", "batch_size", "n_negatives", "pair_rule", "sampling_rule"):
         assert getattr(shape.data, name) == getattr(config.data, name)
     assert shape.encoder.n_neurons == config.encoder.n_neurons and shape.optimizer.name == config.optimizer.name
@@ -100,7 +100,7 @@ def test_structure_keeps_all_but_the_numbers(config):
 
 @given(configs())
 def test_numbers_are_finite_probabilities_in_range(config):
-    numbers = hyper(config)
+    numbers = resolve(config).numbers
     for value in numbers:
         assert np.all(np.isfinite(value)) and np.all(value >= (-1 if value is numbers.dictionary_cosine else 0))
     lifted = numbers.active_probability / (1 - numbers.co_occurrence)

@@ -9,7 +9,7 @@ from hypothesis.extra import numpy as hnp
 
 from dynsim.config import Config, replace
 from dynsim.engine.data import candidates, make_dictionary, sample_codes
-from dynsim.engine.numbers import hyper
+from dynsim.engine.numbers import resolve
 
 D, L, N = 4, 2, 64  # one shape, so that nothing is compiled anew
 
@@ -38,7 +38,7 @@ def config_of(model: dict) -> Config:
 @given(model=models, seed=st.integers(0, 2**32 - 1))
 def test_codes_and_pairs(model, seed):
     config = config_of(model)
-    numbers = jax.tree.map(jnp.asarray, hyper(config))
+    numbers = jax.tree.map(jnp.asarray, resolve(config).numbers)
     query, key, aggregate = map(np.asarray, sample_codes(jax.random.key(jnp.uint32(seed)), N, numbers, config.data))
     assert query.shape == key.shape == (N, L, D) and aggregate.shape == (N, D)
     assert set(np.unique(query)) | set(np.unique(key)) <= {-1, 0, 1}
@@ -58,7 +58,7 @@ def test_codes_and_pairs(model, seed):
 @given(cosine=st.floats(-0.999 / (D - 1), 0.999), seed=st.integers(0, 2**32 - 1))
 def test_correlated_columns_have_the_cosine(cosine, seed):
     config = config_of({"dictionary": "correlated", "dictionary_cosine": cosine})
-    numbers = jax.tree.map(jnp.asarray, hyper(config))
+    numbers = jax.tree.map(jnp.asarray, resolve(config).numbers)
     M = np.asarray(make_dictionary(jax.random.key(jnp.uint32(seed)), numbers, config.data))
     np.testing.assert_allclose(M.T @ M, np.where(np.eye(D) == 1, 1.0, cosine), atol=1e-12)
 

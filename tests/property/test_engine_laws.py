@@ -13,7 +13,7 @@ import pytest
 from dynsim.engine import train
 from dynsim.engine.data import Batch, batch_at
 from dynsim.engine.encoder import Params
-from dynsim.engine.numbers import hyper, structure
+from dynsim.engine.numbers import resolve
 from dynsim.engine.thresholds import init_thresholds
 from tests.reference import advancer, begin, built_in, toy
 
@@ -43,7 +43,7 @@ def weight():
 @pytest.fixture(scope="module")
 def batches(world):
     """Its first T batches, as NumPy arrays with a leading step axis."""
-    data = built_in(structure(BASE)).data
+    data = built_in(resolve(BASE).structure).data
     draw = jax.jit(lambda w, steps: jax.lax.map(lambda n: batch_at(data, w.keys, n, w.dictionary, w.numbers), steps))
     return jax.device_get(draw(world, np.arange(T, dtype=np.int32)))
 
@@ -53,7 +53,7 @@ STEPS = {}
 
 def stepper(config):
     """Return the compiled (state, step, world, batch) -> state of the configuration's structure."""
-    shape = structure(config)
+    shape = resolve(config).structure
 
     def step(state, n, world, batch):
         parts = built_in(shape)
@@ -65,7 +65,7 @@ def stepper(config):
 
 def run(config, world, batches, weight):
     """Return weights (T+1, neuron, token_dim), thresholds (T+1, neuron) and switch step of a run on given batches."""
-    numbers = jax.tree.map(jnp.asarray, hyper(config))
+    numbers = jax.tree.map(jnp.asarray, resolve(config).numbers)
     thresholds = init_thresholds(
         jnp.asarray(weight), config.threshold, numbers.threshold_scale, numbers.learning_rate, d
     )

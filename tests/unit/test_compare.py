@@ -15,6 +15,7 @@ from dynsim.analysis import pairs
 from dynsim.config.checks import ConfigError
 from dynsim.results.sealed import ResultError
 from dynsim.stats import intervals
+from dynsim.theory import feature_groups
 from tests.reference import toy
 
 SEEDS = np.array([3, 1, 2, 7])
@@ -27,7 +28,9 @@ def make_result(seeds=SEEDS, own=(), config=None, **values):
     config = config or toy()
     d1, d = config.data.token_dim, config.data.n_features
     per_seed = {"dictionary": np.stack([np.random.default_rng(int(s)).normal(size=(d1, d)) for s in seeds])}
-    return results.to_dataset(config, seeds, np.array([0, 12]), {}, per_seed | values, {"own": list(own)})
+    return results.to_dataset(
+        config, feature_groups(config.data), seeds, np.array([0, 12]), {}, per_seed | values, {"own": list(own)}
+    )
 
 
 def one_line(caught) -> str:

@@ -9,6 +9,7 @@ from dynsim import results
 from dynsim.analysis import curves
 from dynsim.analysis.stages import STAGES, StageEnd
 from dynsim.config import Config, DataConfig, EncoderConfig
+from dynsim.theory import feature_groups
 
 STEPS = np.array([0, 10, 20])
 # <w_i, M_j> of four neurons at three records; features 0 and 1 are majority, 2 and 3 minority.
@@ -51,7 +52,15 @@ def record(scales=(1.0, 2.0), diverged=(-1, -1), switch=12, config=None):
         "switch_step": np.full(n, switch),
         "diverged_step": np.array(diverged),
     }
-    return results.to_dataset(config or config_with(), np.arange(n) + 7, STEPS, fields, per_seed, {"commit": "abc"})
+    return results.to_dataset(
+        config or config_with(),
+        feature_groups((config or config_with()).data),
+        np.arange(n) + 7,
+        STEPS,
+        fields,
+        per_seed,
+        {"commit": "abc"},
+    )
 
 
 def ends_of(steps_by_group):

@@ -14,7 +14,7 @@ from scipy import stats
 from dynsim import theory
 from dynsim.config import Config, replace
 from dynsim.engine.data import batch_at, make_dictionary, probe_samples, sample_codes, sample_views, sparse_coding
-from dynsim.engine.numbers import Hyper, hyper, structure
+from dynsim.engine.numbers import Numbers, resolve
 from dynsim.randomness.streams import run_keys
 
 N = 20_000
@@ -38,8 +38,8 @@ def tiny(**changes) -> Config:
     return replace(TINY, **{f"data.{name}": value for name, value in changes.items()})
 
 
-def numbers_of(config: Config) -> Hyper:
-    return jax.tree.map(jnp.asarray, hyper(config))
+def numbers_of(config: Config) -> Numbers:
+    return jax.tree.map(jnp.asarray, resolve(config).numbers)
 
 
 def draw(config: Config, n: int = N, seed: int = 0):
@@ -311,7 +311,7 @@ def test_float32_stays_float32():
 
 
 def batch_of(config: Config, seed: int, step: int):
-    model, numbers = sparse_coding(structure(config).data, config.train.n_probe), numbers_of(config)
+    model, numbers = sparse_coding(resolve(config).structure.data, config.train.n_probe), numbers_of(config)
     keys = run_keys(jnp.uint32(seed))
     return jax.tree.map(
         np.asarray, batch_at(model, keys, jnp.int32(step), model.init(keys.dictionary, numbers), numbers)
@@ -346,7 +346,7 @@ def test_batches_depend_on_seed_and_step():
         {"frequency_profile": "given", "relative_frequency": (0.2, 1.0, 0.4), "minority_fraction": 2 / 3},
     ],
 )
-def test_the_data_functions_read_every_number_from_hyper(changes):
+def test_the_data_functions_read_every_number_from_numbers(changes):
     config = tiny(**changes)
     numbers = numbers_of(config)
     for function in (
@@ -354,7 +354,7 @@ def test_the_data_functions_read_every_number_from_hyper(changes):
         lambda data: sample_codes(jax.random.key(0), 64, numbers, data),
         lambda data: probe_samples(jax.random.key(0), 2, jnp.eye(5, 3), numbers, data),
     ):
-        jax.tree.map(np.testing.assert_array_equal, function(config.data), function(structure(config).data))
+        jax.tree.map(np.testing.assert_array_equal, function(config.data), function(resolve(config).structure.data))
 
 
 @pytest.mark.parametrize("rule", ["aggregate", "independent_tokens"])

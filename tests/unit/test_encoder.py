@@ -7,7 +7,7 @@ import pytest
 
 from dynsim.config import DataConfig, EncoderConfig
 from dynsim.engine.encoder import Params, attention_weights, make_encoder, mean_self_weight
-from dynsim.engine.numbers import hyper
+from dynsim.engine.numbers import resolve
 from dynsim.engine.pooled import soft_threshold
 from tests import reference
 from tests.reference import TOY
@@ -131,7 +131,7 @@ def test_the_relu_encoder_and_its_bias():
 def test_initial_parameters():
     shape = DataConfig(n_features=5, token_dim=d1)
     key = jax.random.key(3)
-    numbers = hyper(TOY)
+    numbers = resolve(TOY).numbers
     plain = make_encoder(EncoderConfig(n_neurons=m), shape).init(key, numbers)
     assert plain.weight.shape == (m, d1) and plain.weight.dtype == jnp.float64
     assert plain.bias is None and plain.attention is None
@@ -146,7 +146,7 @@ def test_initial_parameters():
 def test_initial_weights_have_the_wanted_spread():
     weight = (
         make_encoder(EncoderConfig(n_neurons=4096), DataConfig(n_features=32, token_dim=64))
-        .init(jax.random.key(0), hyper(TOY))
+        .init(jax.random.key(0), resolve(TOY).numbers)
         .weight
     )
     scaled = np.asarray(weight) / TOY.encoder.init_std

@@ -15,9 +15,12 @@ from hypothesis import example, given, settings
 from dynsim import results
 from dynsim.config import Config, replace
 from dynsim.results.sealed import ResultError
+from dynsim.theory import feature_groups
 
 CONFIG = replace(Config(), **{"data.n_features": 3, "data.token_dim": 3, "encoder.n_neurons": 2})
-RESULT = results.to_dataset(CONFIG, np.array([4]), np.array([0, 1]), {"firing": np.ones((1, 2, 2))}, {}, {})
+RESULT = results.to_dataset(
+    CONFIG, feature_groups(CONFIG.data), np.array([4]), np.array([0, 1]), {"firing": np.ones((1, 2, 2))}, {}, {}
+)
 VALUES = {"T1": 12.5, "group": "minority", "found": None, "steps": [1, 2]}
 
 

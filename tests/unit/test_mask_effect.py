@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 
 from dynsim.engine import mask_effect
-from dynsim.engine.data import Batch, batch_at
+from dynsim.engine.data import Batch
+from dynsim.engine.replay import held_out_batches, with_weights
 from tests import reference
 from tests.reference import begin, toy
 
 CONFIG = toy(loss__temperature=0.7, loss__temperature_prefactor=True)
 N_BATCHES = 2
+SEMANTICS = ("literal", "straight_through", "one_branch", "masked_query")
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +22,7 @@ def run():
     carry, world, parts = begin(CONFIG)
     value = jnp.asarray(0.2 + 0.1 * np.arange(6))
     state = carry.state._replace(thresholds=carry.state.thresholds._replace(value=value))
-    batches = jax.device_get(jax.jit(lambda w: mask_effect.held_out_batches(w, parts, N_BATCHES))(world))
+    batches = jax.device_get(jax.jit(lambda w: held_out_batches(w, parts, N_BATCHES))(world))
     return state, world, parts, [Batch(*(leaf[k] for leaf in batches)) for k in range(N_BATCHES)]
 
 
@@ -36,13 +38,6 @@ def softmax_weights(run, kept, batch):
     return reference.info_nce(query @ key.T, batch.is_candidate, 0.7, True)
 
 
-def test_held_out_batches_are_none_of_the_run(run):
-    _, world, parts, batches = run
-    early = [batch_at(parts.data, world.keys, jnp.int32(step), world.dictionary, world.numbers) for step in range(3)]
-    assert not any(np.array_equal(one.query, other.query) for one in batches for other in early)
-    assert not np.array_equal(batches[0].query, batches[1].query)
-
-
 def test_held_out_loss_is_the_dense_loss_without_penalty(run):
     state, world, parts, batches = run
     got = jax.jit(lambda s, w: mask_effect.held_out_loss(s, w, parts, N_BATCHES))(state, world)
@@ -55,7 +50,7 @@ def test_the_driver_is_its_definition(run, cosine):
     batch = run[3][0]
     query, key = hidden(run, np.ones(6), batch)
     arrays = jnp.asarray(query), jnp.asarray(key), Batch(*map(jnp.asarray, batch)), jnp.asarray(0.7)
-    got, count = mask_effect.driver(*arrays, cosine=cosine)
+    got, count = mask_effect.driver_sums(*arrays, cosine=cosine)
     if cosine:
         query, key = reference.unit(query), reference.unit(key)
     _, q = reference.info_nce(query @ key.T, batch.is_candidate, 0.7, True)
@@ -67,6 +62,41 @@ def test_the_driver_is_its_definition(run, cosine):
     assert np.array_equal(count, (batch.codes[:6] != 0).sum(axis=0))
 
 
+def test_the_driver_under_each_reading(run):
+    """The mask on both views, or on the query only; without a mask, of the dense network."""
+    state, world, parts, batches = run
+    kept = np.array([1, 0, 1, 1, 0, 1.0])
+    mask = state.params._replace(weight=jnp.asarray(kept > 0))
+    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *batches)
+
+    @jax.jit
+    def compute(s, w):
+        found = {name: mask_effect.driver(s, w, parts, mask, name, stacked) for name in SEMANTICS}
+        return found | {"dense": mask_effect.driver(s, w, parts, None, "one_branch", stacked)}
+
+    found, sides = compute(state, world), {"dense": (np.ones(6), np.ones(6))}
+    sides |= {name: (kept, np.ones(6) if name in ("one_branch", "masked_query") else kept) for name in SEMANTICS}
+    for name, (on_query, on_key) in sides.items():
+        total, count = np.zeros(5), np.zeros(5)
+        for batch in batches:
+            query, key = hidden(run, on_query, batch)[0], hidden(run, on_key, batch)[1]
+            _, q = reference.info_nce(query @ key.T, batch.is_candidate, 0.7, True)
+            codes = batch.codes[:6]
+            total += np.sum(codes * (codes - q @ batch.codes), axis=0)
+            count += np.sum(codes != 0, axis=0)
+        np.testing.assert_allclose(found[name], total / count, rtol=1e-9, err_msg=name)
+
+
+def test_the_driver_under_a_mask_of_weights_is_that_of_the_masked_weights(run):
+    state, world, parts, batches = run
+    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *batches)
+    kept = jnp.asarray(np.random.default_rng(2).random((6, 8)) < 0.6)
+    hidden_weights = with_weights(state, jnp.where(kept, state.params.weight, 0), state.thresholds.value)
+    mask = state.params._replace(weight=kept)
+    driver = jax.jit(lambda s, m: mask_effect.driver(s, world, parts, m, "literal", stacked))
+    np.testing.assert_allclose(driver(state, mask), driver(hidden_weights, None), rtol=1e-12)
+
+
 @pytest.mark.parametrize("masked", [False, True])
 def test_growth_is_the_theorys_gradient_along_each_feature(run, masked):
     """Straight-through: -grad_i = sum over queries of {h_i(Y) - sum_c q_c h_i(c)} grad h_i(X), theory 3.3, 8.4 S."""
@@ -74,7 +104,9 @@ def test_growth_is_the_theorys_gradient_along_each_feature(run, masked):
     kept = np.array([1, 0, 1, 1, 0, 1.0]) if masked else np.ones(6)
     mask = state.params._replace(weight=jnp.asarray(kept > 0)) if masked else None
     straight = mask_effect.with_masks(parts, "straight_through")
-    found = jax.jit(lambda s, w: mask_effect.effect(s, w, straight, mask, N_BATCHES))(state, world)
+    found = jax.jit(lambda s, w: mask_effect.growth(s, w, straight, mask, held_out_batches(w, parts, N_BATCHES)))(
+        state, world
+    )
     weight, b = np.asarray(state.params.weight), np.asarray(state.thresholds.value)
     minus = np.zeros((6, 8))
     for batch in batches:
@@ -84,9 +116,7 @@ def test_growth_is_the_theorys_gradient_along_each_feature(run, masked):
             slope = (np.abs(batch.query[n] @ weight.T) > b).T @ batch.query[n]  # (neuron, token_dim)
             minus += (dense_key[n] - q[n] @ dense_key)[:, None] * slope / 6 / N_BATCHES
     along = weight @ np.asarray(world.dictionary)
-    np.testing.assert_allclose(
-        found.growth, minus @ np.asarray(world.dictionary) * np.sign(along), rtol=1e-9, atol=1e-12
-    )
+    np.testing.assert_allclose(found, minus @ np.asarray(world.dictionary) * np.sign(along), rtol=1e-9, atol=1e-12)
 
 
 def test_amplification_by_hand():

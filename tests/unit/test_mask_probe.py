@@ -1,4 +1,4 @@
-"""Masks tried on recorded weights, against `mask_effect.effect` called directly at the state of the run itself."""
+"""Masks tried on recorded weights, against `mask_effect` called directly at the state of the run itself."""
 
 import jax
 import jax.numpy as jnp
@@ -7,7 +7,8 @@ import pytest
 
 from dynsim.analysis import outcomes
 from dynsim.engine import mask_effect
-from dynsim.engine.numbers import structure
+from dynsim.engine.numbers import resolve
+from dynsim.engine.replay import held_out_batches
 from dynsim.engine.simulate import simulate
 from experiments.pruning import probe
 from tests.reference import begin, built_in, toy, trajectory
@@ -20,7 +21,7 @@ SEEDS = [4, 9]
 
 @pytest.fixture(scope="module")
 def run():
-    record = mask_effect.recorder_with_loss(built_in(structure(CONFIG)), 2, keep_weights=True)
+    record = mask_effect.recorder_with_loss(built_in(resolve(CONFIG).structure), 2, keep_weights=True)
     return simulate(CONFIG, SEEDS, record_fn=record)
 
 
@@ -45,14 +46,15 @@ def test_a_mask_of_nothing_amplifies_nothing(run, found):
 
 
 def test_amplification_at_the_end_is_that_of_the_run_itself(run, found):
-    parts = built_in(structure(CONFIG))
+    parts = built_in(resolve(CONFIG).structure)
     states, world = trajectory(CONFIG, 40, seed=SEEDS[1])
     state = jax.tree.map(jnp.asarray, states[-1])
     np.testing.assert_allclose(state.params.weight, run["neuron_weight"].values[1, -1], rtol=1e-9)
     mask = mask_effect.neuron_mask(state, world, "lowest", jnp.asarray(0.5))
     masked_parts = mask_effect.with_masks(parts, "straight_through")
+    batches = held_out_batches(world, parts, 2)
     dense, masked = (
-        np.asarray(mask_effect.effect(state, world, masked_parts if one else parts, one, 2).growth)
+        np.asarray(mask_effect.growth(state, world, masked_parts if one else parts, one, batches))
         for one in (None, mask)
     )
     learned = outcomes.learned(outcomes.at_end(run))[1]
@@ -67,11 +69,12 @@ def test_amplification_at_the_end_is_that_of_the_run_itself(run, found):
 
 
 def test_drivers_are_those_of_the_run_itself(run):
-    drivers = probe.drivers(run, ("lowest",), 0.5, [0, run.sizes["record"] - 1], n_batches=2)
+    drivers = probe.group_drivers_over_time(run, ("lowest",), 0.5, [0, run.sizes["record"] - 1], n_batches=2)
     assert drivers["step"].values.tolist() == [0, 40]
     carry, world, parts = begin(CONFIG, seed=SEEDS[0])
     minority = run["group"].values == "minority"
-    wanted = np.asarray(mask_effect.effect(carry.state, world, parts, None, 2).driver)
+    batches = held_out_batches(world, parts, 2)
+    wanted = np.asarray(mask_effect.driver(carry.state, world, parts, None, "literal", batches))
     first = drivers.isel(seed=0, record=0).sel(kind="none")
     np.testing.assert_allclose(first.sel(group="minority"), wanted[minority].mean(), rtol=1e-9)
     np.testing.assert_allclose(first.sel(group="majority"), wanted[~minority].mean(), rtol=1e-9)

@@ -12,7 +12,7 @@ from dynsim.config import PruneConfig
 from dynsim.engine import pruning, train
 from dynsim.engine.data import Batch
 from dynsim.engine.encoder import Params
-from dynsim.engine.numbers import hyper, structure
+from dynsim.engine.numbers import resolve
 from tests import reference
 from tests.reference import built_in, toy
 
@@ -51,9 +51,9 @@ def entries(mask):
 
 def ours(config, mask, thresholds, params=None, *, general=False, batch=BATCH):
     """Return (loss without penalty, gradient) of one masked batch. `general`: as for an encoder of the user's own."""
-    parts = built_in(structure(config))._replace(own=frozenset(["encoder"] if general else []))
+    parts = built_in(resolve(config).structure)._replace(own=frozenset(["encoder"] if general else []))
     tree = mask if mask is None or isinstance(mask, Params) else Params(jnp.asarray(mask))
-    batch, numbers = jax.tree.map(jnp.asarray, (batch, hyper(config)))
+    batch, numbers = jax.tree.map(jnp.asarray, (batch, resolve(config).numbers))
     tree = jax.tree.map(jnp.asarray, tree)
     point = params or Params(jnp.asarray(WEIGHT))
     grads, value = jax.grad(train.objective, has_aux=True)(
@@ -364,7 +364,7 @@ def test_nine_in_ten_features_are_coverage(n_features, least):
             Params(weight), jnp.int32(0), jnp.int32(-1), jnp.asarray(np.eye(70, n_features, dtype=np.float32))
         )
         config = PruneConfig(kind="lowest", rate=0.5, start="coverage")
-        numbers = hyper(toy(train__precision="float32", prune__kind="lowest", prune__rate=0.5))
+        numbers = resolve(toy(train__precision="float32", prune__kind="lowest", prune__rate=0.5)).numbers
         state = pruning.init_pruning(now, config, jax.tree.map(jnp.asarray, numbers), jax.random.key(0))
         assert (state.start_step == 0) == (covered == least)
 
@@ -385,14 +385,16 @@ def schedule(config, n_steps=12, walk=None, switch=None, dictionary=None):
     """Return the states after 0, 1, ..., n_steps updates of given weights (step, neuron, token_dim)."""
     walk = np.random.default_rng(4).normal(size=(n_steps + 1, m, d1)) if walk is None else walk
     switch = [-1] * (n_steps + 1) if switch is None else switch
-    numbers = jax.tree.map(jnp.asarray, hyper(config))
+    numbers = jax.tree.map(jnp.asarray, resolve(config).numbers)
     M, key = jnp.asarray(np.eye(d1, d) if dictionary is None else dictionary), jax.random.key(0)
 
     def moment(n):
         return pruning.Moment(Params(jnp.asarray(walk[n])), jnp.int32(n), jnp.int32(switch[n]), M)
 
-    begin = jax.jit(lambda now: pruning.init_pruning(now, structure(config).prune, numbers, key))
-    update = jax.jit(lambda state, now: pruning.update_pruning(state, now, structure(config).prune, numbers, key))
+    begin = jax.jit(lambda now: pruning.init_pruning(now, resolve(config).structure.prune, numbers, key))
+    update = jax.jit(
+        lambda state, now: pruning.update_pruning(state, now, resolve(config).structure.prune, numbers, key)
+    )
     states = [begin(moment(0))]
     for n in range(1, n_steps + 1):
         states.append(update(states[-1], moment(n)))
@@ -455,12 +457,12 @@ def test_side_by_side_is_one_by_one_for_masks():
     """Runs with other weights, keys, rates and moments, through `vmap` and alone: the same bits."""
     walks = np.random.default_rng(5).normal(size=(3, 5, m, d1))
     for kind, unit in (("lowest", "weight"), ("random", "neuron"), ("dropout", "weight")):
-        shape = structure(pruned(unit=unit, prune__kind=kind, prune__stop="at_step", prune__stop_step=3)).prune
+        shape = resolve(pruned(unit=unit, prune__kind=kind, prune__stop="at_step", prune__stop_step=3)).structure.prune
         settings = [(0.2, 1, 0, 3), (0.5, 2, 1, 4), (0.8, 3, 9, 10)]
         rows = []
         for rate, refresh, start, stop in settings:
             moments = {"prune__start_step": start, "prune__stop": "at_step", "prune__stop_step": stop}
-            rows.append(hyper(pruned(unit=unit, prune__rate=rate, prune__refresh=refresh, **moments)))
+            rows.append(resolve(pruned(unit=unit, prune__rate=rate, prune__refresh=refresh, **moments)).numbers)
         keys = jax.random.split(jax.random.key(2), 3)
 
         def run(walk, numbers, key, shape=shape):

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from dynsim.engine.data import Batch
-from dynsim.engine.numbers import hyper
+from dynsim.engine.numbers import resolve
 from dynsim.losses.contrastive import contrastive_loss
 from experiments.pruning.reweighted import anchor_weights, inverse_frequency_loss
 from tests.reference import info_nce, toy
@@ -29,7 +29,7 @@ def batch(n=5, d=5):
 
 def test_with_equal_frequencies_it_is_the_plain_loss_and_its_gradient():
     query, key, one = batch()
-    numbers = hyper(toy(data__minority_ratio=1.0, loss__temperature=0.7))
+    numbers = resolve(toy(data__minority_ratio=1.0, loss__temperature=0.7)).numbers
 
     def plain(q, k):
         return contrastive_loss(q, k, one.is_candidate, jnp.asarray(0.7)).loss
@@ -46,7 +46,7 @@ def test_with_equal_frequencies_it_is_the_plain_loss_and_its_gradient():
 def test_anchors_are_weighed_one_by_one():
     query, key, one = batch()
     config = toy(data__minority_ratio=0.5)
-    numbers = hyper(config)
+    numbers = resolve(config).numbers
     # minority features are the last ones: r = 0.5 counts twice
     frequency = np.asarray(numbers.active_probability) / np.max(numbers.active_probability)
     codes = np.asarray(one.codes)

@@ -11,6 +11,7 @@ from dynsim.analysis import curves
 from dynsim.analysis.stages import STAGES, StageEnd
 from dynsim.config import Config, DataConfig, EncoderConfig
 from dynsim.plots import parts
+from dynsim.theory import feature_groups
 
 STEPS = np.array([0, 1, 3, 10, 30, 100])
 
@@ -32,7 +33,7 @@ def tiny_curves(found=True, fraction=0.5, token_dim=6, diverged=-1):
     loss = np.tile(3.0 / np.log(np.e + STEPS), (3, 1))
     loss[:, 0] = np.nan
     per_seed = {"loss": loss, "switch_step": np.full(3, 3), "diverged_step": np.full(3, diverged)}
-    result = results.to_dataset(config, np.arange(3), STEPS, fields, per_seed, {})
+    result = results.to_dataset(config, feature_groups(config.data), np.arange(3), STEPS, fields, per_seed, {})
     ends = {s: StageEnd(step if found else None, "", {}) for s, step in zip(STAGES, (3, 10, 30), strict=True)}
     absent = {0.0: "minority", 1.0: "majority"}.get(fraction)
     of_seed = {group: ends for group in ("majority", "minority", "all") if group != absent}

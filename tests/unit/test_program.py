@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from dynsim import results
-from dynsim.engine.numbers import hyper, structure
+from dynsim.engine.numbers import resolve
 from dynsim.engine.program import origins, peak_memory, program
 from dynsim.engine.simulate import simulate
 from tests.reference import TOY, toy
@@ -24,13 +24,13 @@ BOTH = pytest.mark.parametrize("one_by_one", [True, False], ids=["map", "vmap"])
 
 
 def prepared(one_by_one):
-    compiled = program(structure(TOY), one_by_one)
-    return compiled, compiled.init(SEEDS, [hyper(TOY)] * 2)
+    compiled = program(resolve(TOY).structure, one_by_one)
+    return compiled, compiled.init(SEEDS, [resolve(TOY).numbers] * 2)
 
 
 def test_equal_arguments_share_the_compiled_functions():
-    assert program(structure(TOY), True) is program(structure(toy(data__minority_ratio=0.1)), True)
-    assert program(structure(TOY), True) is not program(structure(TOY), False)
+    assert program(resolve(TOY).structure, True) is program(resolve(toy(data__minority_ratio=0.1)).structure, True)
+    assert program(resolve(TOY).structure, True) is not program(resolve(TOY).structure, False)
 
 
 @BOTH
@@ -76,7 +76,7 @@ def test_threads_keep_the_settings_of_the_caller():
     config = toy(train__precision="float32", train__n_steps=3)
     with jax.enable_x64(False):
         result = simulate(config, [0, 1])
-        assert program(structure(config), True).n_compiled() == 1
+        assert program(resolve(config).structure, True).n_compiled() == 1
     assert result.alignment.dtype == np.float32 and np.all(result.diverged_step == -1)
     assert np.all(np.isfinite(result.weight)) and results.provenance_of(result)["x64"] is False
 

@@ -11,6 +11,7 @@ from dynsim.config import Config, replace
 from dynsim.stats import verdicts
 from dynsim.stats.intervals import holm, sign_flip_p_value
 from dynsim.stats.verdicts import Statement, judge
+from dynsim.theory import feature_groups
 from experiments.pruning import measures
 
 INF, NAN = math.inf, math.nan
@@ -39,7 +40,7 @@ def result(config=DENSE, size=1.0, owners=OWN, n_seeds=5, loss=1.0, diverged=-1,
         "positive_weight": np.tile([NAN, 0.1, 0.3], (n_seeds, 1)),
         "dictionary": np.tile(np.eye(4), (n_seeds, 1, 1)),
     }
-    return results.to_dataset(config, np.arange(n_seeds), STEPS, fields, per_seed, {})
+    return results.to_dataset(config, feature_groups(config.data), np.arange(n_seeds), STEPS, fields, per_seed, {})
 
 
 def sized(*by_seed):

@@ -12,7 +12,7 @@ from dynsim.config.checks import ConfigError
 from dynsim.engine import simulate, train
 from dynsim.engine.data import Batch
 from dynsim.engine.encoder import Encoder, make_encoder
-from dynsim.engine.numbers import hyper, structure
+from dynsim.engine.numbers import resolve
 from dynsim.engine.program import Program, program
 from tests import reference
 from tests.reference import TOY, advancer, begin, repeating, toy, trajectory
@@ -193,7 +193,7 @@ def test_what_is_recorded(switched, tmp_path):
 
 def test_numbers_of_the_masks_do_not_recompile():
     base = pruned("straight_through", **SWITCHED)
-    compiled, before = program(structure(base), True), program.cache_info()
+    compiled, before = program(resolve(base).structure, True), program.cache_info()
     rates = (0.2, 0.9)
     for rate, run in zip(
         rates,
@@ -273,6 +273,8 @@ def test_an_encoder_of_ones_own_has_no_other_arrays_to_mask():
         simulate.simulate(config, [3], encoder=own)
 
 
-def test_hyper_of_a_pruned_run():
-    numbers = hyper(pruned(prune__refresh=7, prune__start_step=3, prune__stop="at_step", prune__stop_step=2**24))
+def test_numbers_of_a_pruned_run():
+    numbers = resolve(
+        pruned(prune__refresh=7, prune__start_step=3, prune__stop="at_step", prune__stop_step=2**24)
+    ).numbers
     assert (numbers.prune_rate, numbers.prune_refresh, numbers.prune_start, numbers.prune_stop) == (0.4, 7, 3, 2**24)

@@ -9,6 +9,7 @@ from dynsim import results
 from dynsim.analysis import pairs
 from dynsim.config.checks import ConfigError
 from dynsim.config.differences import differing_numbers
+from dynsim.theory import feature_groups
 from experiments import pruning_regimes
 from experiments.pruning import points as _regime_points
 from experiments.pruning import regime_driver, regimes
@@ -36,7 +37,9 @@ def make_runs(minority, majority=(1, 1, 1, 1), loss=1.0, diverged=-1, **prune):
         "firing": firing,
         "held_out_loss": np.stack([np.full(4, CHANCE), np.broadcast_to(loss, 4)], axis=1),
     }
-    return results.to_dataset(config, SEEDS, np.array([0, 12]), records, per_seed, {"own": []})
+    return results.to_dataset(
+        config, feature_groups(config.data), SEEDS, np.array([0, 12]), records, per_seed, {"own": []}
+    )
 
 
 MASK = {"kind": "lowest", "rate": 0.5}

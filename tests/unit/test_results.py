@@ -20,6 +20,7 @@ from dynsim.config import Config, replace
 from dynsim.results import origin
 from dynsim.results.dataset import SNAPSHOT_DIMS
 from dynsim.results.sealed import ResultError
+from dynsim.theory import feature_groups
 from dynsim.theory.specialists import Snapshot
 
 SEEDS, STEPS, NEURONS, D, D1 = np.array([0, 2**32 - 1], np.uint32), np.array([0, 1, 5]), 7, 4, 6
@@ -40,7 +41,7 @@ def make_result() -> xr.Dataset:
         "dictionary": rng.normal(size=(2, D1, D)),
         "weight": rng.normal(size=(2, NEURONS, D1)).astype(np.float32),
     }
-    return results.to_dataset(CONFIG, SEEDS, STEPS, records, per_seed, PROVENANCE)
+    return results.to_dataset(CONFIG, feature_groups(CONFIG.data), SEEDS, STEPS, records, per_seed, PROVENANCE)
 
 
 @pytest.fixture
@@ -85,7 +86,7 @@ def test_labels(result):
 
 def test_axes_of_unknown_records_are_named_after_them():
     records = {"spectrum": np.zeros((2, 3, 5)), "alignment": np.zeros((2, 3, 8))}
-    made = results.to_dataset(CONFIG, SEEDS, STEPS, records, {}, {})
+    made = results.to_dataset(CONFIG, feature_groups(CONFIG.data), SEEDS, STEPS, records, {}, {})
     assert made.spectrum.dims == ("seed", "record", "spectrum_0")
     assert made.alignment.dims == ("seed", "record", "alignment_0")
 
@@ -99,7 +100,9 @@ def joined_pair(result):
     other = result.copy(deep=True)
     other["loss"] += 1
     changed = replace(CONFIG, **{"data.minority_ratio": 0.3})
-    made = results.to_dataset(changed, SEEDS, STEPS, {}, {}, PROVENANCE | {"commit": "1" * 40})
+    made = results.to_dataset(
+        changed, feature_groups(changed.data), SEEDS, STEPS, {}, {}, PROVENANCE | {"commit": "1" * 40}
+    )
     other = other.assign_attrs(made.attrs).assign_coords(activation_probability=made.activation_probability)
     return results.concat({"one": result, "two": other}, "study"), other, changed
 
@@ -328,7 +331,7 @@ NUMBERS = st.lists(st.integers(-(2**40), 2**40) | st.floats(-9, 9), min_size=1, 
 def test_joined_results_keep_their_axis(keys):
     ratios = np.linspace(0.3, 0.9, len(keys))
     configs = [replace(CONFIG, **{"data.minority_ratio": float(r)}) for r in ratios]
-    parts = [results.to_dataset(config, SEEDS, STEPS, {}, LOSS, {}) for config in configs]
+    parts = [results.to_dataset(config, feature_groups(config.data), SEEDS, STEPS, {}, LOSS, {}) for config in configs]
     joined = results.concat(dict(zip(keys, parts, strict=True)), "level")
     with tempfile.TemporaryDirectory() as folder:
         results.save(joined, Path(folder) / "joined.nc")
@@ -342,14 +345,14 @@ def test_joined_results_keep_their_axis(keys):
 
 @pytest.mark.parametrize("keys", [("a", 1), (True, 2), (0.5, float("nan")), (None, "a"), ((1, 2), "a"), ()])
 def test_joined_results_have_names_of_one_kind(keys):
-    part = results.to_dataset(CONFIG, SEEDS, STEPS, {}, {}, {})
+    part = results.to_dataset(CONFIG, feature_groups(CONFIG.data), SEEDS, STEPS, {}, {}, {})
     with pytest.raises(ResultError, match=r"^level: wanted names that are all texts or all finite numbers, got"):
         results.concat(dict.fromkeys(keys, part), "level")
 
 
 @pytest.mark.parametrize("keys", [(0.7, 0.5), ("one branch", "none"), (1, 4)])
 def test_joined_results_can_be_plotted(keys, tmp_path):
-    parts = {key: results.to_dataset(CONFIG, SEEDS, STEPS, {}, LOSS, {}) for key in keys}
+    parts = {key: results.to_dataset(CONFIG, feature_groups(CONFIG.data), SEEDS, STEPS, {}, LOSS, {}) for key in keys}
     results.save(results.concat(parts, "level"), tmp_path / "joined.nc")
     loss = results.load(tmp_path / "joined.nc").loss
     assert len(loss.isel(record=-1, seed=0).plot()[0].get_xdata()) == 2

@@ -13,7 +13,7 @@ import pytest
 from dynsim import results
 from dynsim.config.checks import ConfigError
 from dynsim.engine import resume, simulate, train
-from dynsim.engine.numbers import hyper, structure
+from dynsim.engine.numbers import resolve
 from dynsim.engine.program import Program, program, runs_one_by_one
 from dynsim.engine.simulate import check_seeds, record_grid
 from tests.reference import TOY, advancer, begin, toy
@@ -29,8 +29,8 @@ def result():
 
 def prepared(one_by_one, per_seed):
     """Return the toy program and runs of SEEDS with one configuration each."""
-    compiled = program(structure(TOY), one_by_one)
-    return compiled, compiled.init(np.asarray(SEEDS, np.uint32), [hyper(config) for config in per_seed])
+    compiled = program(resolve(TOY).structure, one_by_one)
+    return compiled, compiled.init(np.asarray(SEEDS, np.uint32), [resolve(config).numbers for config in per_seed])
 
 
 def final_state(compiled, runs):
@@ -252,7 +252,7 @@ def test_side_by_side_equals_one_by_one_at_first():
     for name in ("alignment", "weight", "threshold", "loss", "dictionary"):
         np.testing.assert_allclose(first["vmap"][name], first["map"][name], rtol=1e-9, atol=1e-12, err_msg=name)
     assert np.array_equal(first["vmap"].switch_step, first["map"].switch_step)
-    assert program(structure(toy(train__batching="vmap")), False).n_compiled() == 1
+    assert program(resolve(toy(train__batching="vmap")).structure, False).n_compiled() == 1
 
 
 # ----- compilation
@@ -261,7 +261,7 @@ def test_side_by_side_equals_one_by_one_at_first():
 def test_numbers_do_not_recompile():
     base = toy(data__majority_keep=0.9, data__co_occurrence=0.1)
     simulate.simulate(base, SEEDS)
-    compiled, before = program(structure(base), True), program.cache_info()
+    compiled, before = program(resolve(base).structure, True), program.cache_info()
     assert compiled.n_compiled() == 1
     changed = toy(
         data__minority_ratio=0.3,
@@ -285,13 +285,15 @@ def test_numbers_do_not_recompile():
     )
     one, two = simulate.simulate(changed, SEEDS), simulate.simulate(profile, SEEDS)
     assert not np.allclose(one.weight, two.weight)
-    assert program(structure(changed), True) is compiled and program(structure(profile), True) is compiled
+    assert (
+        program(resolve(changed).structure, True) is compiled and program(resolve(profile).structure, True) is compiled
+    )
     assert program.cache_info().misses == before.misses
     assert compiled.n_compiled() == 1
 
 
 def test_structures_do_recompile():
-    shape = structure(TOY)
+    shape = resolve(TOY).structure
     for change in (
         {"threshold__rule": "zero"},
         {"threshold__start": "at_step", "threshold__start_step": 3},
@@ -301,7 +303,7 @@ def test_structures_do_recompile():
         {"data__majority_keep": 0.5},
         {"train__precision": "float32"},
     ):
-        assert structure(toy(**change)) != shape, change
+        assert resolve(toy(**change)).structure != shape, change
 
 
 def largest(state, world):

@@ -14,7 +14,7 @@ from dynsim.config.checks import ConfigError
 from dynsim.engine import train
 from dynsim.engine.data import Batch
 from dynsim.engine.encoder import Params
-from dynsim.engine.numbers import hyper, structure
+from dynsim.engine.numbers import resolve
 from dynsim.engine.train import make_optimizer
 from tests import reference
 from tests.reference import TOY, advancer, begin, built_in, repeating, toy, trajectory
@@ -59,11 +59,15 @@ def compiled_objective(parts):
 
 
 def objective_of(config, batch):
-    return lambda params, b: compiled_objective(built_in(structure(config)))[0](params, b, batch, hyper(config))
+    return lambda params, b: compiled_objective(built_in(resolve(config).structure))[0](
+        params, b, batch, resolve(config).numbers
+    )
 
 
 def grad_of(config, batch):
-    return lambda params, b: compiled_objective(built_in(structure(config)))[1](params, b, batch, hyper(config))
+    return lambda params, b: compiled_objective(built_in(resolve(config).structure))[1](
+        params, b, batch, resolve(config).numbers
+    )
 
 
 # ----- one step and its gradient

@@ -7,7 +7,7 @@ import pytest
 
 from dynsim.config import Config, replace
 from dynsim.config.differences import differing_numbers
-from dynsim.engine.numbers import Hyper, hyper, structure
+from dynsim.engine.numbers import Numbers, resolve
 
 D = 4
 BASE = replace(Config(), **{"data.n_features": D, "data.token_dim": 6})
@@ -20,7 +20,7 @@ PRUNED = replace(BASE, **{"prune.kind": "lowest", "prune.rate": 0.3})
 RELEASED = replace(PRUNED, **{"prune.stop": "at_step", "prune.stop_step": 9})
 DECAYING = replace(BASE, **{"loss.l2_penalty": 0.0, "loss.weight_decay": 0.1})
 
-# start, change, and the fields of Hyper that the change reaches
+# start, change, and the fields of Numbers that the change reaches
 NUMBERS = [
     (BASE, {"data.frequency_profile": "exponential"}, {"active_probability"}),
     (BASE, {"data.frequency_profile": "power_law"}, {"active_probability"}),
@@ -99,40 +99,40 @@ PRUNED_STRUCTURAL = [
 
 
 def changed_fields(first: Config, second: Config) -> set[str]:
-    pairs = zip(Hyper._fields, hyper(first), hyper(second), strict=True)
+    pairs = zip(Numbers._fields, resolve(first).numbers, resolve(second).numbers, strict=True)
     return {name for name, a, b in pairs if not np.array_equal(a, b)}
 
 
 @pytest.mark.parametrize(
     ("start", "change", "reached"), NUMBERS, ids=lambda part: next(iter(part)) if isinstance(part, dict) else ""
 )
-def test_a_number_reaches_hyper_and_not_the_structure(start, change, reached):
+def test_a_number_reaches_numbers_and_not_the_structure(start, change, reached):
     after = replace(start, **change)
     assert changed_fields(start, after) == reached
-    assert structure(start) == structure(after)
-    assert hash(structure(start)) == hash(structure(after))
+    assert resolve(start).structure == resolve(after).structure
+    assert hash(resolve(start).structure) == hash(resolve(after).structure)
     assert differing_numbers(start, after) == list(change)
 
 
-def test_every_field_of_hyper_is_reached():
-    assert set().union(*(reached for _, _, reached in NUMBERS)) == set(Hyper._fields)
+def test_every_field_of_numbers_is_reached():
+    assert set().union(*(reached for _, _, reached in NUMBERS)) == set(Numbers._fields)
 
 
 @pytest.mark.parametrize("change", STRUCTURAL, ids=lambda change: " ".join(map(str, change)))
 def test_structure_tells_programs_apart(change):
-    assert structure(BASE) != structure(replace(BASE, **change))
+    assert resolve(BASE).structure != resolve(replace(BASE, **change)).structure
 
 
 @pytest.mark.parametrize("change", PRUNED_STRUCTURAL, ids=lambda change: " ".join(map(str, change)))
 def test_structure_tells_pruned_programs_apart(change):
-    assert structure(PRUNED) != structure(replace(PRUNED, **change))
+    assert resolve(PRUNED).structure != resolve(replace(PRUNED, **change)).structure
 
 
 def test_rate_zero_is_the_unpruned_program():
     """So that its runs are those without pruning, bit for bit."""
     for changes in ({}, {"prune.unit": "weight"}, {"prune.semantics": "one_branch", "prune.stop": "coverage"}):
-        assert structure(replace(PRUNED, **changes, **{"prune.rate": 0.0})) == structure(BASE)
-        assert structure(replace(BASE, **changes)) == structure(BASE)
+        assert resolve(replace(PRUNED, **changes, **{"prune.rate": 0.0})).structure == resolve(BASE).structure
+        assert resolve(replace(BASE, **changes)).structure == resolve(BASE).structure
 
 
 def test_every_field_is_a_number_or_structural():
@@ -150,28 +150,28 @@ def test_every_field_is_a_number_or_structural():
 
 def test_structure_keeps_itself():
     for config in (BASE, GIVEN, CORRELATED, NOISY, DROPPING, TOGETHER, DECAYING, PRUNED, RELEASED):
-        assert structure(structure(config)) == structure(config)
+        assert resolve(resolve(config).structure).structure == resolve(config).structure
 
 
 def test_structure_is_the_same_for_any_way_to_drop_features():
     vector = replace(BASE, **{"data.keep_probability": (1.0, 1.0, 0.5, 1.0)})
-    assert structure(vector) == structure(DROPPING)
+    assert resolve(vector).structure == resolve(DROPPING).structure
     all_kept = replace(DROPPING, **{"data.keep_probability": (1.0,) * D})  # the vector replaces the two numbers
-    assert structure(all_kept) == structure(BASE)
+    assert resolve(all_kept).structure == resolve(BASE).structure
 
 
 @pytest.mark.parametrize("precision", ["float32", "float64"])
-def test_hyper_has_the_configured_precision_and_one_shape(precision):
+def test_the_numbers_have_the_configured_precision_and_one_shape(precision):
     for config in (BASE, GIVEN, DROPPING):
-        numbers = hyper(replace(config, **{"train.precision": precision}))
-        for name, value in zip(Hyper._fields, numbers, strict=True):
+        numbers = resolve(replace(config, **{"train.precision": precision})).numbers
+        for name, value in zip(Numbers._fields, numbers, strict=True):
             per_feature = name in {"active_probability", "minority", "keep_probability"}
             assert value.dtype == precision and value.shape == ((D,) if per_feature else ()), name
 
 
 def test_values_by_hand():
     config = replace(BASE, **{"train.precision": "float64", "data.minority_fraction": 0.25, "data.minority_keep": 0.5})
-    numbers = hyper(config)
+    numbers = resolve(config).numbers
     np.testing.assert_allclose(numbers.active_probability, [0.1, 0.1, 0.1, 0.07], rtol=1e-15)
     np.testing.assert_array_equal(numbers.minority, [0, 0, 0, 1])
     np.testing.assert_array_equal(numbers.keep_probability, [1, 1, 1, 0.5])
@@ -184,3 +184,18 @@ def test_differing_numbers_lists_every_field_in_order():
     after = replace(BASE, **{"train.n_steps": 3, "data.minority_ratio": 0.2, "data.pair_rule": "identical"})
     assert differing_numbers(BASE, after) == ["data.minority_ratio", "data.pair_rule", "train.n_steps"]
     assert differing_numbers(BASE, BASE) == []
+
+
+def test_the_groups_are_those_of_the_theory():
+    config = replace(GIVEN, **{"data.relative_frequency": (0.125, 0.25, 0.5, 1.0)})
+    groups = resolve(config).groups
+    np.testing.assert_array_equal(groups.minority, [True, True, False, False])
+    # at most one code per feature: q_j over the chance that any of the four is active
+    q = 0.1 * np.array([0.125, 0.25, 0.5, 1.0])
+    np.testing.assert_allclose(groups.activation_probability, q / (1 - np.prod(1 - q)), rtol=1e-12)
+
+
+def test_a_structure_resolves_to_the_canonical_numbers():
+    """So that a program can be made from the structure alone."""
+    first, second = resolve(resolve(BASE).structure), resolve(resolve(NOISY).structure)
+    assert all(np.array_equal(*pair) for pair in zip(first.numbers, second.numbers, strict=True))

@@ -7,7 +7,8 @@ import pytest
 
 from dynsim.engine import data, reference_losses, train
 from dynsim.engine.data import batch_at
-from dynsim.engine.numbers import hyper
+from dynsim.engine.numbers import resolve
+from dynsim.engine.replay import FIRST_HELD_OUT
 from tests.reference import begin, toy
 
 SCALES = np.array([0.0, 0.5, 2.0])
@@ -21,7 +22,7 @@ def numpy_losses(config, seed, threshold, n_batches):
     M = np.asarray(world.dictionary)
     losses = np.zeros(len(SCALES))
     for n in range(n_batches):
-        batch = jax.device_get(draw(np.int32(reference_losses.FIRST_HELD_OUT_STEP + n)))
+        batch = jax.device_get(draw(np.int32(FIRST_HELD_OUT + n)))
         for k, a in enumerate(SCALES):
             b = threshold * a  # every ||w_i|| is a
             h = [
@@ -73,7 +74,7 @@ def test_chance_loss_of_nt_xent_is_that_of_its_candidates():
     K = config.data.batch_size
     same = jnp.ones((K, 3))  # all embeddings agree
     batch = data.Batch(same[:, None], same[:, None], same, jnp.ones((K, K), bool))
-    value = loss(same, same, batch, jax.tree.map(jnp.asarray, hyper(config)))
+    value = loss(same, same, batch, jax.tree.map(jnp.asarray, resolve(config).numbers))
     assert reference_losses.chance_loss(config) == pytest.approx(float(value.loss))
 
 

@@ -1,16 +1,88 @@
 """dynsim: training dynamics of contrastive learning on imbalanced sparse-coding data.
 
-What most programs need, and where it lives:
+What a session needs is here under short names, for instance
 
-    dynsim.config     Config and its sections, replace
-    dynsim.simulate   simulate, simulate_many
-    dynsim.results    load, save, concat, config_of, provenance_of
-    dynsim.measure    cosine_alignment, purity, is_specialist, is_candidate, is_lucky
-    dynsim.stages     find_stages
-    dynsim.summary    all_stage_ends, summarise, table_text
-    dynsim.theory     growth_rate, stage1_end, activation_probability, ...
-    dynsim.plots      one function per figure
-    dynsim.data, dynsim.encoder, dynsim.loss     DataModel, Encoder and losses, to replace them by your own
+    from dynsim import Config, replace, simulate
+    run = simulate(replace(Config(), **{"data.minority_ratio": 0.5}), seeds=range(3))
 
-Importing the package loads nothing; a command line can refuse a bad option without JAX.
+and is loaded when it is first used, so that `import dynsim` itself takes no time and loads no JAX. The rooms of the
+package, in the order in which data flows, are told in dynsim/README.md.
 """
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dynsim import losses, plots, prune, theory
+    from dynsim.analysis.pairs import compare_runs
+    from dynsim.analysis.stages import find_stages
+    from dynsim.analysis.summary import summarise
+    from dynsim.config import Config, replace
+    from dynsim.engine.data import Batch, DataModel
+    from dynsim.engine.encoder import Encoder
+    from dynsim.engine.simulate import simulate, simulate_many
+    from dynsim.losses.contrastive import LossValue
+    from dynsim.results import concat, load, save
+    from dynsim.stats.intervals import bca_interval as interval
+    from dynsim.theory.specialists import is_specialist, purity
+
+_HOMES = {
+    "Batch": "engine.data.Batch",
+    "Config": "config.Config",
+    "DataModel": "engine.data.DataModel",
+    "Encoder": "engine.encoder.Encoder",
+    "LossValue": "losses.contrastive.LossValue",
+    "compare_runs": "analysis.pairs.compare_runs",
+    "concat": "results.concat",
+    "find_stages": "analysis.stages.find_stages",
+    "interval": "stats.intervals.bca_interval",
+    "is_specialist": "theory.specialists.is_specialist",
+    "load": "results.load",
+    "purity": "theory.specialists.purity",
+    "replace": "config.replace",
+    "save": "results.save",
+    "simulate": "engine.simulate.simulate",
+    "simulate_many": "engine.simulate.simulate_many",
+    "summarise": "analysis.summary.summarise",
+}
+_ROOMS = ("losses", "plots", "prune", "theory")
+
+__all__ = [
+    "Batch",
+    "Config",
+    "DataModel",
+    "Encoder",
+    "LossValue",
+    "compare_runs",
+    "concat",
+    "find_stages",
+    "interval",
+    "is_specialist",
+    "load",
+    "losses",
+    "plots",
+    "prune",
+    "purity",
+    "replace",
+    "save",
+    "simulate",
+    "simulate_many",
+    "summarise",
+    "theory",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Load a name when it is first asked for."""
+    if name in _ROOMS:
+        return importlib.import_module(f"dynsim.{name}")
+    if name in _HOMES:
+        module, _, there = _HOMES[name].rpartition(".")
+        found = getattr(importlib.import_module(f"dynsim.{module}"), there)
+        globals()[name] = found
+        return found
+    raise AttributeError(f"dynsim has no {name!r}; it offers {', '.join(__all__)}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

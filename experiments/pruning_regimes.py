@@ -32,7 +32,7 @@ from experiments.pruning.points import READING_PLACEBOS, READINGS, Point
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-BALANCED = "imbalance: r = 1"  # the point at which both groups are equally frequent
+BALANCED_POINT = "imbalance: r = 1"  # the point at which both groups are equally frequent
 TOY = {
     "data.n_features": 8,
     "data.token_dim": 16,
@@ -99,7 +99,7 @@ def _record_fn(structure: Config) -> Any:
     return mask_effect.recorder_with_loss(train.built_in_parts(structure), N_HELD_OUT)
 
 
-def run(folder: Path, config: Config, seeds: range) -> Any:
+def run_at(folder: Path, config: Config, seeds: range) -> Any:
     """Return the result of one configuration; the same one at two points is simulated once."""
     from dynsim.config.serial import config_hash
     from dynsim.engine.numbers import resolve
@@ -119,14 +119,14 @@ def evidence_at(folder: Path, wanted: Plan, point: Point, reading: str, *, fresh
 
     base, seeds = wanted.base, wanted.confirm if fresh else wanted.search
     options = {"n_resamples": 9999 if fresh else 999}
-    dense = run(folder, replace(base, **point.changes), seeds)
-    pruned = run(folder, reading_config(base, point, reading), seeds)
+    dense = run_at(folder, replace(base, **point.changes), seeds)
+    pruned = run_at(folder, reading_config(base, point, reading), seeds)
     found = regimes.evidence(dense, pruned, **options)
     against_dense = regimes.usable_contrasts(found).get("dense")
     if not fresh and (against_dense is None or regimes.sign(against_dense) == 0):
         return found
     for kind in READING_PLACEBOS[reading]:
-        placebo = run(folder, reading_config(base, point, reading, kind), seeds)
+        placebo = run_at(folder, reading_config(base, point, reading, kind), seeds)
         found = regimes.with_side(found, kind, placebo, pruned, **options)
         if regimes.is_usable(found["contrasts"][kind]):
             break
@@ -141,7 +141,7 @@ def driver_at(folder: Path, wanted: Plan, point: Point) -> dict[str, Any]:
     from experiments.pruning import regime_driver
 
     config = replace(wanted.base, **point.changes)
-    dense = run(folder, config, wanted.search)
+    dense = run_at(folder, config, wanted.search)
     sound = outcomes.sound_by_loss(dense).nonzero()[0]
     if sound.size < FEWEST_SEEDS:
         return {}
@@ -176,7 +176,7 @@ def confirm(folder: Path, wanted: Plan, chosen: set[tuple[str, str]]) -> dict[st
     return found
 
 
-class Found(NamedTuple):
+class SearchedMap(NamedTuple):
     """What the runs of a study show; evidence is {point: {reading: `regimes.evidence`}}."""
 
     searched: dict[str, dict[str, Any]]
@@ -187,7 +187,7 @@ class Found(NamedTuple):
     confirmed: dict[str, dict[str, Any]]
 
 
-def simulate_all(options: PruningRegimes, folder: Path) -> Found:
+def simulate_all(options: PruningRegimes, folder: Path) -> SearchedMap:
     """Search and confirm at all points; what is confirmed depends on what the search finds."""
     from experiments.pruning import regimes
 
@@ -197,10 +197,10 @@ def simulate_all(options: PruningRegimes, folder: Path) -> Found:
     claims = regimes.claims(searched)
     chosen = {(claim.point, claim.reading) for claim in regimes.to_confirm(claims, wanted.most)}
     chosen |= {(point.name, reading) for point in wanted.points if point.always for reading in wanted.readings}
-    return Found(searched, drivers, claims, chosen, confirm(folder, wanted, chosen))
+    return SearchedMap(searched, drivers, claims, chosen, confirm(folder, wanted, chosen))
 
 
-def analyse(found: Found, options: PruningRegimes) -> tuple[dict[str, Any], dict[str, Any]]:
+def analyse(found: SearchedMap, options: PruningRegimes) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return (summary, nothing more for the figures)."""
     from dynsim.config import serial
     from experiments.pruning import regime_driver, regimes
@@ -211,7 +211,7 @@ def analyse(found: Found, options: PruningRegimes) -> tuple[dict[str, Any], dict
     ]
     for one in points:
         one["driver"] = found.drivers[one["name"]]
-    balanced = found.confirmed.get(BALANCED, {})
+    balanced = found.confirmed.get(BALANCED_POINT, {})
     numbers = {
         "points": points,
         "claims": [

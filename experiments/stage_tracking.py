@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 N_CONTROL_SEEDS = 20
-B_ZERO, FROM_START, BALANCED = CONTROLS = ("b = 0", "threshold from step 0", "r = 1")
+B_ZERO, FROM_START, EQUAL_FREQUENCIES = CONTROLS = ("b = 0", "threshold from step 0", "r = 1")
 RATE_SEEDS = 5
 
 
@@ -93,7 +93,7 @@ def control_configs(config: Config) -> dict[str, Config]:
     return {
         B_ZERO: replace(config, **{"threshold.scale": 0.0}),
         FROM_START: replace(config, **{"threshold.start": "at_step", "threshold.start_step": 0}),
-        BALANCED: replace(
+        EQUAL_FREQUENCIES: replace(
             config,
             **{
                 "data.frequency_profile": "two_level",
@@ -107,7 +107,7 @@ def control_configs(config: Config) -> dict[str, Config]:
     }
 
 
-class Runs(NamedTuple):
+class StageRuns(NamedTuple):
     """The results of a study."""
 
     main: Any
@@ -128,7 +128,7 @@ def study_folder(options: StageTracking, *, controls: bool) -> Path:
     return options.out / f"stage_tracking-{name}{'-controls' if controls else ''}"
 
 
-def simulate_all(options: StageTracking, folder: Path) -> Runs:
+def simulate_all(options: StageTracking, folder: Path) -> StageRuns:
     """Run the main configuration, the rate runs and the controls; save each as soon as it is there."""
     from dynsim import results
     from dynsim.analysis.rates import linear_regime, no_closed_form
@@ -136,7 +136,7 @@ def simulate_all(options: StageTracking, folder: Path) -> Runs:
 
     config, seeds = configuration_of(options)
     both = [study_folder(options, controls=with_them) / "result.nc" for with_them in (False, True)]
-    runs = Runs(simulate_part(folder, "training", config, seeds, finished=both), {}, {})
+    runs = StageRuns(simulate_part(folder, "training", config, seeds, finished=both), {}, {})
     spread = replace(
         config, **{"data.frequency_profile": "exponential", "data.minority_ratio": 0.1, "data.relative_frequency": ()}
     )
@@ -158,7 +158,7 @@ def reduced_name(control: str) -> str:
     return f"control {control}"
 
 
-def analyse(runs: Runs, options: StageTracking) -> tuple[dict[str, Any], dict[str, Any]]:
+def analyse(runs: StageRuns, options: StageTracking) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return (summary, reduced Datasets for the figures) of the runs; what diverged enters neither."""
     from dynsim import predictions, theory
     from dynsim.analysis import curves, summary
@@ -178,7 +178,7 @@ def analyse(runs: Runs, options: StageTracking) -> tuple[dict[str, Any], dict[st
             thresholded = reference_losses.oracle_floor(config, options.seed, thresholded=True)._asdict()
             numbers["final_loss"]["floors"]["oracle_thresholded"] = thresholded
         numbers["predictions"] = predictions.compare(summary.finite_runs(main))
-    numbers["rates"], table = growth(runs, config)
+    numbers["rates"], table = growth_numbers(runs, config)
     if table is not None:
         reduced["rates"] = table
     numbers["controls"] = {}
@@ -189,7 +189,7 @@ def analyse(runs: Runs, options: StageTracking) -> tuple[dict[str, Any], dict[st
     return numbers, reduced
 
 
-def growth(runs: Runs, config: Config) -> tuple[dict[str, Any], Any]:
+def growth_numbers(runs: StageRuns, config: Config) -> tuple[dict[str, Any], Any]:
     """Return the rates of the summary, and the table of the growth-rate figure or None."""
     from dynsim.analysis import rates, summary
 

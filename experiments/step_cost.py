@@ -39,7 +39,7 @@ FIELDS = {
     "d1": "data.token_dim",
     "m": "encoder.n_neurons",
 }
-LABELS = {
+SIZE_LABELS = {
     "d": "features d",
     "d1": "token dimension d1",
     "m": "neurons m",
@@ -132,7 +132,7 @@ def sweeps(preset: str) -> dict[str, Sweep]:
             "records": {"K": 2, "L": 1, "d": 64, "d1": 128, "m": 512},
         }
     held = {name: {key: value for key, value in bases[name].items() if key != name} for name in sizes}
-    return {name: Sweep(name, LABELS[name], held[name], sizes[name]) for name in sizes}
+    return {name: Sweep(name, SIZE_LABELS[name], held[name], sizes[name]) for name in sizes}
 
 
 def candidates(sweep: Sweep, seconds: float) -> dict[int, tuple[Callable[[], object], int]]:
@@ -172,7 +172,7 @@ def time_all(named: dict[str, Sweep], rounds: int, seconds: float = 0.05) -> dic
     }
 
 
-def simulate(options: StepCost, folder: Path) -> dict[str, Any]:
+def simulate_all(options: StepCost, folder: Path) -> dict[str, Any]:
     """Return the times of `time_all`: those that an earlier call kept where the computation after them failed."""
     from dynsim.config.serial import to_dict
     from dynsim.study import keep_numbers
@@ -228,7 +228,7 @@ def draw(numbers: dict[str, Any], reduced: dict[str, Any]) -> dict[str, "Figure"
     return {"step_cost": cost_growth(numbers["sweeps"], LIMIT, LIMITED)}
 
 
-def configuration(options: StepCost) -> tuple[Config, list[int]]:
+def first_configuration(options: StepCost) -> tuple[Config, list[int]]:
     """Return the first configuration of the sweep of features: the study has many, whose sizes are all in "sweeps"."""
     first = sweeps(options.preset)["d"]
     return first.config(first.sizes[0]), [0]
@@ -241,8 +241,8 @@ EXPERIMENT = Experiment(
     statements="cost of a training step; not a statement of the paper",
     presets={"": StepCost()},
     folder=lambda options: options.out / f"step_cost-{options.preset}",
-    configuration=configuration,
-    simulate=simulate,
+    configuration=first_configuration,
+    simulate=simulate_all,
     analyse=analyse,
     draw=draw,
     captions=lambda: {"step_cost": CAPTION},

@@ -238,14 +238,15 @@ def public(body: list[ast.stmt], prefix: str = "") -> Iterator[tuple[str, ast.AS
 
 # Words of a runner, which every experiment has; and the texts of the figures that a module draws.
 RUNNER_NAMES = {
-    *("main", "study", "study_folder", "simulate_all", "analyse", "draw", "table_text"),
-    *("PROGRAM", "PRESETS", "CAPTIONS"),
+    *("main", "study_folder", "simulate_all", "analyse", "draw", "table_text"),
+    *("captions", "PRESETS", "CAPTIONS", "EXPERIMENT"),
 }
-# One of the two modules of each of these names is in the engine.
-ENGINE_NAMES = {"Moment", "Run", "amplification", "candidates", "driver", "load", "save"}
+# A figure is named after what it draws; a checkpoint and a result are both saved and loaded; a sweep has candidates to
+# time as a query has candidates to be told from; a run of the engine is one of many of an experiment.
+PAIRED_NAMES = {"Run", "amplification", "candidates", "driver", "load", "save"}
 # Masks act at a step (prune) and neurons have a norm above the floor (theory).
 OTHER_NAMES = {"is_active"}
-EXCEPTIONS = RUNNER_NAMES | ENGINE_NAMES | OTHER_NAMES
+EXCEPTIONS = RUNNER_NAMES | PAIRED_NAMES | OTHER_NAMES
 
 
 def top_level(path: Path) -> Iterator[str]:

@@ -16,7 +16,7 @@ from dynsim.stats.verdicts import Statement, judged
 from experiments.pruning import measures
 from experiments.pruning import runs as table
 from experiments.pruning.measures import slope
-from experiments.pruning.shared import ABOVE_0, Found, Runs, base, label_of, row, statement
+from experiments.pruning.shared import ABOVE_0, Judged, NamedRuns, base, label_of, row, statement
 
 COUNT = "minority specialists"
 FLAT, UNIT = (-0.25, 0.25), (0.75, 1.25)
@@ -24,7 +24,7 @@ SMALL_GAIN = 0.1
 """P7: a gain at r = 1 is small within this share of the unpruned number of specialists of that half."""
 
 
-def p4(runs: Runs, config: Config) -> Found:
+def p4(runs: NamedRuns, config: Config) -> Judged:
     """End states against r (P4)."""
     ratios = sorted({float(name.split("r=")[1]) for name in runs if name.startswith("small/dense r=")})
     x, dense = np.log(ratios), [runs[f"small/dense r={r:g}"] for r in ratios]
@@ -67,7 +67,7 @@ def _more(
     return said, end_difference(dense, first, second, COUNT)
 
 
-def p5(runs: Runs, config: Config) -> Found:
+def p5(runs: NamedRuns, config: Config) -> Judged:
     """Placebos, and what pruning is worth without them (P5)."""
     parts, sections = [], {}
     for shape, dense, pick in (("main", runs["main/dense"], lambda name: runs[f"main/{name}"]),
@@ -101,12 +101,12 @@ def p5(runs: Runs, config: Config) -> Found:
     return judged(parts), {"rows": sections}, {"counts": _counts(runs, "main/dense", table_main(runs))}
 
 
-def table_main(runs: Runs) -> dict[str, str]:
+def table_main(runs: NamedRuns) -> dict[str, str]:
     """Return {label: run name} of the main shape, the unpruned run first."""
     return {label_of(run): name for name, run in runs.items() if name.startswith("main/")}
 
 
-def _counts(runs: Runs, dense: str, named: dict[str, str]) -> xr.Dataset:
+def _counts(runs: NamedRuns, dense: str, named: dict[str, str]) -> xr.Dataset:
     """Return specialists (variant, seed, record, group); NaN for seeds that are left out of that variant."""
     arrays = []
     for name in named.values():
@@ -118,7 +118,7 @@ def _counts(runs: Runs, dense: str, named: dict[str, str]) -> xr.Dataset:
     return xr.Dataset({"specialists": xr.concat(arrays, xr.Variable("variant", list(named)))})
 
 
-def p6(runs: Runs, config: Config) -> Found:
+def p6(runs: NamedRuns, config: Config) -> Judged:
     """One choice of the pruning at a time (P6)."""
     dense = base(runs, "dense")
     rows: dict[str, list[dict[str, Any]]] = {}
@@ -150,7 +150,7 @@ def p6(runs: Runs, config: Config) -> Found:
     return [entry], {"rows": rows}, {}
 
 
-def p7(runs: Runs, config: Config) -> Found:
+def p7(runs: NamedRuns, config: Config) -> Judged:
     """Equal frequencies, and an imbalance that no frequency shows (P7)."""
     parts: list[tuple[Statement, np.ndarray]] = []
     rows: dict[str, list[dict[str, Any]]] = {}
@@ -176,7 +176,7 @@ def p7(runs: Runs, config: Config) -> Found:
     return judged(parts), {"rows": rows}, {}
 
 
-def p8(runs: Runs, config: Config) -> Found:
+def p8(runs: NamedRuns, config: Config) -> Judged:
     """Masks that are released early (P8)."""
     parts, reduced, detail = [], {}, {}
     dense = base(runs, "dense")

@@ -11,7 +11,7 @@ from dynsim.config import Config
 from dynsim.stats.verdicts import judged
 from experiments.pruning import measures, probe
 from experiments.pruning.measures import slope, slope_through_origin
-from experiments.pruning.shared import ABOVE_0, INF, Found, Runs, statement
+from experiments.pruning.shared import ABOVE_0, INF, Judged, NamedRuns, statement
 
 FIGURE_RATES = (0.3, 0.5, 0.7)
 PROBE_RATES = tuple(round(0.1 * k, 1) for k in range(1, 10))
@@ -19,7 +19,7 @@ LINEAR_UP_TO = 0.5
 KINDS = ("lowest", "random_fixed", "highest")
 
 
-def p1(runs: Runs, config: Config) -> Found:
+def p1(runs: NamedRuns, config: Config) -> Judged:
     """Who is masked (theory 8.5 P1)."""
     dense, rate = runs["main/dense"], config.prune.rate
     dense = dense.isel(seed=outcomes.usable(dense))
@@ -48,7 +48,7 @@ def p1(runs: Runs, config: Config) -> Found:
     return judged(parts), detail, {"masked": shares}
 
 
-def p2(runs: Runs, config: Config) -> Found:
+def p2(runs: NamedRuns, config: Config) -> Judged:
     """One-step amplification at the same weights, its slope in the masked share, and its trend in d (P2)."""
     main = runs["main/dense"]
     main = main.isel(seed=outcomes.usable(main))
@@ -123,7 +123,7 @@ def _plain(values: np.ndarray) -> list[float | None]:
     return [float(value) if np.isfinite(value) else None for value in values]
 
 
-def p3(runs: Runs, config: Config) -> Found:
+def p3(runs: NamedRuns, config: Config) -> Judged:
     """The driver D with and without masks (P3)."""
     dense = runs["main/dense"]
     dense = dense.isel(seed=outcomes.usable(dense))

@@ -10,8 +10,8 @@ from dynsim.config import PruneConfig
 from dynsim.results.dataset import config_of
 from dynsim.stats.verdicts import Statement
 
-Runs = dict[str, xr.Dataset]
-Found = tuple[list[dict[str, Any]], dict[str, Any], dict[str, xr.Dataset]]
+NamedRuns = dict[str, xr.Dataset]
+Judged = tuple[list[dict[str, Any]], dict[str, Any], dict[str, xr.Dataset]]
 """(entries of the summary, details, reduced Datasets for the figures)."""
 
 INF = math.inf
@@ -50,7 +50,7 @@ def row(name: str, dense: xr.Dataset, run: xr.Dataset, may_differ: tuple[str, ..
     }
 
 
-def base(runs: Runs, name: str) -> xr.Dataset:
+def base(runs: NamedRuns, name: str) -> xr.Dataset:
     """Return the run of the sweeps' shape at the frequency ratio of the command line."""
     r = config_of(runs["main/dense"]).data.minority_ratio
     return runs[f"small/{name} r={r:g}"]

@@ -1,5 +1,6 @@
 """Settings of the test run: strict arithmetic, a compilation cache, types checked at every call."""
 
+import importlib.metadata
 import importlib.util
 import os
 from pathlib import Path
@@ -13,11 +14,20 @@ from jaxtyping import install_import_hook
 
 ROOT = Path(__file__).resolve().parent.parent
 
+# Compilation is the main cost of the fast tests: without optimisation it takes less than half the time, and sums are
+# rounded in another order. The slow tests, which compute more than they compile, run optimised code. XLA ends the
+# process where it does not know a flag, so they are set for the versions in which they were tried.
+QUICK_FLAGS = (
+    "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true --xla_cpu_use_fusion_emitters=false"
+)
+if os.environ.get("DYNSIM_TESTS") != "optimised" and importlib.metadata.version("jaxlib").startswith("0.10."):
+    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {QUICK_FLAGS}".strip()
+
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 if os.access(ROOT, os.W_OK):
-    # Compilation is the main cost of the tests: keep its results from one run to the next.
+    # Keep what has been compiled from one run to the next.
     jax.config.update("jax_compilation_cache_dir", str(ROOT / ".cache" / "jax"))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 

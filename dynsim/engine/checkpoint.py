@@ -15,8 +15,10 @@ import numpy as np
 from jaxtyping import PyTree
 
 from dynsim.config.checks import ConfigError
-from dynsim.results.sealed import Json, ResultError, load_json, save_json
+from dynsim.results.sealed import Json, ResultError, check_space, load_json, save_json
 
+# Space that is wanted beyond the arrays: orbax compresses them, but writes indices and a few small files
+SPARE_BYTES = 2**16
 LEAVES, FILES = "leaves", "files"  # where meta.json keeps `leaf_forms` and `file_digests`
 
 
@@ -60,8 +62,13 @@ def save(folder: Path, n_done: int, tree: PyTree, meta: Json) -> None:
     shutil.rmtree(building, ignore_errors=True)
     building.mkdir(parents=True)
     older = [path for _, path in _steps(folder)]
+    size = sum(leaf.nbytes for leaf in jax.tree.leaves(tree))
     try:
+        check_space(folder, size + SPARE_BYTES)
         ocp.save(building / "arrays", tree)
+    except OSError:
+        shutil.rmtree(building, ignore_errors=True)
+        raise
     except Exception as error:  # orbax raises errors of many kinds, with pages of text
         shutil.rmtree(building, ignore_errors=True)
         reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__

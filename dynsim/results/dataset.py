@@ -123,12 +123,16 @@ def _text_of(result: xr.Dataset, name: str) -> str:
 
 def _axis(names: Sequence[object], dim: str) -> np.ndarray:
     """Return the names of joined results as a coordinate: texts, or numbers; one kind throughout."""
-    texts = all(isinstance(name, str) for name in names)
-    numbers = all(isinstance(name, int | float) and not isinstance(name, bool) for name in names)
-    if not names or not (texts or (numbers and np.all(np.isfinite(np.asarray(names, float))))):
-        kinds = ", ".join(sorted({type(name).__name__ for name in names})) or "none"
+    plain = [name.item() if isinstance(name, np.generic) else name for name in names]
+    texts = all(isinstance(name, str) for name in plain)
+    numbers = all(isinstance(name, int | float) and not isinstance(name, bool) for name in plain)
+    if not plain or not (texts or (numbers and bool(np.all(np.isfinite(np.asarray(plain, float)))))):
+        kinds = ", ".join(sorted({type(name).__name__ for name in plain})) or "none"
         raise ResultError(f"{dim}: wanted names that are all texts or all finite numbers, got {kinds}")
-    return np.asarray(names)
+    axis = np.asarray(plain)
+    if axis.dtype.kind not in "Uif" or axis.tolist() != plain:  # NumPy rounds large integers and drops final zero bytes
+        raise ResultError(f"{dim}: wanted names that an array holds exactly, got {str(plain)[:60]}")
+    return axis
 
 
 def concat(named: Mapping[Hashable, xr.Dataset], dim: str) -> xr.Dataset:

@@ -38,9 +38,14 @@ def provenance() -> Json:
 
 
 def code_digest(folder: Path) -> str:
-    """Return a short SHA-256 of all Python sources of a folder and the folders in it, relative paths included."""
+    """Return a short SHA-256 of all Python sources of a folder and the folders in it, relative paths included.
+
+    What lies in `__pycache__` is no source.
+    """
     digest = hashlib.sha256()
-    found = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*.py")}
+    found = {
+        path.relative_to(folder).as_posix(): path for path in folder.rglob("*.py") if "__pycache__" not in path.parts
+    }
     for name in sorted(found):
         source = found[name].read_bytes()
         digest.update(f"{name}\0{len(source)}\0".encode() + source)  # the length: no text can pass for a border

@@ -22,6 +22,7 @@ from typing import Any
 TRAILER = b"\ndynsim sha256 "
 JSON_HEAD = '{\n "sha256": "'
 HEX = 64
+ZEROS = 2**22  # bytes at a time
 ADVICE = "delete it and run the experiment again"
 
 
@@ -33,10 +34,14 @@ class ResultError(ValueError):
     """A result file that cannot be used; the message is one line."""
 
 
-def atomic_write(path: Path, write: Callable[[Path], object]) -> None:
+def atomic_write(path: Path, write: Callable[[Path], object], n_bytes: int | None = None) -> None:
     """Call `write(temporary path)` in the folder of `path` and move the outcome there in one step.
 
-    Errors: `OSError` in one line with the file and the space that is left, for instance on a full disk.
+    Args:
+        n_bytes: size of the file, where it is known, for the message.
+
+    Errors: `OSError` in one line with the file, and the space that it wants and that is left, for instance on a full
+    disk.
     """
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
@@ -45,19 +50,41 @@ def atomic_write(path: Path, write: Callable[[Path], object]) -> None:
         write(temporary)
         os.replace(temporary, path)
     except OSError as error:
-        reason = error.strerror or str(error)
-        raise OSError(f"{path}: could not be written ({reason}{_space_left(path)}); free space or take --out") from None
+        raise not_written(path, error, n_bytes) from None
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
 
 
-def _space_left(path: Path) -> str:
-    """Return the free space of the disk of `path`, as in ", 12.0 MB free", or "" if it is not known."""
+def not_written(path: Path, error: OSError, n_bytes: int | None) -> OSError:
+    """Return the error in one line of a file or folder that could not be written; arguments as for `atomic_write`."""
+    wanted = "" if n_bytes is None else f", {n_bytes / 1e6:,.1f} MB wanted"
+    free = ""
     for folder in path.absolute().parents:
         with contextlib.suppress(OSError):
-            return f", {shutil.disk_usage(folder).free / 1e6:,.1f} MB free"
-    return ""
+            free = f", {shutil.disk_usage(folder).free / 1e6:,.1f} MB free"
+            break
+    reason = error.strerror or str(error)
+    return OSError(f"{path}: could not be written ({reason}{wanted}{free}); free space or take --out")
+
+
+def check_space(folder: Path, n_bytes: int) -> None:
+    """Refuse to begin what needs `n_bytes` in a folder, by writing as many zeros there and removing them.
+
+    For what is written by a library that meets a full disk with pages of text. Errors: as for `atomic_write`.
+    """
+    probe = folder / f".space.{os.getpid()}"
+    try:
+        with open(probe, "wb") as file:
+            for begin in range(0, n_bytes, ZEROS):
+                file.write(bytes(min(ZEROS, n_bytes - begin)))
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise not_written(folder, error, n_bytes) from None
+    finally:
+        with contextlib.suppress(OSError):
+            probe.unlink()
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -69,7 +96,7 @@ def write_bytes(path: Path, data: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
 
-    atomic_write(path, write)
+    atomic_write(path, write, len(data))
 
 
 def save_sealed(data: bytes, path: Path) -> None:
@@ -106,8 +133,9 @@ def load_json(path: Path) -> Json:
     whole = Path(path).read_bytes()
     head, _, rest = whole.partition(b"\n")
     first, _, rest = rest.partition(b"\n")
-    wanted = f'{JSON_HEAD}{hashlib.sha256(rest).hexdigest()}"'.encode()
-    if head + b"\n" + first.removesuffix(b",") != wanted:
+    comma = "" if rest == b"}\n" else ","
+    wanted = f'{JSON_HEAD}{hashlib.sha256(rest).hexdigest()}"{comma}'.encode()
+    if head + b"\n" + first != wanted:
         raise ResultError(f"{path}: the file is damaged or not one of ours (its digest does not fit); {ADVICE}")
     values = json.loads(whole)
     del values["sha256"]

@@ -67,6 +67,12 @@ def refused(path, content, load):
     assert "\n" not in message
 
 
+def test_the_comma_behind_the_digest_counts_too(written, tmp_path):
+    content, load = written["summary.json"]
+    assert content.count(b'",\n') >= 1
+    refused(tmp_path / "summary.json", content.replace(b'",\n', b'"\n', 1), load)
+
+
 @pytest.mark.parametrize("text", ["{}", '{"sha256": "0"}', "[1, 2]", "", '{\n "T1": 3\n}\n'])
 def test_json_of_others_is_refused(tmp_path, text):
     refused(tmp_path / "summary.json", text.encode(), results.load_json)
@@ -124,6 +130,7 @@ import resource, signal, sys
 from pathlib import Path
 import numpy as np, xarray as xr
 from dynsim import cli, results
+from dynsim.engine import checkpoint
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
 big = xr.Dataset({"a": ("x", np.arange(10_000.0))})
@@ -132,13 +139,14 @@ save = {
     "one": lambda: results.save(big, path),
     "many": lambda: results.save_many({"a": big}, path),
     "json": lambda: results.save_json({"a": list(range(10_000))}, path),
+    "checkpoint": lambda: checkpoint.save(path, 3, {"a": np.arange(10_000.0)}, {}),
 }
 cli.run_main(save[kind], "test.py")
 """
 
 
 @pytest.mark.skipif(not hasattr(resource, "RLIMIT_FSIZE"), reason="the system sets no limit on the size of files")
-@pytest.mark.parametrize("kind", ["one", "many", "json"])
+@pytest.mark.parametrize("kind", ["one", "many", "json", "checkpoint"])
 def test_no_space_is_one_line(tmp_path, kind):
     """The system refuses to let a file grow, as it does on a full disk."""
     path = tmp_path / "result.nc"
@@ -151,4 +159,5 @@ def test_no_space_is_one_line(tmp_path, kind):
     )
     assert done.returncode == 2, done.stderr
     assert done.stderr.count("\n") == 1 and done.stderr.startswith(f"test.py: error: {path}: could not be written (")
-    assert "MB free" in done.stderr and not list(tmp_path.iterdir())
+    assert "MB wanted" in done.stderr and "MB free" in done.stderr
+    assert not [left for left in tmp_path.rglob("*") if left.is_file()]

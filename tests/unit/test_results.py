@@ -283,6 +283,8 @@ def test_code_digest_tells_sources_apart(tmp_path):
     (tmp_path / "a.py").write_text("x = 1")
     one = results.code_digest(tmp_path)
     (tmp_path / "notes.txt").write_text("no source")
+    (tmp_path / "__pycache__").mkdir()
+    (tmp_path / "__pycache__" / "left.py").write_text("x = 3")
     assert results.code_digest(tmp_path) == one and len(one) == 16
     (tmp_path / "a.py").write_text("x = 2")
     edited = results.code_digest(tmp_path)
@@ -350,7 +352,16 @@ def test_joined_results_have_names_of_one_kind(keys):
         results.concat(dict.fromkeys(keys, part), "level")
 
 
-@pytest.mark.parametrize("keys", [(0.7, 0.5), ("one branch", "none"), (1, 4)])
+@pytest.mark.parametrize("keys", [(2**53 + 1, 0.5), (-1, 2**63 + 1), (2**70, 1), ("a", "a\0")])
+def test_names_that_an_array_would_change_are_refused(keys):
+    part = results.to_dataset(CONFIG, feature_groups(CONFIG.data), SEEDS, STEPS, {}, {}, {})
+    with pytest.raises(ResultError, match=r"^level: wanted names that an array holds exactly, got"):
+        results.concat(dict.fromkeys(keys, part), "level")
+
+
+@pytest.mark.parametrize(
+    "keys", [(0.7, 0.5), ("one branch", "none"), (1, 4), tuple(np.arange(2)), tuple(np.arange(2) / 2)]
+)
 def test_joined_results_can_be_plotted(keys, tmp_path):
     parts = {key: results.to_dataset(CONFIG, feature_groups(CONFIG.data), SEEDS, STEPS, {}, LOSS, {}) for key in keys}
     results.save(results.concat(parts, "level"), tmp_path / "joined.nc")

@@ -152,7 +152,7 @@ def test_no_space_is_one_line(tmp_path, kind):
     path = tmp_path / "result.nc"
     done = subprocess.run(
         [sys.executable, "-c", SAVE, path, kind],
-        cwd=Path(__file__).parents[2],
+        cwd=Path(__file__).parents[3],
         capture_output=True,
         text=True,
         timeout=100,

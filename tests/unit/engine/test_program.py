@@ -18,7 +18,7 @@ from dynsim.engine.program import origins, peak_memory, program
 from dynsim.engine.simulate import simulate
 from tests.reference import TOY, toy
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 SEEDS = np.asarray([3, 8], np.uint32)
 BOTH = pytest.mark.parametrize("one_by_one", [True, False], ids=["map", "vmap"])
 

@@ -1,8 +1,11 @@
-"""Pruning inside a run: when its mask starts and stops, and what the mask covers (theory 8).
+"""Pruning during training: when the mask starts and stops, and which weights it hides (theory 8).
 
-The mask of step n is computed from the weights after n updates (conventions: `prune.schedule`). Masking changes no
-weight: at its stop the whole network is back. Thresholds b_i, penalty and decay always use the dense weights, those
-without the mask. Which gradient a masked network gives is explained in `prune.gradients`.
+A mask makes some weights count as zero in the loss. It does not change the weights themselves, so when masking stops
+the whole network is back. The thresholds b_i, the L2 penalty and the weight decay use the dense weights, that is, the
+weights without the mask. The mask of step n is computed from the weights after n updates.
+
+`prune.masks` chooses the entries, `prune.schedule` says at which steps a mask applies, and `prune.gradients` says which
+gradient a masked network has.
 """
 
 import math
@@ -23,53 +26,56 @@ from dynsim.theory.specialists import COVERED, NORM_FLOOR, PURITY
 
 
 class PruneState(NamedTuple):
-    """What pruning hands from one step to the next."""
+    """The pruning state that one step passes to the next."""
 
     mask: PyTree
-    """Booleans in the structure of the parameters, True = kept, in force at the next step; None for arrays that take no
-    part. Of shape (neuron,) for masks of neurons."""
+    """The mask of the next step: Booleans in the structure of the parameters, True = kept. An array that is never
+    masked has None. A mask of whole neurons has shape (neuron,)."""
     start_step: Integer[Array, ""]
-    """First masked step, which is the number of updates done when the start was noticed; -1 before that."""
+    """First masked step (step n is the update made after n earlier ones); -1 until masking starts."""
     stop_step: Integer[Array, ""]
-    """First step without the mask again; -1 until the stop has been noticed."""
+    """First step without the mask after that; -1 until masking stops."""
 
 
 class Moment(NamedTuple):
-    """What is known after an update, from which start, stop and the next mask are decided."""
+    """The values after an update that decide whether masking starts or stops, and what the next mask is."""
 
     params: PyTree
     n_updates: Integer[Array, ""]
     switch_step: Integer[Array, ""]
-    """Step of the thresholds' switch; -1 while they are off."""
+    """Step at which the thresholds came on; -1 while they are off."""
     dictionary: Float[Array, "token_dim feature"]
 
 
 def n_covered(
     weight: Float[Array, "neuron token_dim"], dictionary: Float[Array, "token_dim feature"]
 ) -> Integer[Array, ""]:
-    """Return how many features have a specialist, judged by the weights alone (theory 5.5 without firing).
+    """Return how many features have a specialist neuron, judged by the weights alone.
 
-    A neuron is a specialist for the feature j with which it is aligned most if |<w_i, M_j>| >= PURITY ||w_i|| and
-    ||w_i|| is at least NORM_FLOOR of the largest norm (constants: `theory.specialists`). The moment called coverage has
-    come when the share COVERED of all features has one. That is not the T2 which `analysis.stages` finds in the record
-    of a whole run: T2 also uses firing, and only counts features that have a specialist in the end.
+    Let M_j be the direction of feature j, and j the feature with which neuron i is aligned most. The neuron is a
+    specialist for j if |<w_i, M_j>| >= PURITY ||w_i|| and ||w_i|| is at least NORM_FLOOR times the largest norm. The
+    constants are in `theory.specialists`; how often a neuron fires, the third condition there, is not used here.
+
+    The options start = coverage and stop = coverage wait until the share COVERED of all features has a specialist. This
+    is not T2, the end of stage 2 that `analysis.stages` finds in the record of a whole run: T2 also uses firing, and
+    looks only at features that have a specialist at the end of the run.
     """
     size = jnp.abs(weight @ dictionary)
     norm = jnp.sqrt(jnp.sum(weight * weight, axis=1))
     best = jnp.max(size, axis=1)
     counts = (best >= PURITY * norm) & (norm >= NORM_FLOOR * jnp.max(norm)) & (norm > 0)
-    # one feature per neuron, as in `theory.specialists.is_specialist`; argmax takes the first of equal ones
+    # one feature per neuron, as in `theory.specialists.is_specialist`; on a tie argmax takes the first
     is_best = jnp.arange(size.shape[1])[None, :] == jnp.argmax(size, axis=1)[:, None]
     return jnp.sum(jnp.any(is_best & counts[:, None], axis=0), dtype=jnp.int32)
 
 
 def _is_covered(now: Moment) -> Bool[Array, ""]:
-    least = math.ceil(COVERED * now.dictionary.shape[1] - 1e-9)  # a count, since shares would be rounded
+    least = math.ceil(COVERED * now.dictionary.shape[1] - 1e-9)  # compare counts: a share would be rounded
     return n_covered(now.params.weight, now.dictionary) >= least
 
 
 def _seen(seen: Array, when: str, at_step: Array, now: Moment) -> Integer[Array, ""]:
-    """Return the step of a start or stop: `seen` if it came before, the present step if it comes now, else -1."""
+    """Return the step of a start or stop: `seen` if it has come already, the present step if it comes now, else -1."""
     if when == "never":
         return seen
     waits = seen < 0
@@ -83,17 +89,21 @@ def _seen(seen: Array, when: str, at_step: Array, now: Moment) -> Integer[Array,
 
 
 def _parts(params: PyTree, config: PruneConfig) -> dict[str, PyTree]:
-    """Return the scores of what a mask may hide; magnitudes decide (theory 8.1)."""
+    """Return the arrays that a mask may hide, by name; the magnitude of an entry decides whether it is hidden.
+
+    For masks of whole neurons there is one array, the norms ||w_i|| (theory 8.1).
+    """
     if config.unit == "neuron":
         return {"weight": prune.neuron_norm(params.weight)}
     if config.scope == "weight":
         return {"weight": params.weight}
-    # W_Q, W_K, W_V one by one; they start at the identity, so that a global count masks their zeros first
+    # W_Q, W_K and W_V as separate arrays. They start at the identity, so with scope "global" a mask of the lowest
+    # entries hides their zeros first.
     return {"weight": params.weight, "attention": tuple(params.attention)}
 
 
 def _tree(kept: dict[str, PyTree], params: PyTree, config: PruneConfig) -> PyTree:
-    """Give masks of `_parts` the structure of the parameters."""
+    """Return the masks of `_parts` in the structure of the parameters."""
     nothing = type(params)(*(None for _ in params))
     if "attention" in kept:
         kept = kept | {"attention": jnp.stack(kept["attention"])}
@@ -106,14 +116,14 @@ def _tree(kept: dict[str, PyTree], params: PyTree, config: PruneConfig) -> PyTre
 def draw_mask(
     params: PyTree, config: PruneConfig, rate: Float[Array, ""], key: Key[Array, ""], refresh: Integer[Array, ""]
 ) -> PyTree:
-    """Return the mask of one refresh, in the structure of the parameters (see `PruneState.mask`).
+    """Return a newly computed mask in the structure of the parameters (see `PruneState.mask`).
 
     Args:
         params: dense parameters, a NamedTuple with a field `weight` (neuron, token_dim).
-        config: kind, unit and scope.
-        rate: masked share in [0, 1).
-        key: the run's pruning stream.
-        refresh: number of the refresh, which gives random kinds a new draw each time.
+        config: kind, unit and scope of the mask.
+        rate: share of the entries to mask, in [0, 1).
+        key: random key that the run keeps for pruning.
+        refresh: how many masks were computed before this one; the random kinds draw anew for each number.
     """
     parts, scope = _parts(params, config), "per_array" if config.scope == "per_array" else "global"
     if config.kind == "lowest":
@@ -128,9 +138,9 @@ def draw_mask(
 
 
 def init_pruning(now: Moment, config: PruneConfig, numbers: Numbers, key: Key[Array, ""]) -> PruneState | None:
-    """Return the state before the first step; None for a run without masks, which then costs nothing.
+    """Return the state before the first step, or None for a run without masks.
 
-    Arguments: as for `update_pruning`.
+    The arguments are those of `update_pruning`.
     """
     if config.kind == "none":
         return None
@@ -142,14 +152,14 @@ def init_pruning(now: Moment, config: PruneConfig, numbers: Numbers, key: Key[Ar
 def update_pruning(
     state: PruneState, now: Moment, config: PruneConfig, numbers: Numbers, key: Key[Array, ""]
 ) -> PruneState:
-    """Return the state after an update: start and stop if they have come, and the mask of the next step.
+    """Return the state after an update: whether masking has started or stopped, and the mask of the next step.
 
     Args:
-        state: the state before.
-        now: parameters and what else is known after the update.
-        config: the mask options; their numbers are taken from `numbers`.
-        numbers: rate, steps between refreshes, and the steps of start and stop if they are given.
-        key: the run's pruning stream.
+        state: the state before the update.
+        now: the values after the update.
+        config: the mask options. Its numbers are not used; they come from `numbers`.
+        numbers: share of masked entries, steps between refreshes, and the start and stop steps where they are given.
+        key: random key that the run keeps for pruning.
     """
     start = _seen(state.start_step, config.start, numbers.prune_start, now)
     stop = _seen(state.stop_step, config.stop, numbers.prune_stop, now)
@@ -164,6 +174,9 @@ def update_pruning(
 
 
 def kept_share(state: PruneState, dtype: DTypeLike) -> Float[Array, " neuron"]:
-    """Return per neuron the share of its weights that the mask keeps at the next step: 0 or 1 for masks of neurons."""
+    """Return, for each neuron, the share of its weights that the mask of the next step keeps.
+
+    For masks of whole neurons it is 0 or 1.
+    """
     kept = state.mask.weight
     return jnp.mean(kept.reshape(kept.shape[0], -1).astype(dtype), axis=1)

@@ -1,7 +1,8 @@
-"""A configuration resolved, once: its numbers apart from its structure, so that sweeping a number never recompiles.
+"""A configuration split into its numbers and its structure, so that changing a number does not recompile the program.
 
-The numbers are traced; the structure is the hashable rest, with every such number set to a canonical value. Two
-configurations with equal structures share one compiled program.
+The numbers (rates, probabilities, ...) are arguments of the compiled program. The structure is everything else: sizes,
+options and rules. It is a configuration too, in which each of the numbers is replaced by a fixed placeholder. Two
+configurations with equal structures therefore share one compiled program.
 """
 
 import dataclasses
@@ -14,19 +15,23 @@ from dynsim import theory
 from dynsim.config import Config, PruneConfig, replace
 from dynsim.theory import FeatureGroups
 
-# NumPy arrays where a configuration is resolved, JAX arrays inside a program: no type covers both kinds of arithmetic
+# `resolve` makes NumPy arrays and a program sees JAX arrays; no type covers the arithmetic of both, hence Any
 Scalar = Float[Any, ""]
 PerFeature = Float[Any, " feature"]
 
 
 class Numbers(NamedTuple):
-    """Values that may change without recompiling; scalars unless a shape is given."""
+    """The values of a configuration that may change without recompiling.
+
+    Most fields are options of a similar name in `dynsim.config`, where they are explained.
+    """
 
     active_probability: PerFeature
-    """q_j: chance of feature j in a sample before resampling (L p_j)."""
+    """Probability that feature j is active in a sample, before empty samples are drawn again: L p_j for L tokens."""
     minority: PerFeature
     """1 for minority features, 0 for majority ones."""
     keep_probability: PerFeature
+    """Probability that an active feature is also in the second view of its sample."""
     co_occurrence: Scalar
     noise_std: Scalar
     dictionary_cosine: Scalar
@@ -39,26 +44,26 @@ class Numbers(NamedTuple):
     threshold_scale: Scalar
     prune_rate: Scalar
     prune_refresh: Scalar
-    """Whole numbers, as the next two: `config.EXACT` keeps them exact."""
+    """A whole number of steps, like the next two; up to `config.training.EXACT` a float32 holds it exactly."""
     prune_start: Scalar
     prune_stop: Scalar
 
 
 class Resolved(NamedTuple):
-    """What a configuration means to a run and to its result."""
+    """A configuration in the form that runs and results use."""
 
     structure: Config
-    """The configuration with every number that `Numbers` carries set to a canonical value; it is hashable."""
+    """The configuration with each number of `Numbers` replaced by a placeholder; it is hashable."""
     numbers: Numbers
     """The numbers as NumPy arrays in the configured precision."""
     groups: FeatureGroups
-    """Which features are minority, and how often each is active: labels of the result."""
+    """Which features are in the minority, and how often each one is active; these label the result."""
 
 
 def resolve(config: Config) -> Resolved:
-    """Return structure, numbers and groups of a configuration.
+    """Return the structure, numbers and feature groups of a configuration.
 
-    Resolving a structure again gives the same structure. Each number acts on the run through `numbers` alone.
+    A run takes its numbers from `numbers` alone, never from the structure. Resolving a structure returns it unchanged.
     """
     return Resolved(_structure(config), _numbers(config), theory.feature_groups(config.data))
 
@@ -93,9 +98,10 @@ def _drops_features(config: Config) -> bool:
 
 
 def _structure(config: Config) -> Config:
-    """Return `config` with every number that `Numbers` carries set to a canonical value.
+    """Return `config` with each number of `Numbers` replaced by a placeholder.
 
-    Options that add work only when they are on (gates, dropped features, masks) stay visible as on or off.
+    Some features cost time only when they are in use: dropped features, co-occurrence and masks. Their placeholders
+    differ between on and off, so that a program without them leaves the work out.
     """
     keep = 0.5 if _drops_features(config) else 1.0
     numbers = {
@@ -125,7 +131,7 @@ def _structure(config: Config) -> Config:
 
 
 def _prune_structure(prune: PruneConfig) -> PruneConfig:
-    """Return the mask options without their numbers; rate 0 masks nothing and is the unpruned structure."""
+    """Return the mask options without their numbers; with rate 0, which masks nothing, those of a run without masks."""
     if prune.rate == 0:
         return PruneConfig()
     refresh, stop_step = None if prune.refresh is None else 1, 1 if prune.stop == "at_step" else 0

@@ -1,4 +1,8 @@
-"""Reference losses: what no training at all, and an ideal encoder W = a M^T, reach under the same sampling rule."""
+"""Reference loss of an ideal encoder, with which the loss of a trained one is compared.
+
+The ideal encoder has weights W = a M^T: one neuron per feature, which points exactly along it. M is the dictionary,
+whose columns are the features, and a is a scale. Its loss is measured on data drawn as for training.
+"""
 
 import dataclasses
 from typing import Literal, NamedTuple
@@ -21,7 +25,7 @@ SCALES = np.geomspace(0.3, 6.0, 40)
 
 
 class Floor(NamedTuple):
-    """Loss of the best ideal encoder, and its scale a."""
+    """The loss of the ideal encoder at its best scale a, and that scale."""
 
     loss: float
     scale: float
@@ -30,18 +34,22 @@ class Floor(NamedTuple):
 def oracle_losses(
     config: Config, seed: int, scales: np.ndarray = SCALES, *, thresholded: bool, n_batches: int = N_BATCHES
 ) -> Float[np.ndarray, " scale"]:
-    """Return the mean loss of W = a M^T over held-out batches of one seed, for every a.
+    """Return the loss of the ideal encoder W = a M^T for every scale a, without the L2 penalty.
+
+    Each loss is a mean over batches that training does not use.
 
     Args:
-        config: data, encoder and loss; the encoder gets one neuron per feature.
-            Its masks are left out: the losses are those of the unpruned network.
-        thresholded: give the neurons the norm-tracking threshold of `config` instead of b = 0.
+        config: data, encoder and loss. The number of neurons is set to the number of features, and masks are left out.
+        seed: the run whose dictionary and batches are used.
+        scales: the values of a, shape (scale,).
+        thresholded: use the norm-tracking threshold, with the scale kappa of `config`, instead of b = 0.
+        n_batches: number of batches.
     """
     name: Literal["norm_tracking", "zero"] = "norm_tracking" if thresholded else "zero"
     rule = dataclasses.replace(config.threshold, rule=name, start="at_step", start_step=0)
     resolved = resolve(config)
     one_each = dataclasses.replace(resolved.structure.encoder, n_neurons=config.data.n_features)
-    # in one go: masks that wait for a switch are refused beside thresholds that stay off
+    # All at once: a configuration whose mask waits for a switch that never comes would be refused in between.
     structure = dataclasses.replace(resolved.structure, encoder=one_each, threshold=rule, prune=PruneConfig())
     parts = train.built_in_parts(structure)
     numbers = jax.tree.map(jnp.asarray, resolved.numbers)
@@ -67,10 +75,10 @@ def oracle_losses(
 
 
 def oracle_floor(config: Config, seed: int, *, thresholded: bool) -> Floor:
-    """Return the smallest of `oracle_losses` and the scale a that reaches it.
+    """Return the smallest of `oracle_losses` and the scale a at which it is reached.
 
-    The grid moves while its best scale is at its edge, up to a factor of about 10^4 either way; a loss that keeps
-    falling there is taken at the last edge.
+    The search starts with the grid `SCALES`. While the best scale is at an edge of the grid, the grid moves that way,
+    at most three times, by a factor of about 5000 in all. If the loss still falls there, the scale at the edge is used.
     """
     factor = 1.0
     for _ in range(4):

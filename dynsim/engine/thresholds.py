@@ -1,7 +1,8 @@
-"""The rules that set the thresholds b_i from the weights, step by step (theory 4.3).
+"""The rules that compute the threshold b_i of each neuron from its weights, after every update (theory 4.3).
 
-A neuron is silent where its input lies in its dead zone [-b_i, b_i]. All thresholds are zero at first and come on
-together at one step, the switch; `config.ThresholdConfig` says when, and which rule sets them from then on.
+A neuron is silent, that is, its activation is zero, where its input lies in its dead zone [-b_i, b_i]. All thresholds
+are zero at first. They come on together at one step, called the switch. The options of `config.ThresholdConfig` say
+when the switch is and which rule computes the thresholds from then on.
 """
 
 from typing import NamedTuple
@@ -15,20 +16,20 @@ NOT_YET = -1
 
 
 class ThresholdState(NamedTuple):
-    """What the threshold rules hand from one step to the next."""
+    """The threshold state that one step passes to the next."""
 
     value: Float[Array, " neuron"]
-    """b_i."""
+    """The thresholds b_i."""
     switch_step: Integer[Array, ""]
     """Number of updates after which the thresholds came on; -1 while they are off."""
     online_level: Float[Array, ""]
-    """Twice the median of ||w_i||^2 at initialisation; with start "online" the switch is when the median reaches it."""
+    """Twice the initial median of ||w_i||^2; with start = online, the switch comes when the median reaches it."""
     switch_norm: Float[Array, " neuron"]
-    """||w_i|| at the switch; before it, at initialisation."""
+    """||w_i|| at the switch; until then, ||w_i|| at initialisation."""
     previous_norm: Float[Array, " neuron"]
     """||w_i|| after the previous update."""
     frozen: Bool[Array, ""]
-    """True once schedule_b or schedule_c no longer grows."""
+    """True once the thresholds of schedule_b or schedule_c have stopped growing."""
 
 
 def init_thresholds(
@@ -38,9 +39,9 @@ def init_thresholds(
     learning_rate: Float[Array, ""],
     n_features: int,
 ) -> ThresholdState:
-    """Return the state before the first step: thresholds are zero unless they come on at step 0.
+    """Return the state before the first step. The thresholds are zero unless they come on at step 0.
 
-    Arguments: as for `update_thresholds`, with weights in place of squared norms.
+    The arguments are those of `update_thresholds`, with the weights instead of the squared norms.
     """
     square = jnp.sum(weight * weight, axis=1)
     zero = jnp.zeros_like(square)
@@ -62,21 +63,25 @@ def update_thresholds(
     learning_rate: Float[Array, ""],
     n_features: int,
 ) -> ThresholdState:
-    """Return the thresholds after an update of the weights.
+    """Return the threshold state after an update of the weights.
+
+    Before the switch all thresholds are zero. From the switch on, the rules are (theory 4.3):
+
+    - norm_tracking: b = kappa sqrt(2 log d / d) ||w|| at every step.
+    - schedule_b: starts with the value of norm_tracking at the switch. Each later step multiplies b by
+      max(1 + eta/d, ||w'|| / ||w||), where w and w' are the weights before and after the update.
+    - schedule_c: starts with kappa sqrt(log d / d) ||w|| at the switch. Each later step multiplies b by 1 + eta/d.
+
+    The two schedules stop growing once every ||w|| is at least stop_growth * d times its value at the switch.
 
     Args:
-        state: the state before.
+        state: the state before the update.
         square: ||w_i||^2 after the update, shape (neuron,).
         n_updates: number of updates made so far.
-        config: rule and start.
-        scale: kappa, which multiplies the value that each rule sets at the switch.
-        learning_rate: eta, for the growth of schedule_b and schedule_c.
-        n_features: d.
-
-    From the switch on, norm_tracking sets b = kappa sqrt(2 log d / d) ||w|| at every step. schedule_b starts with that
-    value and multiplies it by max(1 + eta/d, ||w'|| / ||w||) at each step, w' being the updated weights. schedule_c
-    starts with kappa sqrt(log d / d) ||w|| and multiplies by 1 + eta/d. Both freeze once every ||w|| is at least
-    stop_growth * d times what it was at the switch (theory 4.3).
+        config: which rule, and when the thresholds come on.
+        scale: kappa, a factor on b (for the schedules, on its value at the switch).
+        learning_rate: eta, used by the growth of the two schedules.
+        n_features: d, the number of features.
     """
     norm = jnp.sqrt(square)
     if config.rule == "zero" or config.start == "never":
@@ -105,7 +110,7 @@ def update_thresholds(
 
 
 def _growth(state: ThresholdState, norm: Array, config: ThresholdConfig, rate: Array) -> Array:
-    """Return by what schedule_b or schedule_c multiplies b in this step; `rate` is eta / d."""
+    """Return the factor by which schedule_b or schedule_c multiplies b in this step; `rate` is eta / d."""
     growth = jnp.full_like(norm, 1) * (1 + rate)
     if config.rule == "schedule_c":
         return growth
@@ -115,6 +120,6 @@ def _growth(state: ThresholdState, norm: Array, config: ThresholdConfig, rate: A
 def _switches(state: ThresholdState, square: Array, n_updates: Array, config: ThresholdConfig) -> Bool[Array, ""]:
     if config.start == "at_step":
         return n_updates >= config.start_step
-    # the median of ||w||^2 has doubled once at least half of the neurons reach the level: no sorting at every step
+    # the median of ||w||^2 has doubled once at least half of the neurons reach the level: counting them avoids a sort
     above = square >= state.online_level
     return 2 * jnp.sum(above.astype(jnp.int32)) >= above.shape[0]

@@ -1,7 +1,8 @@
-"""Parameters and forward pass of the encoder: attention, one layer of neurons, pooling over tokens (theory section 2).
+"""Parameters and forward pass of the encoder: attention, one layer of neurons, pooling over tokens (theory 2).
 
-An encoder is two functions: `init(key, numbers) -> params`, and `apply(params, thresholds, tokens) -> embedding` for
-one sample. A third, `embed`, may do the same for many samples at once in a faster way.
+An encoder consists of two functions: `init(key, numbers) -> params` draws the first parameters, and
+`apply(params, thresholds, tokens) -> embedding` embeds one sample. A third one, `embed`, is optional. It does the same
+as `apply` for many samples at once, and faster.
 """
 
 from collections.abc import Callable
@@ -17,29 +18,32 @@ from dynsim.engine.pooled import block_number, pooled, soft_threshold
 
 
 class Params(NamedTuple):
-    """Trained parameters. Parts that the configuration lacks are None: they take no memory and no gradient."""
+    """The trained parameters. Those that the configuration does not train are None."""
 
     weight: Float[Array, "neuron token_dim"]
-    """w_i, one row per neuron."""
+    """The weight vectors w_i, one row per neuron."""
     bias: Float[Array, " neuron"] | None = None
-    """Additive bias, if it is trained (architecture relu only)."""
+    """Trained bias, added to the preactivation (architecture relu only)."""
     attention: Float[Array, "three token_dim token_dim"] | None = None
-    """W_Q, W_K, W_V, if they are trained; None means that they stay at the identity."""
+    """The matrices W_Q, W_K, W_V of attention; with None they stay at the identity."""
 
 
 class Encoder(NamedTuple):
     """The functions of an encoder; pass your own to `simulate` to replace the built-in ones."""
 
     init: Callable[..., Params]
-    """(key, numbers) -> params with at least a field `weight`."""
+    """(key, numbers) -> params, with at least a field `weight` (neuron, token_dim)."""
     apply: Callable[..., Array]
     """(params, thresholds (neuron,), tokens (token, token_dim)) -> embedding (neuron,)."""
     embed: Callable[..., Array] | None = None
-    """The same for many samples (sample, token, token_dim) -> (sample, neuron); with None, `apply` is vectorised."""
+    """The same for samples (sample, token, token_dim) -> (sample, neuron); with None, `apply` is vectorised instead."""
 
 
 def batched(encoder: Encoder) -> Callable[..., Array]:
-    """Return (params, thresholds (neuron,), samples (sample, token, token_dim)) -> embeddings (sample, neuron)."""
+    """Return the function that embeds many samples at once.
+
+    It takes (params, thresholds (neuron,), samples (sample, token, token_dim)) and returns (sample, neuron).
+    """
     return encoder.embed or jax.vmap(encoder.apply, in_axes=(None, None, 0))
 
 
@@ -49,8 +53,9 @@ def attention_weights(
     """Return the attention matrix of one sample, shape (token, token); each row sums to one (theory 2.3).
 
     Args:
-        queries, keys: W_Q x and W_K x of each token.
-        kind: token_wise, softmax_unscaled, softmax_scaled or uniform.
+        queries, keys: W_Q x and W_K x for every token x.
+        kind: token_wise (each token attends to itself only), softmax_unscaled, softmax_scaled (logits divided by the
+            root of token_dim) or uniform (the same weight for every token).
     """
     L, d1 = queries.shape
     if kind == "token_wise":
@@ -73,7 +78,10 @@ def attend(params: Params, tokens: Float[Array, "token token_dim"], kind: str) -
 
 
 def mean_self_weight(params: Params, tokens: Float[Array, "token token_dim"], kind: str) -> Float[Array, ""]:
-    """Return the mean attention weight of a token on itself: 1 for token-wise attention, 1/L for uniform attention."""
+    """Return the attention weight of a token on itself, averaged over the L tokens of one sample.
+
+    It is 1 for token-wise attention and 1/L for uniform attention.
+    """
     if params.attention is None:
         return jnp.mean(jnp.diagonal(attention_weights(tokens, tokens, kind)))
     w_q, w_k, _ = params.attention
@@ -81,9 +89,10 @@ def mean_self_weight(params: Params, tokens: Float[Array, "token token_dim"], ki
 
 
 def why_plain(config: EncoderConfig) -> str:
-    """Return the option for which the fast `pooled.pooled` cannot be used, or "" if it can.
+    """Return the option that rules out the fast `pooled.pooled`, or "" if it can be used.
 
-    It can be used for every transformer without trained attention: tokens are then mixed before any trained weight.
+    It can be used for every transformer without trained attention. Then attention depends on no trained weight, so
+    tokens can be mixed first.
     """
     if config.architecture != "transformer":
         return f"encoder.architecture {config.architecture}"
@@ -91,7 +100,7 @@ def why_plain(config: EncoderConfig) -> str:
 
 
 def embedding_path(config: EncoderConfig, data: DataConfig, n_bytes: int) -> str:
-    """Return in words how the built-in encoder embeds a batch on this device, for the provenance of a result."""
+    """Return in words how the built-in encoder embeds a batch on this device; results record it in their provenance."""
     if reason := why_plain(config):
         return f"plain, sample by sample ({reason})"
     n_rows = data.batch_size * data.n_tokens
@@ -100,7 +109,12 @@ def embedding_path(config: EncoderConfig, data: DataConfig, n_bytes: int) -> str
 
 
 def make_encoder(config: EncoderConfig, data: DataConfig) -> Encoder:
-    """Return the built-in encoder: h_i(X) = sum_l BReLU_{b_i}(<w_i, Attention(x_l, X)>), or a mean over l."""
+    """Return the built-in encoder.
+
+    A transformer computes h_i(X) = sum_l BReLU_{b_i}(<w_i, Attention(x_l, X)>), or the mean over the tokens l. BReLU is
+    `pooled.soft_threshold`. The architecture relu computes h_i(x) = ReLU(<w_i, x> + bias_i - b_i) for samples of one
+    token x.
+    """
     d1 = data.token_dim
 
     def init(key: Key[Array, ""], numbers: Numbers) -> Params:

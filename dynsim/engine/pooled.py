@@ -1,10 +1,12 @@
-"""The embedding of a batch by a transformer without trained attention, with its gradient written by hand.
+"""A fast way to embed a whole batch, for transformers without trained attention. Its gradient is written by hand.
 
-It computes h_i(X) = sum_l BReLU_{b_i}(<w_i, x_l>) (theory 2.1), the values that `Encoder.apply` gives sample by sample,
-and the gradient that automatic differentiation would give. On a CPU memory limits the speed of the element-wise
-operations on the preactivations <w_i, x_l>, an array (sample x token, neuron). Two things help there: the gradient
-keeps only a Boolean per preactivation (silent or not), and arrays that do not fit into the caches are computed in
-blocks of neurons that do.
+The embedding is h_i(X) = sum_l BReLU_{b_i}(<w_i, x_l>), where x_l are the tokens of sample X, w_i is the weight vector
+of neuron i, and BReLU is the activation with threshold b_i (`soft_threshold`) (theory 2.1). Values and gradients are
+those of `Encoder.apply` and automatic differentiation, up to rounding.
+
+The preactivations <w_i, x_l> form an array (sample x token, neuron). On a CPU, reading and writing that array takes
+most of the time. Two things help: the gradient keeps only one Boolean per preactivation (whether it passes the
+threshold), and an array too large for the processor's caches is computed in blocks of neurons that fit.
 """
 
 from collections.abc import Callable
@@ -15,8 +17,8 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float, PyTree
 
-# blocks of 2 to 4 MB were the fastest at m = 4096 on a machine with 1 MB of second-level cache per core and 32 MB of
-# third-level cache; smaller blocks spend too much time on starting their operations
+# Blocks of 2 to 4 MB were the fastest with 4096 neurons, on a machine with 1 MB of second-level cache per core and
+# 32 MB of third-level cache. With smaller blocks, starting each operation takes too much of the time.
 BLOCK_BYTES = 4 * 2**20
 
 
@@ -25,28 +27,30 @@ def soft_threshold(
 ) -> Float[Array, "*axes neuron"]:
     """Return BReLU_b(s) = ReLU(s-b) - ReLU(-s-b), the activation of a neuron with threshold b (theory 2.1).
 
-    It is 0 in the dead zone |s| <= b, s - b above it and s + b below it; for b = 0 it is s. Its derivative is 0 in the
-    dead zone and 1 outside; for b = 0 it is 1 also at s = 0, which is where masked neurons are.
+    It is 0 in the dead zone |s| <= b, s - b above it and s + b below it. Its derivative is 0 in the dead zone and 1
+    outside. For b = 0 it is the identity, with derivative 1 everywhere. That includes s = 0, the preactivation of a
+    masked neuron.
     """
     b = thresholds.reshape((1,) * (preactivation.ndim - 1) + (-1,))
     return jnp.where(_is_silent(preactivation, b), 0, preactivation - jnp.copysign(b, preactivation))
 
 
 def _is_silent(preactivation: Array, b: Array) -> Array:
-    # with "<=" a preactivation that is NaN is not silent but stays NaN, so that a diverged run is noticed
+    # NaN <= b is false, so a preactivation that is NaN stays NaN, and a diverged run is noticed
     return (jnp.abs(preactivation) <= b) & (b > 0)
 
 
 def block_number(n_rows: int, n_neurons: int, n_bytes: int, platform: str) -> int:
-    """Return into how many blocks the neurons are cut, a divisor of their number.
+    """Return the number of blocks into which the neurons are divided. Blocks have equal size.
 
-    On a CPU it is the smallest divisor for which the preactivations of a block take at most `BLOCK_BYTES`. If that
-    would need more than four times as many blocks as the bytes alone do (for instance for a prime number of neurons),
-    they are not cut; nor are they on other devices.
+    On a CPU it is the smallest divisor of the number of neurons for which the preactivations of a block take at most
+    `BLOCK_BYTES`. There is only one block if no divisor is near enough, that is, if it would be more than four times
+    the number that the bytes alone ask for (for instance with a prime number of neurons). Other devices always use one
+    block.
 
     Args:
-        n_rows: number of samples times tokens.
-        n_neurons: m.
+        n_rows: number of samples times number of tokens per sample.
+        n_neurons: number of neurons.
         n_bytes: size of one number in bytes.
         platform: cpu, gpu or tpu.
     """
@@ -58,7 +62,7 @@ def block_number(n_rows: int, n_neurons: int, n_bytes: int, platform: str) -> in
 
 
 def pooled_reference(weight: Array, thresholds: Array, tokens: Array) -> Array:
-    """Return what `pooled` returns, but written in one line and differentiated by JAX."""
+    """Return the same as `pooled`, written in one line and differentiated by JAX."""
     return jnp.sum(soft_threshold(tokens @ weight.T, thresholds), axis=1)
 
 
@@ -72,8 +76,9 @@ def pooled(
     """Return h_i(X) = sum_l BReLU_{b_i}(<w_i, x_l>) for every sample (theory 2.1).
 
     Args:
-        n_blocks: how many blocks the neurons are cut into, a divisor of their number (see `block_number`).
-        weight, thresholds, tokens: w, b and the samples, whose tokens attention has already mixed.
+        n_blocks: number of blocks into which the neurons are divided; see `block_number`.
+        weight, thresholds: w and b.
+        tokens: the samples, after attention has mixed the tokens of each.
     """
     n, L, _ = tokens.shape
     rows = _rows(tokens)
@@ -85,7 +90,7 @@ def pooled(
 
 
 Kept = tuple[Array, Array, Array, Array]
-"""What the gradient needs: which preactivations pass the threshold, weight, thresholds and tokens."""
+"""What the gradient needs: a Boolean per preactivation (does it pass the threshold?), weight, thresholds, tokens."""
 
 
 def _pooled_forward(n_blocks: int, weight: Array, thresholds: Array, tokens: Array) -> tuple[Array, Kept]:
@@ -107,12 +112,12 @@ def _pooled_backward(n_blocks: int, kept: Kept, cotangent: Array) -> tuple[Array
 
     def one(block: Array, allowed: Array) -> Array:
         spread = jnp.where(allowed.reshape(n, L, -1), block[:, None, :], 0).reshape(n * L, -1)
-        # spread.T @ rows would be slower; the barrier keeps the compiler from rewriting this product as that one
+        # spread.T @ rows would be slower; the barrier keeps the compiler from turning this product into that one
         return lax.optimization_barrier(rows.T @ spread).T
 
     blocks = jnp.moveaxis(cotangent.reshape(n, n_blocks, -1), 1, 0)
     gradient = lax.map(lambda pair: one(*pair), (blocks, passes)) if n_blocks > 1 else one(blocks[0], passes[0])
-    # gradients in thresholds and tokens: where nobody uses them, the compiler leaves them out
+    # the gradients in thresholds and tokens; the compiler drops them where they are not used
     _, pull = jax.vjp(partial(pooled_reference, weight), thresholds, tokens)
     return gradient.reshape(-1, d1), *pull(cotangent)
 
@@ -129,7 +134,7 @@ def _sum_tokens(hidden: Array, n_samples: int, n_tokens: int) -> Array:
 
 
 def _each_block(fn: Callable[[Array, Array], PyTree], n_blocks: int, weight: Array, thresholds: Array) -> PyTree:
-    """Return fn of each block of neurons, with a leading block axis."""
+    """Return the results of `fn` for the blocks of neurons, stacked on a leading axis."""
     if n_blocks == 1:
         return jax.tree.map(lambda leaf: leaf[None], fn(weight, thresholds))
     blocks = weight.reshape(n_blocks, -1, weight.shape[1]), thresholds.reshape(n_blocks, -1)

@@ -208,7 +208,7 @@ TABLE = [
     BadInput(
         "division by what float32 takes for zero",
         ADAM | {"optimizer.arguments": (("eps", 1e-50),)},
-        "first update that is finite",
+        "updates that are finite",
     ),
     BadInput(
         "argument whose first update is not finite",
@@ -217,7 +217,7 @@ TABLE = [
             "optimizer.learning_rate": 1e20,
             "optimizer.arguments": (("alpha", 1e25),),
         },
-        "optimizer.arguments: wanted a first update that is finite",
+        "optimizer.arguments: wanted updates that are finite",
     ),
     # seeds
     BadInput("no seeds", {"seeds": []}, "seeds"),

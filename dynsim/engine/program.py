@@ -1,8 +1,8 @@
-"""The compiled functions of one structure, and how several runs go through them.
+"""The compiled functions of one structure (a configuration without its numbers), and how a set of runs uses them.
 
-On a CPU the runs of a set go one after the other through one compiled single-run program, as many at a time as there
-are cores: each has the bits of the run alone, and it is faster there than one program over all runs. On an accelerator
-they are stacked and go side by side (vmap).
+On a CPU, a program compiled for a single run processes the runs one by one, in as many threads as there are cores. That
+is faster there than one program for all runs together, and gives each run the same bits as when it is run alone. On an
+accelerator the runs are stacked and processed together (vmap).
 """
 
 import hashlib
@@ -37,28 +37,25 @@ Forms = tuple[tuple[tuple[int, ...], np.dtype], ...]
 """Shape and dtype of each array."""
 Run = tuple[Carry, World]
 Runs = list[Run] | Run
-"""Runs that go one by one; or those that go side by side, as one with a leading run axis."""
+"""A set of runs: a list if they are processed one by one, else a single `Run` whose arrays have a leading run axis."""
 PER_SEED = {
     *("loss", "positive_weight", "switch_step", "diverged_step", "diverged_reason", "dictionary"),
     *("prune_start_step", "prune_stop_step", *Params._fields),
 }
-"""Names of a result that no record may have."""
+"""Names that a result uses itself, so that no record may use them."""
 
 
 def runs_one_by_one(config: Config) -> bool:
-    """Return whether runs go one after the other and not side by side (vmap)."""
+    """Return whether runs are processed one by one rather than together (vmap)."""
     choice = config.train.batching
     return choice == "map" or (choice == "auto" and jax.default_backend() == "cpu")
 
 
 class Program:
-    """Compiled `init`, `advance` and `record` of a structure, for a set of runs.
-
-    A set of runs is of the kind `Runs`: a list where they go one by one.
-    """
+    """The compiled functions `init`, `advance` and `record` of a structure, for a set of runs."""
 
     def __init__(self, parts: Parts, record_fn: RecordFn, one_by_one: bool) -> None:
-        """Prepare the functions; nothing is compiled before the first call."""
+        """Prepare the functions. Each is compiled when it is first called."""
         self.parts = parts
         self.one_by_one = one_by_one
         self.n_threads = os.cpu_count() or 1
@@ -79,7 +76,7 @@ class Program:
         self._advance = jax.jit(wrap(advance, (0, 0, None, None)))
         self._record = jax.jit(wrap(record, (0, 0)))
         self._ready: dict[tuple[Wrapped, Forms], Compiled] = {}
-        # the random numbers gain a third from wide vectors; a processor without them takes two narrow ones
+        # wide vectors make random numbers a third faster; a processor without them uses two narrow ones instead
         self._options: dict[str, Any] | None = (
             {"xla_cpu_prefer_vector_width": 512} if jax.default_backend() == "cpu" else None
         )
@@ -89,10 +86,10 @@ class Program:
         return sum(fn is self._advance for fn, _ in self._ready)
 
     def _compiled(self, fn: Wrapped, *arguments: PyTree) -> Compiled:
-        """Return a jitted function compiled for these arguments.
+        """Return a jitted function compiled for arguments of these shapes and dtypes.
 
-        Threads do not inherit JAX's context managers (`with jax.enable_x64()`), and would trace it again in another
-        mode: so it is compiled before they start.
+        It must be compiled before threads start. Threads do not inherit JAX's context managers, such as
+        `with jax.enable_x64()`, and would trace the function again in another mode.
         """
         form = fn, tuple((leaf.shape, leaf.dtype) for leaf in jax.tree.leaves(arguments))
         if form not in self._ready:
@@ -100,15 +97,15 @@ class Program:
         return self._ready[form]
 
     def _each(self, one: Callable[[Run], T], runs: list[Run]) -> list[T]:
-        """Return `one` of every run, as many at a time as there are cores."""
+        """Return the results of `one` for all runs, computed in as many threads as there are cores."""
         if len(runs) == 1:
             return [one(runs[0])]
         if self._pool is None:
             self._pool = ThreadPoolExecutor(self.n_threads)
-        return list(self._pool.map(one, runs))  # compiled code runs outside Python's lock
+        return list(self._pool.map(one, runs))  # compiled code does not hold Python's lock
 
     def lowered_step(self, platforms: Sequence[str], run: Run) -> jax.export.Exported:
-        """Return the training loop of one run lowered for the given platforms (`jax.export`), not executed."""
+        """Return the training loop of one run, lowered for the given platforms (`jax.export`) but not executed."""
         return jax.export.export(self._advance, platforms=platforms)(*run, np.int32(0), np.int32(1))
 
     def init(self, seeds: np.ndarray, numbers: Sequence[Numbers]) -> Runs:
@@ -122,7 +119,7 @@ class Program:
         return self._init(jnp.asarray(seeds), stacked)
 
     def advance(self, runs: Runs, begin: int, end: int) -> Runs:
-        """Return the runs after `end` updates and wait for them; they stood at `begin`."""
+        """Train the runs from update `begin` to update `end`, wait until that is done, and return them."""
         bounds = np.int32(begin), np.int32(end)
         if not isinstance(runs, list):
             carry, world = runs
@@ -136,7 +133,10 @@ class Program:
         return self._each(one, runs)
 
     def record(self, runs: Runs) -> tuple[PyTree, StepInfo, Runs]:
-        """Return (record, summed step reports, runs ready to go on); arrays are NumPy with a leading run axis."""
+        """Return (record, summed step reports, runs ready to continue).
+
+        Records and reports are NumPy arrays with a leading run axis.
+        """
         if not isinstance(runs, list):
             record, total, carry = self._compiled(self._record, *runs)(*runs)
             return jax.device_get(record), jax.device_get(total), (carry, runs[1])
@@ -148,7 +148,7 @@ class Program:
         return record, total, [(part[2], run[1]) for part, run in zip(parts, runs, strict=True)]
 
     def stacked(self, runs: Runs) -> tuple[Carry, Array | np.ndarray]:
-        """Return (carry, dictionary) of all runs with a leading run axis."""
+        """Return (carry, dictionary) of all runs, as arrays with a leading run axis."""
         if not isinstance(runs, list):
             return runs[0], runs[1].dictionary
         parts = jax.device_get([(carry, world.dictionary) for carry, world in runs])
@@ -164,15 +164,15 @@ def program(
     loss: Callable[..., LossValue] | None = None,
     record_fn: RecordFn | None = None,
 ) -> Program:
-    """Return the compiled functions of a structure; equal arguments share them, so numbers never recompile.
+    """Return the compiled functions of a structure. Calls with equal arguments share one program.
 
     Args:
-        structure: of a configuration (`numbers.resolve`).
-        one_by_one: see `runs_one_by_one`.
+        structure: a configuration without its numbers, made by `numbers.resolve`.
+        one_by_one: whether runs are processed one by one; see `runs_one_by_one`.
         data_model, encoder, loss, record_fn: your own functions in place of the built-in ones.
 
-    Errors: `ConfigError` for pruning that needs the built-in parts: straight-through with a loss of your own, masks of
-    more than `weight` with an encoder of your own.
+    Errors: `ConfigError` for pruning options that need a built-in part. Straight-through gradients need the built-in
+    loss; a `prune.scope` other than weight needs the built-in encoder.
     """
     straight = structure.prune.semantics == "straight_through"
     advice = "it needs the loss's derivative in each similarity; use literal, one_branch or masked_query"
@@ -191,7 +191,7 @@ def program(
 
 
 def check_shapes(config: Config, runs: Runs) -> None:
-    """Refuse a data model or an encoder of the user's own whose sizes are not those of the configuration."""
+    """Raise `ConfigError` if the user's own data model or encoder has other sizes than the configuration."""
     carry, world = runs[0] if isinstance(runs, list) else runs
     d, d1, m = config.data.n_features, config.data.token_dim, config.encoder.n_neurons
     wanted = {
@@ -204,17 +204,20 @@ def check_shapes(config: Config, runs: Runs) -> None:
 
 
 def check_record(record: PyTree) -> None:
-    """Refuse a record without names, or with names that every result has."""
+    """Raise `ConfigError` if the arrays of a record have no names, or names that a result uses itself."""
     names = getattr(record, "_fields", None) or (tuple(record) if isinstance(record, dict) else None)
     if names is None:
         raise ConfigError(f"record_fn: wanted a NamedTuple or a dictionary of arrays, got {type(record).__name__}")
     taken = sorted(set(names) & PER_SEED)
     if taken:
-        raise ConfigError(f"record_fn: wanted names of your own, got {', '.join(taken)}, which results have")
+        raise ConfigError(f"record_fn: wanted names that no result uses, got {', '.join(taken)}; rename them")
 
 
 def origins(own: Mapping[str, PyTree]) -> list[str]:
-    """Return name and code digest of the user's own functions: a checkpoint of others must not be gone on with."""
+    """Return a name and a digest of the code for each of the user's own functions.
+
+    A run may only be resumed from a checkpoint that was made with the same functions.
+    """
     found = [(name, fn) for name in sorted(own) for fn in jax.tree.leaves(own[name])]
     return [
         f"{name}={getattr(fn, '__module__', '')}.{getattr(fn, '__qualname__', repr(fn))}{_digest(fn)}"
@@ -223,9 +226,10 @@ def origins(own: Mapping[str, PyTree]) -> list[str]:
 
 
 def _digest(fn: Any) -> str:
-    """Return "#" and a digest of a function's code, defaults and enclosed plain values; empty where it has no code.
+    """Return "#" and a digest of a function, or "" for an object without Python code.
 
-    Functions that it calls by name are not followed.
+    The digest covers the code, and those defaults and closure variables that are numbers, strings or Booleans. It does
+    not cover the functions that the function calls by name.
     """
     fn = inspect.unwrap(fn)  # jax.jit and the like
     code = getattr(fn, "__code__", None)
@@ -237,14 +241,17 @@ def _digest(fn: Any) -> str:
 
 
 def _code(value: object) -> object:
-    """Return a code object, or a constant in one, as plain values without addresses or an order that changes."""
+    """Return a code object, or a constant in one, as plain values that are the same in every process.
+
+    Addresses are left out, and sets are sorted.
+    """
     if isinstance(value, CodeType):
         return value.co_code, value.co_names, [_code(constant) for constant in value.co_consts]
     return sorted(map(repr, value)) if isinstance(value, frozenset) else repr(value)
 
 
 def peak_memory() -> dict[str, float]:
-    """Return {"peak_memory_mb": most memory of this process so far, in 10^6 bytes}; empty where none tells."""
+    """Return {"peak_memory_mb": the most memory this process has used so far, in 10^6 bytes}; {} if unknown."""
     try:
         import resource
     except ImportError:  # not on Windows
@@ -254,14 +261,14 @@ def peak_memory() -> dict[str, float]:
 
 
 def trained(params: PyTree) -> dict[str, Array | np.ndarray]:
-    """Return the arrays of a run's parameters that a result keeps: all of the built-in ones, else the weights."""
+    """Return the parameters that a result keeps: all those of the built-in encoder, only `weight` of another one."""
     if not isinstance(params, Params):
         return {"weight": params.weight}
     return {name: value for name, value in params._asdict().items() if value is not None}
 
 
 def pruned(pruning: PruneState | None) -> dict[str, Array | np.ndarray]:
-    """Return the steps of a run's masks that a result keeps: none of a run without masks."""
+    """Return the steps at which masking started and stopped, for the result; {} for a run without masks."""
     if pruning is None:
         return {}
     return {"prune_start_step": pruning.start_step, "prune_stop_step": pruning.stop_step}

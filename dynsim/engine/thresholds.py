@@ -2,7 +2,15 @@
 
 A neuron is silent, that is, its activation is zero, where its input lies in its dead zone [-b_i, b_i]. All thresholds
 are zero at first. They come on together at one step, called the switch. The options of `config.ThresholdConfig` say
-when the switch is and which rule computes the thresholds from then on.
+when the switch is and which of these rules computes the thresholds from then on:
+
+- norm_tracking: b = kappa sqrt(2 log d / d) ||w|| at every step, for d features and the scale kappa.
+- schedule_b: starts with the value of norm_tracking at the switch. Each later step multiplies b by
+  max(1 + eta/d, ||w'|| / ||w||), where eta is the learning rate, and w and w' are the weights before and after it.
+- schedule_c: starts with kappa sqrt(log d / d) ||w|| at the switch. Each later step multiplies b by 1 + eta/d.
+- zero: b = 0 throughout.
+
+The two schedules stop growing once every ||w|| is at least stop_growth * d times its value at the switch.
 """
 
 from typing import NamedTuple
@@ -63,16 +71,7 @@ def update_thresholds(
     learning_rate: Float[Array, ""],
     n_features: int,
 ) -> ThresholdState:
-    """Return the threshold state after an update of the weights.
-
-    Before the switch all thresholds are zero. From the switch on, the rules are (theory 4.3):
-
-    - norm_tracking: b = kappa sqrt(2 log d / d) ||w|| at every step.
-    - schedule_b: starts with the value of norm_tracking at the switch. Each later step multiplies b by
-      max(1 + eta/d, ||w'|| / ||w||), where w and w' are the weights before and after the update.
-    - schedule_c: starts with kappa sqrt(log d / d) ||w|| at the switch. Each later step multiplies b by 1 + eta/d.
-
-    The two schedules stop growing once every ||w|| is at least stop_growth * d times its value at the switch.
+    """Return the threshold state after an update of the weights; the rules are at the top of the module.
 
     Args:
         state: the state before the update.

@@ -1,8 +1,9 @@
 """The training step and the loop around it.
 
-For plain SGD a step is w' = (1 - eta lambda) w - eta grad (theory 4.2), with the gradient of the loss on a fresh batch,
-which is drawn inside the loop. A step takes a state and returns the next one. Of single steps only the sum of their
-reports since the last record is kept, from which the caller computes the mean loss between two records.
+A step draws a new batch and makes one update of the weights, the thresholds and the mask. With plain SGD the weights
+become w' = (1 - eta lambda) w - eta grad, where eta is the learning rate, lambda the coefficient of the L2 penalty and
+grad the gradient of the loss without the penalty (theory 4.2). Steps report their loss. The loop only keeps the sum of
+these reports since the last record, from which the caller computes the mean loss between two records.
 """
 
 import contextlib
@@ -28,61 +29,61 @@ from dynsim.losses.contrastive import LossValue, contrastive_loss, l2_penalty, n
 from dynsim.prune.gradients import branches
 from dynsim.randomness.streams import RunKeys, run_keys
 
-_FINITE = "a first update that is finite"
+_FINITE = "updates that are finite"
 
 
 class TrainState(NamedTuple):
-    """What one step needs from the one before."""
+    """The state that one step passes to the next."""
 
     params: PyTree
     """`encoder.Params`, or a NamedTuple of your own with a field `weight` (neuron, token_dim)."""
     thresholds: ThresholdState
     opt_state: optax.OptState
     diverged_step: Integer[Array, ""]
-    """Number of updates after which the loss or a weight was first not finite; -1 while all are finite."""
+    """Number of updates after which the loss or a weight was infinite or NaN for the first time; -1 until then."""
     loss_was_finite: Bool[Array, ""]
-    """Whether the loss was still finite at that step, so that only a weight was not; true while all are finite."""
+    """False if it was the loss that was not finite at that step; true if it was only a weight, and before that step."""
     pruning: PruneState | None = None
-    """Mask, and the steps of its start and stop; None in a run without masks."""
+    """The mask, and the steps at which masking started and stopped; None in a run without masks."""
 
 
 class StepInfo(NamedTuple):
-    """What a step reports, but no later step needs."""
+    """What a step reports. Later steps do not depend on it."""
 
     loss: Float[Array, ""]
-    """Contrastive loss of the step's batch, without the penalty."""
+    """Contrastive loss of the step's batch, without the L2 penalty."""
     positive_weight: Float[Array, ""]
-    """Softmax weight q_Y of the positive, averaged over the batch."""
+    """Softmax weight q_Y of the positive among all candidates, averaged over the batch."""
 
 
 class World(NamedTuple):
-    """What stays fixed during one run."""
+    """What is drawn or set once and stays the same throughout a run."""
 
     keys: RunKeys
     numbers: Numbers
     dictionary: Float[Array, "token_dim feature"]
     probe: Float[Array, "sample token token_dim"]
-    """Held-out samples on which it is measured how often neurons fire (are not silent)."""
+    """Samples that are not trained on, used to measure how often each neuron fires (is not silent)."""
     probe_codes: Float[Array, "sample feature"]
-    """Their codes, summed over tokens."""
+    """Codes of the probe samples, summed over tokens: which features are active in each, and with which sign."""
 
 
 class Parts(NamedTuple):
-    """The exchangeable functions of a run, and the structure (see `numbers.structure`) for which they were made."""
+    """The functions of a run that a user can replace, and the structure (see `engine.numbers`) they were made for."""
 
     structure: Config
     data: DataModel
     encoder: Encoder
     loss: Callable[..., LossValue]
-    """(query embeddings, key embeddings, batch, numbers) -> LossValue; `built_in_loss` says when a fifth is needed."""
+    """(query embeddings, key embeddings, batch, numbers) -> LossValue. For a fifth argument see `built_in_loss`."""
     own: frozenset[str] = frozenset()
-    """Names of the parts that the user has replaced, out of data_model, encoder and loss."""
+    """Names of the parts that the user has replaced: data_model, encoder, loss."""
 
 
 def built_in_loss(config: LossConfig) -> Callable[..., LossValue]:
-    """Return the configured loss: (query, key, batch, numbers, shown=None) -> LossValue.
+    """Return the loss of a configuration: a function (query, key, batch, numbers, shown=None) -> LossValue.
 
-    The last argument is used for the straight-through gradients of masks only; see `contrastive.contrastive_loss`.
+    The argument `shown` is only used by masks with straight-through gradients; see `contrastive.contrastive_loss`.
     """
 
     def loss(
@@ -104,7 +105,7 @@ def built_in_loss(config: LossConfig) -> Callable[..., LossValue]:
 
 
 def built_in_parts(structure: Config) -> Parts:
-    """Return data model, encoder and loss of a structure (see `numbers.resolve`)."""
+    """Return the built-in data model, encoder and loss for a structure (see `numbers.resolve`)."""
     data = sparse_coding(structure.data, structure.train.n_probe)
     return Parts(structure, data, make_encoder(structure.encoder, structure.data), built_in_loss(structure.loss))
 
@@ -112,9 +113,8 @@ def built_in_parts(structure: Config) -> Parts:
 def make_optimizer(config: OptimizerConfig, learning_rate: float | Array) -> optax.GradientTransformation:
     """Return the optax optimiser with the configured name and arguments.
 
-    Its own weight decay is switched off, since `loss.weight_decay` applies it in the same way for every optimiser.
-
-    Errors: `ConfigError` for a name that optax lacks or an argument that the optimiser does not take.
+    Its own weight decay is switched off: `loss.weight_decay` replaces it and works the same way for every optimiser.
+    Errors: `ConfigError` if optax has no such optimiser, or if the optimiser does not take an argument.
     """
     factory = getattr(optax, config.name, None)
     parameters = inspect.signature(factory).parameters if inspect.isfunction(factory) else {}
@@ -132,17 +132,15 @@ def make_optimizer(config: OptimizerConfig, learning_rate: float | Array) -> opt
 
 @contextlib.contextmanager
 def optax_arithmetic() -> Iterator[None]:
-    """Allow mixed dtypes and ranks inside optax, whose Adam needs them, even if the caller made JAX refuse them."""
+    """Let JAX mix dtypes and ranks inside optax, even where the caller has forbidden it; optax's Adam needs this."""
     with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
         yield
 
 
 def check_optimizer(config: OptimizerConfig, precision: str = "float32") -> None:
-    """Refuse an optimiser that cannot be used here, found out by making two updates of three numbers.
+    """Check that an optimiser works here: it makes two updates of three numbers, one with a gradient of zero.
 
-    One of the gradients is zero, like that of a silent neuron.
-
-    Errors: `ConfigError` in one line, also for updates that are not finite.
+    Errors: `ConfigError` in one line if the optimiser fails or its updates are not finite.
     """
     try:
         with jax.ensure_compile_time_eval(), optax_arithmetic():
@@ -161,7 +159,7 @@ def check_optimizer(config: OptimizerConfig, precision: str = "float32") -> None
 
 
 def init(seed: Integer[Array, ""], numbers: Numbers, parts: Parts) -> tuple[TrainState, World]:
-    """Return state and surroundings of a run before its first step."""
+    """Return the state of a run before its first step, and its `World`; all randomness comes from `seed`."""
     keys = run_keys(seed)
     dictionary = parts.data.init(keys.dictionary, numbers)
     params = parts.encoder.init(keys.weights, numbers)
@@ -180,10 +178,10 @@ def init(seed: Integer[Array, ""], numbers: Numbers, parts: Parts) -> tuple[Trai
 def objective(
     params: PyTree, thresholds: Array, batch: Batch, numbers: Numbers, parts: Parts, mask: PyTree = None
 ) -> tuple[Float[Array, ""], LossValue]:
-    """Return (loss + penalty, LossValue) of one batch; it is differentiated in `params` (theory 3.2, 8.4).
+    """Return (loss + L2 penalty, LossValue) of one batch; training differentiates the first in `params`.
 
-    With a mask the loss is that of the masked network, but the penalty is that of all weights. The gradient depends on
-    the option `prune.semantics` then, see `prune.gradients`.
+    With a mask, the loss is that of the masked network, and the penalty is still that of all weights. Which gradient
+    the weights get then depends on the option `prune.semantics`; see `prune.gradients` (theory 3.2, 8.4).
     """
     embed = batched(parts.encoder)
     if mask is None:
@@ -212,15 +210,15 @@ def _masked_loss(
 
 
 def step(state: TrainState, n_done: Integer[Array, ""], world: World, parts: Parts) -> tuple[TrainState, StepInfo]:
-    """Make one update of weights, thresholds and mask.
+    """Make one update of the weights, the thresholds and the mask.
 
     Args:
         state: the state after `n_done` updates.
-        n_done: number of updates made so far, from which the batch is drawn too.
-        world, parts: what stays fixed.
+        n_done: number of updates made so far; it also selects the batch.
+        world, parts: what stays the same throughout the run.
 
     Returns:
-        The next state, and what the step reports.
+        The next state, and the report of the step.
     """
     numbers, structure = world.numbers, parts.structure
     batch = batch_at(parts.data, world.keys, n_done, world.dictionary, numbers)
@@ -256,7 +254,7 @@ def step(state: TrainState, n_done: Integer[Array, ""], world: World, parts: Par
 
 def _apply(params: PyTree, updates: PyTree, numbers: Numbers) -> PyTree:
     if isinstance(params, Params) and params.attention is not None:
-        # optax's optimisers multiply by the learning rate last, so that this ratio replaces it by another one
+        # optax's optimisers multiply by the learning rate last, so this ratio exchanges one learning rate for the other
         ratio = numbers.attention_learning_rate / numbers.learning_rate
         updates = updates._replace(attention=updates.attention * ratio)
     new: PyTree = optax.apply_updates(params, updates)
@@ -265,27 +263,27 @@ def _apply(params: PyTree, updates: PyTree, numbers: Numbers) -> PyTree:
 
 
 RecordFn = Callable[[TrainState, World], PyTree]
-"""(state, world) -> any pytree of arrays: what to keep of a moment."""
+"""(state, world) -> a pytree of arrays, the record of that moment."""
 
 
 class Carry(NamedTuple):
-    """What one stretch of steps hands to the next."""
+    """What the training loop passes from one stretch of steps to the next."""
 
     state: TrainState
     total: StepInfo
-    """Sum of what the steps since the last record have reported."""
+    """Sum of the reports of the steps since the last record."""
 
 
 def start(state: TrainState) -> Carry:
-    """Return the carry before the first step or after a record, with the sum of reports at zero."""
+    """Return the carry with which a stretch begins, before the first step or after a record: the sum is zero."""
     zero = jnp.zeros((), state.params.weight.dtype)
     return Carry(state, StepInfo(zero, zero))
 
 
 def advance(carry: Carry, world: World, begin: Integer[Array, ""], end: Integer[Array, ""], parts: Parts) -> Carry:
-    """Train from update `begin` to update `end` in one compiled loop; both may be traced.
+    """Train in one compiled loop until `end` updates are done; `begin` are done already.
 
-    The result has the same bits if a stretch is cut in two, since a step depends on its number and the carry alone.
+    A step depends on its number and the carry alone, so the result has the same bits if a stretch is divided in two.
     """
 
     def body(n_done: Array, carry: Carry) -> Carry:

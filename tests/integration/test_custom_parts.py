@@ -92,7 +92,7 @@ def test_what_does_not_fit_is_refused_before_the_first_step(monkeypatch):
     with pytest.raises(ConfigError, match=r"data_model: wanted a dictionary of shape .* = \(8, 5\), got \(8, 4\)"):
         simulate(toy(), [0], data_model=data)
     monkeypatch.setattr(Program, "advance", lambda *a: pytest.fail("a step was made"))
-    with pytest.raises(ConfigError, match="record_fn: wanted names of your own, got weight"):
+    with pytest.raises(ConfigError, match="record_fn: wanted names that no result uses, got weight"):
         simulate(toy(), [0], record_fn=lambda state, world: {"weight": state.params.weight})
     with pytest.raises(ConfigError, match="record_fn: wanted a NamedTuple or a dictionary"):
         simulate(toy(), [0], record_fn=lambda state, world: state.params.weight)

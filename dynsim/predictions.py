@@ -193,7 +193,7 @@ PREDICTIONS = {
     "noise_activation": Prediction(
         "4.4: chance that noise alone fires a neuron at the switch, per token",
         "run",
-        lambda config: np.array(theory.noise_false_activation_rate(config)),
+        lambda config: np.array(theory.false_firing_rate(config)),
         measured_noise_activation,
     ),
     "shrinking": Prediction(

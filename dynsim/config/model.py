@@ -50,6 +50,10 @@ class DataConfig:
     """sigma_xi^2, noise variance of a coordinate of a token. inverse_d: 1/d; sqrt_log_d: sqrt(log d)/d; or given."""
     noise_variance: float = 0.0
     """sigma_xi^2 for the noise level "given"."""
+    fading_noise: float = 0.0
+    """Noise variance that is added at the first step and fades linearly to 0: a way to perturb training early on."""
+    fading_steps: int = 0
+    """Step from which that added noise is gone; above 0 where there is some."""
     sampling_rule: Literal["aggregate", "independent_tokens"] = "aggregate"
     """aggregate: which features are active is drawn for the whole sample, and each is put into one token;
     independent_tokens: every token is drawn on its own."""
@@ -85,6 +89,10 @@ class DataConfig:
         number("noise_variance", self.noise_variance, 0.0)
         unused = self.noise_level != "given" and self.noise_variance != 0
         require(not unused, "noise_variance", "0 unless noise_level is given", self.noise_variance)
+        number("fading_noise", self.fading_noise, 0.0)
+        positive_int("fading_steps", self.fading_steps, 0)
+        fades = (self.fading_noise > 0) == (self.fading_steps > 0)
+        require(fades, "fading_steps", "above 0 where fading_noise is, else 0", self.fading_steps)
         number("majority_keep", self.majority_keep, 0.0, 1.0)
         number("minority_keep", self.minority_keep, 0.0, 1.0)
         number("co_occurrence", self.co_occurrence, 0.0, 1.0 - self.activation_rate)

@@ -59,8 +59,8 @@ class Config:
 
     def _check_prune(self) -> None:
         prune, threshold = self.prune, self.threshold
-        beyond = prune.scope != "weight" and not self.encoder.train_attention
-        require(not beyond, "prune.scope", "weight unless encoder.train_attention", prune.scope)
+        beyond = prune.scope in ("global", "per_array") and not self.encoder.train_attention
+        require(not beyond, "prune.scope", "weight or per_neuron unless encoder.train_attention", prune.scope)
         for name in ("start", "stop"):
             waits = getattr(prune, name) == "switch"
             comes = threshold.rule != "zero" and threshold.start != "never"

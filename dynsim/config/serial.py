@@ -15,12 +15,20 @@ from dynsim.config.checks import ConfigError
 from dynsim.config.run import Config
 
 SCHEMA = 1
+ADDED = {"data": ("fading_noise", "fading_steps")}
+"""Fields that came after results had been published. They are written only where they differ from their default, so
+that the texts, and with them the hashes, of earlier configurations stay what they were."""
 
 
 def to_dict(config: Config) -> dict[str, Any]:
     """Return `config` as nested plain values; tuples become lists, and equal configurations give equal values."""
     normal = _build(Config, dataclasses.asdict(config), "config")  # 1 and 1.0 are equal; JSON tells them apart
-    return {"schema": SCHEMA, **_plain(dataclasses.asdict(normal))}
+    values, default = dataclasses.asdict(normal), dataclasses.asdict(Config())
+    for section, names in ADDED.items():
+        for name in names:
+            if values[section][name] == default[section][name]:
+                del values[section][name]
+    return {"schema": SCHEMA, **_plain(values)}
 
 
 def _plain(value: Any) -> Any:

@@ -28,11 +28,13 @@ class ThresholdConfig:
     lies below b_i). The switch is the step at which the thresholds come on; before it they are zero.
     """
 
-    rule: Literal["zero", "norm_tracking", "schedule_b", "schedule_c"] = "norm_tracking"
-    """zero: b = 0; norm_tracking: b = kappa sqrt(2 log d / d) ||w|| at every step; schedule_b, schedule_c: those of
-    Wen & Li 2021 and Sun et al. 2025, set at the switch, grown while the norms grow, then frozen."""
+    rule: Literal["zero", "norm_tracking", "masked_norm_tracking", "schedule_b", "schedule_c"] = "norm_tracking"
+    """zero: b = 0; norm_tracking: b = kappa sqrt(2 log d / d) ||w|| at every step; masked_norm_tracking: the same, but
+    in a network with masked weights ||w|| is the norm of the weights that are left, so that masking does not raise the
+    threshold beside the input; schedule_b, schedule_c: those of Wen & Li 2021 and Sun et al. 2025, set at the switch,
+    grown while the norms grow, then frozen."""
     scale: float | None = None
-    """kappa: factor on the rule's value; None takes 0.5 for norm_tracking and 1 for the two schedules."""
+    """kappa: factor on the rule's value; None takes 0.5 for the rules that track norms and 1 for the two schedules."""
     start: Literal["online", "at_step", "never"] = "online"
     """When the thresholds come on. online: once the median of ||w||^2 has doubled; at_step: at start_step; or never."""
     start_step: int = 0
@@ -51,7 +53,12 @@ class ThresholdConfig:
     @property
     def kappa(self) -> float:
         """The factor in use: `scale`, or the default of the rule."""
-        return (0.5 if self.rule == "norm_tracking" else 1.0) if self.scale is None else self.scale
+        return (0.5 if self.tracks_norm else 1.0) if self.scale is None else self.scale
+
+    @property
+    def tracks_norm(self) -> bool:
+        """Whether b follows ||w|| at every step."""
+        return self.rule in ("norm_tracking", "masked_norm_tracking")
 
 
 @dataclass(frozen=True)
@@ -64,9 +71,10 @@ class PruneConfig:
     anew at each refresh, so that the number varies."""
     unit: Literal["neuron", "weight"] = "neuron"
     """Mask whole neurons with their trained bias, their magnitude being ||w_i||, or single weights."""
-    scope: Literal["weight", "global", "per_array"] = "weight"
-    """Which arrays a mask of single weights covers. weight: the weights of the neurons; global, per_array: also the
-    trained W_Q, W_K, W_V, where rate is the share of all entries together (global) or of each array (per_array)."""
+    scope: Literal["weight", "per_neuron", "global", "per_array"] = "weight"
+    """Which entries a mask of single weights ranks together. weight: all weights of the neurons; per_neuron: those of
+    each neuron on its own, so that every neuron loses the same share; global, per_array: also the trained W_Q, W_K,
+    W_V, where rate is the share of all entries together (global) or of each array (per_array)."""
     rate: float = 0.0
     """Share of the entries that is masked, in [0, 1); 0 is the unpruned run."""
     refresh: int | None = 1
@@ -82,10 +90,11 @@ class PruneConfig:
     comes before the start there is no mask at all."""
     stop_step: int = 0
     """First step without the mask if stop is at_step; above start_step where both are given."""
-    semantics: Literal["literal", "straight_through", "one_branch", "masked_query"] = "literal"
+    semantics: Literal["literal", "straight_through", "one_branch", "masked_query", "masked_key"] = "literal"
     """Which gradient the weights get. literal: the one at the masked weights, for masked weights too; straight_through:
     the unmasked one, but with the softmax of the masked network; one_branch: queries masked and keys not, so that
-    queries give nothing to masked weights; masked_query: the same, but queries give masked weights the literal one."""
+    queries give nothing to masked weights; masked_query: the same, but queries give masked weights the literal one;
+    masked_key: the reverse, keys masked and queries not."""
 
     def __post_init__(self) -> None:
         words_and_flags(self)

@@ -1,8 +1,8 @@
-"""Which gradient the weights of a masked network get: the four readings (theory 8.4).
+"""Which gradient the weights of a masked network get: the five readings (theory 8.4, 12.9).
 
 The algorithm masks the network, computes the loss and updates all weights; the sources leave open how the gradient is
 taken. Let theta be the weights without the mask (the dense ones), M the mask, X a query and Y its key, f(theta; X) the
-embedding of X, S the similarity of a pair and l the loss. The four readings, called semantics, are:
+embedding of X, S the similarity of a pair and l the loss. The five readings, called semantics, are:
 
 - literal (L): the gradient of the loss at theta * M, used for all weights: masked ones move too, and may come back.
 - straight_through (S): the sum over pairs of dl/dS, computed with the masked network, times the gradient of S in the
@@ -12,8 +12,10 @@ embedding of X, S the similarity of a pair and l the loss. The four readings, ca
   stop-gradient, both embeddings are trained, as in SDCLR (theory 8.6).
 - masked_query: the query as in L, so that masked weights get a gradient from it, and the key f(theta; Y) as in Q. With
   the stop-gradient of the loss the key gives none.
+- masked_key: the reverse of masked_query. The query is embedded by f(theta; X) and the key by f(theta * M; Y), at which
+  its gradient is taken where the loss trains keys. With the stop-gradient a mask changes what queries are pulled to.
 
-A mask that hides nothing leaves the gradient of the loss as it is in all four. For masks of whole neurons and the inner
+A mask that hides nothing leaves the gradient of the loss as it is in all five. For masks of whole neurons and the inner
 product, one_branch equals literal, with and without stop-gradient: a masked neuron adds nothing to a similarity,
 whichever of the two embeddings it is masked in.
 """
@@ -39,6 +41,7 @@ def branches(
     embed: Embed,
     samples: tuple[Array, Array],
     *,
+    embed_masked: Embed | None = None,
     by_column: bool,
     hold_key: bool,
 ) -> tuple[Array, Array, tuple[Array, Array] | None]:
@@ -46,9 +49,10 @@ def branches(
 
     Args:
         params, mask: dense parameters, and the mask in the same structure (True = kept, None = never masked).
-        semantics: literal, straight_through, one_branch or masked_query; see the top of the module.
+        semantics: literal, straight_through, one_branch, masked_query or masked_key; see the top of the module.
         embed: the forward pass, with the thresholds of the dense weights.
         samples: queries and keys, each of shape (sample, token, token_dim).
+        embed_masked: the forward pass at masked weights, where its thresholds are others; None for the same.
         by_column: mask a neuron by setting its column of the embeddings to zero, which is faster. Right for masks of
             neurons if neuron i makes column i alone, and makes zeros of a weight row of zeros, as the built-in ones do.
         hold_key: the loss takes no gradient from the keys, so that nothing need be kept for it.
@@ -57,19 +61,22 @@ def branches(
         Embeddings (sample, neuron) of queries and of keys, and what to pass to the loss as `shown`, if not None.
     """
     query, key = samples
+    at_mask = embed_masked or embed
     fixed = lax.stop_gradient(params)
     for_key = fixed if hold_key else params
 
     def masked(weights: Any, tokens: Array) -> Array:
         if by_column:
             return jnp.where(mask.weight[None, :], embed(weights, tokens), 0)
-        return embed(masks.apply_mask(weights, mask), tokens)
+        return at_mask(masks.apply_mask(weights, mask), tokens)
 
     def at_masked(weights: Any, tokens: Array) -> Array:
-        return embed(with_gradient_of(masks.apply_mask(weights, mask), weights), tokens)
+        return at_mask(with_gradient_of(masks.apply_mask(weights, mask), weights), tokens)
 
     if semantics == "masked_query":
         return at_masked(params, query), embed(for_key, key), None
+    if semantics == "masked_key":
+        return embed(params, query), at_masked(for_key, key), None
     if semantics == "one_branch":
         return masked(params, query), embed(for_key, key), None
     if semantics == "literal":

@@ -26,7 +26,7 @@ from jax import lax
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Integer, Key, PyTree, UInt
 
-SCOPES = ("global", "per_array")
+SCOPES = ("global", "per_array", "per_row")
 LARGEST_RATE = 1 - 2.0**-24  # the largest float32 below one
 
 
@@ -105,6 +105,13 @@ def _lowest(bits: UInt[Array, " entry"], count: Integer[Array, ""]) -> Bool[Arra
     return (bits < threshold) | (is_tie & is_early)
 
 
+def _lowest_of_rows(bits: UInt[Array, " entry"], like: Array, rate: ArrayLike) -> Bool[Array, " entry"]:
+    if not bits.size:
+        return bits.astype(bool)
+    rows = bits.reshape(like.shape[0] if like.ndim else 1, -1)
+    return jax.vmap(_lowest, in_axes=(0, None))(rows, masked_number(rows.shape[1], rate)).reshape(-1)
+
+
 def _leaves(tree: PyTree) -> list[Array]:
     leaves = [jnp.asarray(leaf) for leaf in jax.tree.leaves(tree)]
     if not leaves:
@@ -131,6 +138,8 @@ def _mask_lowest(bits: list[Array], like: PyTree, rate: ArrayLike, scope: str) -
         masked = _split(_lowest(joined, masked_number(joined.size, rate)), _leaves(like))
     elif scope == "per_array":
         masked = [_lowest(part, masked_number(part.size, rate)) for part in bits]
+    elif scope == "per_row":
+        masked = [_lowest_of_rows(part, leaf, rate) for part, leaf in zip(bits, _leaves(like), strict=True)]
     else:
         raise ValueError(f"scope: wanted one of {', '.join(SCOPES)}, got {scope!r}")
     return _shape([~flat for flat in masked], like)
@@ -151,7 +160,8 @@ def lowest_mask(scores: PyTree, rate: ArrayLike, scope: str = "global") -> PyTre
         scores: for masks of single weights the weights themselves, of any shapes; for masks of neurons `neuron_norm` of
             them. None in place of an array leaves it out: it is neither counted nor masked.
         rate: masked share in [0, 1).
-        scope: "global" counts and ranks the entries of all arrays together, "per_array" those of each array on its own.
+        scope: "global" counts and ranks the entries of all arrays together, "per_array" those of each array on its own,
+            "per_row" those of each row, a position along the first axis, on its own.
 
     Returns:
         Booleans of the structure and shapes of `scores`, True = kept.

@@ -4,12 +4,12 @@ from dynsim.theory.counts import (
     Array,
     candidate_count,
     count_interval,
+    false_firing_rate,
     frequency_ratio,
     gaussian_tail,
     lucky_count,
     lucky_tail,
     noise_activation,
-    noise_false_activation_rate,
     paper_specialist_count,
     pot_probability,
     power_law_tail,
@@ -20,6 +20,7 @@ from dynsim.theory.counts import (
     sure_probability,
     threshold_value,
     unit_cut,
+    with_false_firing_rate,
 )
 from dynsim.theory.frequencies import (
     GROUPS,
@@ -62,6 +63,7 @@ __all__ = [
     "count_interval",
     "decay_rate",
     "empty_probability",
+    "false_firing_rate",
     "feature_groups",
     "fixed_point_residual",
     "frequency_ratio",
@@ -76,7 +78,6 @@ __all__ = [
     "masking_correction",
     "n_negatives",
     "noise_activation",
-    "noise_false_activation_rate",
     "noise_variance",
     "paper_specialist_count",
     "pot_probability",
@@ -95,4 +96,5 @@ __all__ = [
     "sure_probability",
     "threshold_value",
     "unit_cut",
+    "with_false_firing_rate",
 ]

@@ -15,8 +15,8 @@ import numpy as np
 from jaxtyping import Float
 from scipy.stats import beta, binom, norm
 
-from dynsim.config import Config
-from dynsim.config.checks import require
+from dynsim.config import Config, replace
+from dynsim.config.checks import number, require
 from dynsim.theory import frequencies, growth
 
 Array = Float[np.ndarray, "..."]
@@ -38,7 +38,7 @@ def threshold_value(config: Config, weight_norm: float | Array) -> Array:
     It is kappa sqrt(2 log d / d) ||w_i||, with log d in place of 2 log d for schedule_c, and 0 for the rule "zero" and
     the start "never".
     """
-    share = {"zero": 0.0, "norm_tracking": 1.0, "schedule_b": 1.0, "schedule_c": math.sqrt(0.5)}[config.threshold.rule]
+    share = {"zero": 0.0, "schedule_c": math.sqrt(0.5)}.get(config.threshold.rule, 1.0)
     scale = 0.0 if config.threshold.start == "never" else config.threshold.kappa
     return np.asarray(scale * share * _unit(config.data.n_features) * np.asarray(weight_norm, np.float64))
 
@@ -60,9 +60,34 @@ def noise_activation(config: Config, threshold: float | Array, weight_norm: floa
     return np.where(spread > 0, 2 * norm.sf(b / np.where(spread > 0, spread, 1.0)), 0.0)
 
 
-def noise_false_activation_rate(config: Config) -> float:
-    """Return `noise_activation` for the thresholds of `threshold_value`; ||w|| cancels out (theory 4.4 i, 12.2)."""
+def false_firing_rate(config: Config) -> float:
+    """Return phi, the chance that the noise of one token alone makes a neuron fire (theory 4.4 i, 12.2).
+
+    It is `noise_activation` for the thresholds of `threshold_value`; ||w|| cancels out. It says how noisy a regime is:
+    in the theory it vanishes as d grows; 0.15 at the default configuration.
+    """
     return float(noise_activation(config, threshold_value(config, 1.0), 1.0))
+
+
+def with_false_firing_rate(config: Config, rate: float) -> Config:
+    """Return a configuration with the noise variance at which `false_firing_rate` is `rate`.
+
+    Args:
+        config: its thresholds must come on, so that b is above 0.
+        rate: in [0, 1); 0 means no noise at all.
+    Errors: `ConfigError` for another rate, or thresholds that stay at 0.
+    """
+    number("rate", rate, 0.0, 1.0)
+    require(rate < 1, "rate", "a number in [0, 1)", rate)
+    sharp = replace(config, **{"data.noise_level": "given", "data.noise_variance": 0.0})
+    if rate == 0:
+        return sharp
+    cut = float(threshold_value(config, 1.0))
+    require(cut > 0, "threshold", "one that comes on, to set noise by false firing", config.threshold.rule)
+    unit = replace(sharp, **{"data.noise_variance": 1.0})
+    # noise_activation is 2 Phi(-b / (c sigma)) with a factor c of the data; c is read off at sigma = 1
+    factor = cut / float(norm.isf(float(noise_activation(unit, cut, 1.0)) / 2))
+    return replace(sharp, **{"data.noise_variance": (cut / (factor * float(norm.isf(rate / 2)))) ** 2})
 
 
 def lucky_tail(n_features: int, cut: float | Array) -> Array:

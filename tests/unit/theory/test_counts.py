@@ -110,30 +110,30 @@ def test_sure_and_pot(cosines):
 def test_noise_false_activation_quoted_in_4_4(d, quoted):
     data = DataConfig(n_features=d, token_dim=d, noise_level="sqrt_log_d")
     config = replace(Config(data=data), **{"threshold.scale": 1.0})
-    assert 100 * theory.noise_false_activation_rate(config) == pytest.approx(quoted, abs=0.06)
+    assert 100 * theory.false_firing_rate(config) == pytest.approx(quoted, abs=0.06)
 
 
 def test_noise_false_activation_variants():
     base = Config()  # kappa = 0.5, sigma^2 = 1/d
-    assert round(theory.noise_false_activation_rate(base), 2) == 0.15  # theory 4.4 ii
+    assert round(theory.false_firing_rate(base), 2) == 0.15  # theory 4.4 ii
     rng = np.random.default_rng(0)
     w, b = np.full(128, 3.0), theory.threshold_value(base, 3.0 * math.sqrt(128))
     noise = rng.standard_normal((50_000, 128)) / 8
     fired = np.sum(np.abs(noise @ w) > b)
-    assert_within_four_sigma(fired, theory.noise_false_activation_rate(base), 50_000)
+    assert_within_four_sigma(fired, theory.false_firing_rate(base), 50_000)
     coin = rng.integers(0, 2, noise.shape)
     fired = np.mean(np.abs(2 * coin * noise @ w) > b)
     complementary = replace(base, **{"data.pair_rule": "complementary"})
-    assert fired == pytest.approx(theory.noise_false_activation_rate(complementary), abs=0.01)
+    assert fired == pytest.approx(theory.false_firing_rate(complementary), abs=0.01)
     uniform = replace(base, **{"encoder.attention": "uniform"})  # L = 2 halves the noise variance
     expected = 2 * norm.sf(b / (3 * math.sqrt(128)) / math.sqrt(1 / 64 / 2))
-    assert theory.noise_false_activation_rate(uniform) == pytest.approx(expected)
-    assert theory.noise_false_activation_rate(replace(base, **{"threshold.rule": "zero"})) == 1
-    assert theory.noise_false_activation_rate(replace(base, **{"threshold.start": "never"})) == 1
+    assert theory.false_firing_rate(uniform) == pytest.approx(expected)
+    assert theory.false_firing_rate(replace(base, **{"threshold.rule": "zero"})) == 1
+    assert theory.false_firing_rate(replace(base, **{"threshold.start": "never"})) == 1
     silent = replace(base, **{"data.noise_level": "given"})
-    assert theory.noise_false_activation_rate(silent) == 0
+    assert theory.false_firing_rate(silent) == 0
     with pytest.raises(ConfigError, match="architecture"):
-        theory.noise_false_activation_rate(replace(base, **{"encoder.architecture": "relu", "data.n_tokens": 1}))
+        theory.false_firing_rate(replace(base, **{"encoder.architecture": "relu", "data.n_tokens": 1}))
 
 
 def test_threshold_value_per_rule():

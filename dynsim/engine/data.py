@@ -274,5 +274,12 @@ def probe_samples(
 
 
 def batch_at(model: DataModel, keys: RunKeys, step: Integer[Array, ""], dictionary: Array, numbers: Numbers) -> Batch:
-    """Draw the batch of one step: the same for every run that shares the seed, whatever else differs."""
+    """Draw the batch of one step: the same for every run that shares the seed, whatever else differs.
+
+    Noise that fades is added here, since only here the step is known; held-out batches come after it has gone.
+    """
+    if numbers.fading_noise is not None and numbers.fading_steps is not None:
+        left = jnp.maximum(1 - step / numbers.fading_steps, 0)
+        noise_std = jnp.sqrt(numbers.noise_std**2 + numbers.fading_noise * left)
+        numbers = numbers._replace(noise_std=noise_std.astype(numbers.noise_std.dtype))
     return model.sample(step_key(keys.codes, step), step_key(keys.noise, step), dictionary, numbers)

@@ -15,12 +15,13 @@ from jaxtyping import Array, Float
 
 from dynsim.engine.data import probe_samples
 from dynsim.engine.encoder import batched
+from dynsim.engine.replay import with_weights
 from dynsim.engine.thresholds import init_thresholds
 from dynsim.engine.train import Parts, TrainState, World
 
 FEW, MANY, FRESH = 8, 64, 64
 """Labelled samples per feature of the two classifiers, the few among the many, and samples on which they are judged."""
-RIDGE = 1e-3
+RIDGE = 0.1
 """Penalty on the squared coefficients, relative to the mean squared length of the centred embeddings."""
 _STREAM = 1  # of the run's probe stream: other samples than those on which firing is measured
 
@@ -108,4 +109,4 @@ def _with_thresholds(state: TrainState, weight: Array, world: World, parts: Part
     at_once = init_thresholds(
         weight, rule, numbers.threshold_scale, numbers.learning_rate, parts.structure.data.n_features
     )
-    return state._replace(params=state.params._replace(weight=weight), thresholds=at_once)
+    return with_weights(state, weight, at_once.value)

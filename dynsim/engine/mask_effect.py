@@ -4,6 +4,7 @@ All expectations are over held-out batches: steps of the run's own streams that 
 """
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +14,7 @@ from jaxtyping import Array, Float, Integer, PyTree
 from dynsim.config import Config, replace
 from dynsim.engine.data import Batch
 from dynsim.engine.encoder import batched
+from dynsim.engine.linear_probe import probe_accuracy
 from dynsim.engine.pruning import draw_mask
 from dynsim.engine.replay import held_out_batches
 from dynsim.engine.snapshot import recorder
@@ -20,6 +22,8 @@ from dynsim.engine.train import Parts, TrainState, World, objective
 from dynsim.losses.contrastive import normalise
 from dynsim.prune import apply_mask
 
+TEMPERATURES = np.geomspace(1 / 16, 16, 33)
+"""Factors on the trained temperature that `refitted_loss` tries: steps of 19 %."""
 DENSE_KEY = ("one_branch", "masked_query")
 """Semantics under which a similarity has the mask on its query only; under the others both views are masked."""
 
@@ -35,7 +39,48 @@ def held_out_loss(state: TrainState, world: World, parts: Parts, n_batches: int)
     return jnp.mean(jax.lax.map(one, held_out_batches(world, parts, n_batches)))
 
 
-def recorder_with_loss(parts: Parts, n_batches: int, *, keep_weights: bool = False) -> Callable[..., dict[str, Array]]:
+class RefittedLoss(NamedTuple):
+    """The held-out loss at the temperature that suits the embeddings best."""
+
+    loss: Float[Array, ""]
+    """Without the prefactor tau, so that losses at different temperatures compare."""
+    temperature: Float[Array, ""]
+
+
+def refitted_loss(state: TrainState, world: World, parts: Parts, n_batches: int) -> RefittedLoss:
+    """Return the dense network's held-out loss after one temperature has been refitted (theory 12.8).
+
+    Two encoders that tell samples apart equally well may differ in the length of their embeddings, and then in their
+    loss at one temperature. Here the temperature is chosen from `TEMPERATURES` times the trained one on the first half
+    of the held-out batches, and the loss is that of the second half.
+
+    Args:
+        state, world, parts: a run at some moment; of the state only parameters and thresholds count.
+        n_batches: held-out batches, at least 2.
+    """
+    embed, trained = batched(parts.encoder), world.numbers.temperature
+    prefactor = parts.structure.loss.temperature_prefactor
+
+    def one(batch: Batch) -> Array:
+        query, key = (embed(state.params, state.thresholds.value, views) for views in (batch.query, batch.key))
+
+        def at(factor: Array) -> Array:
+            tau = trained * factor
+            value = parts.loss(query, key, batch, world.numbers._replace(temperature=tau)).loss
+            return value / tau if prefactor else value
+
+        return jax.lax.map(at, jnp.asarray(TEMPERATURES, query.dtype))
+
+    losses = jax.lax.map(one, held_out_batches(world, parts, n_batches))  # (batch, temperature)
+    half = n_batches // 2
+    best = jnp.argmin(jnp.mean(losses[:half], axis=0))
+    temperature = trained * jnp.asarray(TEMPERATURES, trained.dtype)[best]
+    return RefittedLoss(jnp.mean(losses[half:], axis=0)[best], temperature)
+
+
+def recorder_with_loss(
+    parts: Parts, n_batches: int, *, keep_weights: bool = False, with_probe: bool = False
+) -> Callable[..., dict[str, Array]]:
     """Return a record function: the fields of `snapshot.recorder`, and the loss that runs can be compared by.
 
     That is `held_out_loss`: contrastive, of the dense network, on held-out batches, without masks and penalty.
@@ -44,6 +89,8 @@ def recorder_with_loss(parts: Parts, n_batches: int, *, keep_weights: bool = Fal
         parts: the functions of the run.
         n_batches: held-out batches per record.
         keep_weights: also record the weights, as `neuron_weight` (neuron, token_dim).
+        with_probe: also record `refitted_loss`, `refitted_temperature`, and the accuracies `probe_few` and
+            `probe_many` (feature,) of `linear_probe.probe_accuracy`.
     """
 
     base = recorder(parts)
@@ -54,6 +101,10 @@ def recorder_with_loss(parts: Parts, n_batches: int, *, keep_weights: bool = Fal
         out["held_out_loss"] = held_out_loss(state, world, parts, n_batches)
         if keep_weights:
             out["neuron_weight"] = state.params.weight
+        if with_probe:
+            refitted = refitted_loss(state, world, parts, 2 * n_batches)
+            out["refitted_loss"], out["refitted_temperature"] = refitted
+            out["probe_few"], out["probe_many"] = probe_accuracy(state, world, parts)
         return out
 
     return record
@@ -85,7 +136,8 @@ def driver(
     """Return D_j = E[zhat_j (zhat_j - sum_c q_c zhat_cj) | j active] of the network under a mask (theory 3.3, 8.5 P3).
 
     The softmax weights q_c run over all candidates c, the positive among them. They are those of the similarities that
-    the loss sees: of the masked network on both views, or of a masked query against the dense keys (`DENSE_KEY`).
+    the loss sees: of the masked network on both views, of a masked query against the dense keys (`DENSE_KEY`), or of
+    dense queries against the masked key. Thresholds are the dense ones.
 
     Args:
         state, world, parts: a run at some moment; of the state only parameters and thresholds count.
@@ -95,8 +147,9 @@ def driver(
     """
     embed, thresholds = batched(parts.encoder), state.thresholds.value
     cosine = parts.structure.loss.similarity == "cosine"
-    for_query = state.params if mask is None else apply_mask(state.params, mask)
-    for_key = state.params if semantics in DENSE_KEY else for_query
+    masked = state.params if mask is None else apply_mask(state.params, mask)
+    for_query = state.params if semantics == "masked_key" else masked
+    for_key = state.params if semantics in DENSE_KEY else masked
 
     def one(batch: Batch) -> tuple[Array, Array]:
         query, key = embed(for_query, thresholds, batch.query), embed(for_key, thresholds, batch.key)

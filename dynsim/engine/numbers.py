@@ -34,6 +34,9 @@ class Numbers(NamedTuple):
     """Probability that an active feature is also in the second view of its sample."""
     co_occurrence: Scalar
     noise_std: Scalar
+    fading_noise: Scalar | None
+    """Noise variance that is added at the first step; None where there is none, as for the next."""
+    fading_steps: Scalar | None
     dictionary_cosine: Scalar
     init_std: Scalar
     temperature: Scalar
@@ -77,6 +80,8 @@ def _numbers(config: Config) -> Numbers:
         keep_probability=theory.keep_probability(data),
         co_occurrence=data.co_occurrence,
         noise_std=np.sqrt(theory.noise_variance(data)),
+        fading_noise=data.fading_noise or None,
+        fading_steps=data.fading_steps or None,
         dictionary_cosine=data.dictionary_cosine,
         init_std=config.encoder.init_std,
         temperature=loss.temperature,
@@ -90,7 +95,7 @@ def _numbers(config: Config) -> Numbers:
         prune_start=prune.start_step,
         prune_stop=prune.stop_step,
     )
-    return Numbers(*(np.asarray(value, config.train.precision) for value in values))
+    return Numbers(*(None if value is None else np.asarray(value, config.train.precision) for value in values))
 
 
 def _drops_features(config: Config) -> bool:
@@ -112,6 +117,8 @@ def _structure(config: Config) -> Config:
         "data.activation_rate": 0.5,
         "data.noise_level": "inverse_d",
         "data.noise_variance": 0.0,
+        "data.fading_noise": 1.0 if config.data.fading_noise > 0 else 0.0,
+        "data.fading_steps": 1 if config.data.fading_noise > 0 else 0,
         "data.majority_keep": keep,
         "data.minority_keep": keep,
         "data.keep_probability": (),

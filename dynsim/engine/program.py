@@ -177,8 +177,8 @@ def program(
     straight = structure.prune.semantics == "straight_through"
     advice = "it needs the loss's derivative in each similarity; use literal, one_branch or masked_query"
     require(not (loss and straight), "prune.semantics", "another with a loss of your own", "straight_through", advice)
-    beyond = encoder is not None and structure.prune.scope != "weight"
-    require(not beyond, "prune.scope", "weight with an encoder of your own", structure.prune.scope)
+    beyond = encoder is not None and structure.prune.scope in ("global", "per_array")
+    require(not beyond, "prune.scope", "weight or per_neuron with an encoder of your own", structure.prune.scope)
     parts = train.built_in_parts(structure)
     given = {"data_model": data_model, "encoder": encoder, "loss": loss}
     parts = parts._replace(

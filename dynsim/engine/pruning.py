@@ -24,6 +24,8 @@ from dynsim.engine.numbers import Numbers
 from dynsim.engine.thresholds import NOT_YET
 from dynsim.theory.specialists import COVERED, NORM_FLOOR, PURITY
 
+_RANKED = {"per_array": "per_array", "per_neuron": "per_row"}  # how `prune.masks` calls scopes other than global
+
 
 class PruneState(NamedTuple):
     """The pruning state that one step passes to the next."""
@@ -95,7 +97,7 @@ def _parts(params: PyTree, config: PruneConfig) -> dict[str, PyTree]:
     """
     if config.unit == "neuron":
         return {"weight": prune.neuron_norm(params.weight)}
-    if config.scope == "weight":
+    if config.scope in ("weight", "per_neuron"):
         return {"weight": params.weight}
     # W_Q, W_K and W_V as separate arrays. They start at the identity, so with scope "global" a mask of the lowest
     # entries hides their zeros first.
@@ -125,7 +127,7 @@ def draw_mask(
         key: random key that the run keeps for pruning.
         refresh: how many masks were computed before this one; the random kinds draw anew for each number.
     """
-    parts, scope = _parts(params, config), "per_array" if config.scope == "per_array" else "global"
+    parts, scope = _parts(params, config), _RANKED.get(config.scope, "global")
     if config.kind == "lowest":
         kept = prune.lowest_mask(parts, rate, scope)
     elif config.kind == "highest":
@@ -171,6 +173,14 @@ def update_pruning(
         return draw_mask(now.params, config, numbers.prune_rate, key, refresh)
 
     return PruneState(prune.update_mask(state.mask, compute, n_done, every, start, stop), start, stop)
+
+
+def kept_norm_share(weight: Float[Array, "neuron token_dim"], mask: PyTree) -> Float[Array, " neuron"]:
+    """Return ||w_i * mask|| / ||w_i|| per neuron, 1 for a neuron of norm zero; without a gradient."""
+    fixed = lax.stop_gradient(weight)
+    left = jnp.where(mask.weight.reshape(mask.weight.shape[0], -1), fixed, 0)
+    square, of = jnp.sum(left * left, axis=1), jnp.sum(fixed * fixed, axis=1)
+    return jnp.where(of > 0, jnp.sqrt(square / jnp.where(of > 0, of, 1)), 1)
 
 
 def kept_share(state: PruneState, dtype: DTypeLike) -> Float[Array, " neuron"]:

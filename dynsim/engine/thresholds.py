@@ -90,7 +90,7 @@ def update_thresholds(
     is_on = was_on | turns_on
     unit = jnp.sqrt(2 * jnp.log(jnp.asarray(n_features, norm.dtype)) / n_features)
     frozen = state.frozen
-    if config.rule == "norm_tracking":
+    if config.tracks_norm:
         value = scale * unit * norm
     else:
         first = scale * (unit if config.rule == "schedule_b" else unit / jnp.sqrt(jnp.asarray(2, norm.dtype))) * norm

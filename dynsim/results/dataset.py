@@ -25,6 +25,8 @@ SNAPSHOT_DIMS = {
     "false_firing": ("neuron",),
     "self_weight": (),
     "kept": ("neuron",),
+    "probe_few": ("feature",),
+    "probe_many": ("feature",),
 }
 
 

@@ -56,7 +56,8 @@ FACTORS = {
     | {"given": {"data.frequency_profile": "given", "data.relative_frequency": (1.0, 0.2, 0.5, 0.7)}},
     "groups": words("data.minority_fraction", 0.5, 0.0, 1.0),
     "noise": words("data.noise_level", "inverse_d", "sqrt_log_d")
-    | {"given": {"data.noise_level": "given", "data.noise_variance": 0.2}, "none": {"data.noise_level": "given"}},
+    | {"given": {"data.noise_level": "given", "data.noise_variance": 0.2}, "none": {"data.noise_level": "given"}}
+    | {"fading": {"data.fading_noise": 0.5, "data.fading_steps": 9}},
     "tokens": words("data.n_tokens", 1, 3),
     "negatives": words("data.n_negatives", None, 4),
     "sampling": words("data.sampling_rule", "aggregate", "independent_tokens"),
@@ -75,11 +76,14 @@ FACTORS = {
     | {
         scope: {"prune.unit": "weight", "prune.scope": scope, "encoder.train_attention": True}
         for scope in ("global", "per_array")
-    },
+    }
+    | {"per neuron": {"prune.unit": "weight", "prune.scope": "per_neuron"}},
     "masked from": words("prune.start", "at_step", "switch", "coverage"),
     "masked until": words("prune.stop", "never", "switch", "coverage")
     | {"at 1": {"prune.stop": "at_step", "prune.stop_step": 1}},
-    "masked gradient": words("prune.semantics", "literal", "straight_through", "one_branch", "masked_query"),
+    "masked gradient": words(
+        "prune.semantics", "literal", "straight_through", "one_branch", "masked_query", "masked_key"
+    ),
     "refresh": words("prune.refresh", 1, None),
     "architecture": words("encoder.architecture", "transformer", "relu"),
     "neurons": words("encoder.n_neurons", 6, 3),
@@ -97,7 +101,7 @@ FACTORS = {
         "decay": {"loss.l2_penalty": 0.0, "loss.weight_decay": 0.1},
         "none": {"loss.l2_penalty": 0.0},
     },
-    "rule": words("threshold.rule", "zero", "norm_tracking", "schedule_b", "schedule_c"),
+    "rule": words("threshold.rule", "zero", "norm_tracking", "masked_norm_tracking", "schedule_b", "schedule_c"),
     "start": words("threshold.start", "online", "never")
     | {
         "at 0": {"threshold.start": "at_step"},

@@ -100,7 +100,12 @@ def test_the_number_is_that_of_exact_arithmetic(n, numerator, denominator):
 @given(flat_scores, rates, scopes, seeds)
 def test_every_mask_hides_the_same_number(flat, rate, scope, seed):
     scores = tree_of(flat)
-    wanted = [number(N, rate)] if scope == "global" else [number(size, rate) for size in SIZES]
+    quotas = {
+        "global": [number(N, rate)],
+        "per_array": [number(size, rate) for size in SIZES],
+        "per_row": [shape[0] * number(size // shape[0], rate) for shape, size in zip(LEAVES, SIZES, strict=True)],
+    }
+    wanted = quotas[scope]
     for mask in (lowest(scores, rate, scope=scope), highest(scores, rate, scope=scope), random_from(seed, rate, scope)):
         leaves = [flat_of(mask)] if scope == "global" else jax.tree.leaves(mask)
         assert [int(np.sum(~np.asarray(leaf))) for leaf in leaves] == wanted

@@ -381,3 +381,17 @@ def test_probe_samples_hold_their_feature_and_leave_the_others_alone(rule):
     if rule == "aggregate":  # the forced activation too is in a uniformly chosen token
         in_first = np.abs(samples[:n_probe, 0] @ M[:, 0]) > np.abs(samples[:n_probe, 1] @ M[:, 0])
         assert_binomial(int(in_first.sum()), n_probe, 0.5)
+
+
+def test_fading_noise_adds_its_variance_and_is_gone_in_time():
+    """At step n the noise has the variance v + f (1 - n/N), with the same random numbers at every variance."""
+    fading = replace(TINY, **{"data.fading_noise": 0.3, "data.fading_steps": 8})
+    variance = theory.noise_variance(TINY.data)
+    clean = replace(TINY, **{"data.noise_level": "given", "data.noise_variance": 0.0})
+    for step, added in ((0, 0.3), (2, 0.225), (8, 0.0), (2**30, 0.0)):
+        base, without, got = (batch_of(config, 3, step) for config in (TINY, clean, fading))
+        ratio = np.sqrt((variance + added) / variance)
+        np.testing.assert_allclose(
+            got.query - without.query, (base.query - without.query) * ratio, rtol=1e-5, atol=1e-6
+        )
+        assert np.array_equal(got.codes, base.codes)

@@ -13,7 +13,7 @@ from tests.reference import begin, toy
 
 CONFIG = toy(loss__temperature=0.7, loss__temperature_prefactor=True)
 N_BATCHES = 2
-SEMANTICS = ("literal", "straight_through", "one_branch", "masked_query")
+SEMANTICS = ("literal", "straight_through", "one_branch", "masked_query", "masked_key")
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +76,7 @@ def test_the_driver_under_each_reading(run):
 
     found, sides = compute(state, world), {"dense": (np.ones(6), np.ones(6))}
     sides |= {name: (kept, np.ones(6) if name in ("one_branch", "masked_query") else kept) for name in SEMANTICS}
+    sides["masked_key"] = np.ones(6), kept
     for name, (on_query, on_key) in sides.items():
         total, count = np.zeros(5), np.zeros(5)
         for batch in batches:
@@ -133,3 +134,29 @@ def test_a_mask_at_a_moment_hides_the_lowest_norms(run):
     mask = mask_effect.neuron_mask(state, world, "lowest", jnp.asarray(0.5))
     norms = np.linalg.norm(state.params.weight, axis=1)
     assert np.array_equal(mask.weight, norms > np.sort(norms)[2])
+
+
+def test_the_refitted_loss_is_the_best_of_the_grid_and_does_not_see_a_change_of_scale(run):
+    """NumPy over the same batches; embeddings twice as long have the same loss at four times the temperature."""
+    state, world, parts, _ = run
+    go = jax.jit(lambda s: mask_effect.refitted_loss(s, world, parts, 4))
+    got = go(state)
+    held = jax.device_get(jax.jit(lambda: held_out_batches(world, parts, 4))())
+    each = [jax.tree.map(lambda leaf, n=n: leaf[n], held) for n in range(4)]
+    trained, losses = float(world.numbers.temperature), []
+    for batch in each:
+        query, key = hidden(run, np.ones(6), batch)
+        losses.append(
+            [
+                reference.info_nce(query @ key.T, batch.is_candidate, trained * factor, False)[0]
+                for factor in mask_effect.TEMPERATURES
+            ]
+        )
+    losses = np.array(losses)
+    best = np.argmin(losses[:2].mean(axis=0))
+    np.testing.assert_allclose(got.temperature, trained * mask_effect.TEMPERATURES[best], rtol=1e-12)
+    np.testing.assert_allclose(got.loss, losses[2:].mean(axis=0)[best], rtol=1e-10)
+    longer = with_weights(state, 2 * state.params.weight, 2 * state.thresholds.value)
+    # factors of 4 are four places on the grid, which reaches far enough
+    np.testing.assert_allclose(go(longer).loss, got.loss, rtol=1e-9)
+    np.testing.assert_allclose(go(longer).temperature, 4 * got.temperature, rtol=1e-9)

@@ -16,6 +16,7 @@ CORRELATED = replace(BASE, **{"data.dictionary": "correlated"})
 NOISY = replace(BASE, **{"data.noise_level": "given", "data.noise_variance": 0.1})
 DROPPING = replace(BASE, **{"data.majority_keep": 0.9})
 TOGETHER = replace(BASE, **{"data.co_occurrence": 0.1})
+FADING = replace(BASE, **{"data.fading_noise": 0.1, "data.fading_steps": 5})
 PRUNED = replace(BASE, **{"prune.kind": "lowest", "prune.rate": 0.3})
 RELEASED = replace(PRUNED, **{"prune.stop": "at_step", "prune.stop_step": 9})
 DECAYING = replace(BASE, **{"loss.l2_penalty": 0.0, "loss.weight_decay": 0.1})
@@ -43,6 +44,8 @@ NUMBERS = [
     (BASE, {"optimizer.learning_rate": 0.1}, {"learning_rate"}),
     (BASE, {"optimizer.attention_learning_rate": 0.1}, {"attention_learning_rate"}),
     (BASE, {"threshold.scale": 0.1}, {"threshold_scale"}),
+    (FADING, {"data.fading_noise": 0.3}, {"fading_noise"}),
+    (FADING, {"data.fading_steps": 30}, {"fading_steps"}),
     (PRUNED, {"prune.rate": 0.5}, {"prune_rate"}),
     (PRUNED, {"prune.refresh": 5}, {"prune_refresh"}),
     (PRUNED, {"prune.start_step": 5}, {"prune_start"}),
@@ -66,6 +69,7 @@ STRUCTURAL = [
     {"data.keep_probability": (1.0, 1.0, 1.0, 0.5)},
     {"data.co_occurrence": 0.1},
     {"data.empties": "keep"},
+    {"data.fading_noise": 0.5, "data.fading_steps": 9},
     {"data.mask_equal_codes": False},
     {"encoder.n_neurons": 3},
     {"encoder.attention": "uniform"},
@@ -76,6 +80,7 @@ STRUCTURAL = [
     {"loss.stop_gradient": False},
     {"loss.temperature_prefactor": False},
     {"threshold.rule": "zero"},
+    {"threshold.rule": "masked_norm_tracking"},
     {"threshold.start": "never"},
     {"optimizer.name": "adam"},
     {"optimizer.arguments": (("momentum", 0.9),)},
@@ -90,6 +95,7 @@ PRUNED_STRUCTURAL = [
     {"prune.kind": "dropout"},
     {"prune.unit": "weight"},
     {"prune.unit": "weight", "prune.scope": "global", "encoder.train_attention": True},
+    {"prune.unit": "weight", "prune.scope": "per_neuron"},
     {"prune.refresh": None},
     {"prune.start": "switch"},
     {"prune.stop": "coverage"},

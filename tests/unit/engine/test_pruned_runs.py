@@ -19,7 +19,7 @@ from tests.reference import TOY, advancer, begin, repeating, toy, trajectory
 
 d, d1, m, K, L, T = 5, 8, 6, 6, 2, 12
 DICTIONARY = np.eye(d1, d)
-SEMANTICS = ("literal", "straight_through", "one_branch", "masked_query")
+SEMANTICS = ("literal", "straight_through", "one_branch", "masked_query", "masked_key")
 
 
 @lru_cache

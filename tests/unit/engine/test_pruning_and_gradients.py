@@ -17,7 +17,7 @@ from tests import reference
 from tests.reference import built_in, toy
 
 d, d1, m, K, L = 5, 8, 6, 6, 2
-SEMANTICS = ("literal", "straight_through", "one_branch", "masked_query")
+SEMANTICS = ("literal", "straight_through", "one_branch", "masked_query", "masked_key")
 TAU, L2 = 0.7, 0.1
 rng = np.random.default_rng(7)
 X, Y = rng.normal(size=(2, K, L, d1))
@@ -87,6 +87,10 @@ def reference_functions(semantics, stop_gradient, cosine, kept, embed):
         key = embed(WEIGHT, Y)
         moved = (lambda v: key) if stop_gradient else (lambda v: embed(v + (WEIGHT - thin), Y))
         return lambda v: loss(embed(v, X), moved(v)), thin
+    if semantics == "masked_key":
+        key = embed(thin, Y)
+        moved = (lambda v: key) if stop_gradient else (lambda v: embed(v + (thin - WEIGHT), Y))
+        return lambda v: loss(embed(v, X), moved(v)), WEIGHT
 
     def unit(rows):
         return reference.unit(rows) if cosine else rows
@@ -125,8 +129,74 @@ def test_gradient_is_that_of_numpy(semantics, unit, name, b):
     close(grads.weight[some], wanted, 1e-8)
     thin = WEIGHT * entries(kept)
     dense_key = semantics in ("one_branch", "masked_query")
-    key = embed(WEIGHT if dense_key else thin, Y)
-    close(loss, reference.embedding_loss(embed(thin, X), key, BATCH.is_candidate, TAU, cosine=cosine))
+    query, key = embed(WEIGHT if semantics == "masked_key" else thin, X), embed(WEIGHT if dense_key else thin, Y)
+    close(loss, reference.embedding_loss(query, key, BATCH.is_candidate, TAU, cosine=cosine))
+
+
+@pytest.mark.parametrize("semantics", ["literal", "one_branch", "masked_query", "masked_key"])
+def test_thresholds_can_follow_the_norm_that_a_mask_leaves(semantics):
+    """With the masked norm a masked embedding has b_i ||w_i * mask|| / ||w_i||, and dense ones keep b_i."""
+    kept = MASKS["weight"]
+    thresholds = 0.5 * np.linalg.norm(WEIGHT, axis=1)
+    thin = WEIGHT * kept
+    lower = thresholds * np.linalg.norm(thin, axis=1) / np.linalg.norm(WEIGHT, axis=1)
+    config = pruned(semantics, "weight", threshold__rule="masked_norm_tracking")
+    query = (WEIGHT, thresholds) if semantics == "masked_key" else (thin, lower)
+    key = (thin, lower) if semantics in ("literal", "masked_key") else (WEIGHT, thresholds)
+    sides = [reference.encode(w, b, tokens) for (w, b), tokens in ((query, X), (key, Y))]
+    loss, grads = ours(config, kept, thresholds)
+    close(loss, reference.embedding_loss(*sides, BATCH.is_candidate, TAU))
+
+    def of_query(v):
+        rows = v * kept if semantics == "one_branch" else v
+        return reference.embedding_loss(
+            reference.encode(rows, query[1], X), sides[1], BATCH.is_candidate, TAU, fixed=tuple(sides)
+        )
+
+    where = WEIGHT if semantics == "one_branch" else query[0]
+    some = (slice(0, 3), slice(0, 4))
+
+    def part(block):
+        moved = where.copy()
+        moved[some] = block
+        return of_query(moved)
+
+    close(grads.weight[some], reference.finite_difference(part, where[some].copy(), 1e-4) + L2 * WEIGHT[some], 1e-8)
+
+
+def test_the_masked_norm_changes_nothing_in_masks_of_neurons():
+    thresholds = np.full(m, 0.3)
+    both = [
+        ours(pruned("literal", threshold__rule=rule), MASKS["neuron"], thresholds)
+        for rule in ("norm_tracking", "masked_norm_tracking")
+    ]
+    assert both[0][0] == both[1][0] and np.array_equal(both[0][1].weight, both[1][1].weight)
+
+
+@pytest.mark.parametrize("semantics", ["literal", "one_branch"])
+def test_masked_nt_xent_is_that_of_numpy(semantics):
+    """NT-Xent, symmetric and without stop-gradient, under masks of single weights."""
+    kept, thresholds = MASKS["weight"], np.full(m, 0.3)
+    changes = {"loss__similarity": "cosine", "loss__symmetric": True, "loss__stop_gradient": False}
+    config = pruned(semantics, "weight", loss__kind="nt_xent", loss__temperature_prefactor=False, **changes)
+    loss, grads = ours(config, kept, thresholds)
+    options = {"kind": "nt_xent", "symmetric": True, "prefactor": False}
+
+    def f(v):
+        masked = v if semantics == "literal" else v * kept
+        query, key = reference.encode(masked, thresholds, X), reference.encode(v, thresholds, Y)
+        return reference.embedding_loss(query, key, BATCH.is_candidate, TAU, **options)
+
+    where = WEIGHT * kept if semantics == "literal" else WEIGHT
+    close(loss, f(where))
+    some = (slice(0, 3), slice(0, 4))
+
+    def part(block):
+        moved = where.copy()
+        moved[some] = block
+        return f(moved)
+
+    close(grads.weight[some], reference.finite_difference(part, where[some].copy(), 1e-4) + L2 * WEIGHT[some], 1e-8)
 
 
 SYMMETRIC = {
@@ -189,7 +259,7 @@ def test_masked_entries_get_what_their_semantics_say():
         config = pruned(semantics, "weight", loss__l2_penalty=0.0)
         gradient[semantics] = np.asarray(ours(config, kept, np.full(m, 0.2))[1].weight)
     lives = np.any(kept, axis=1)
-    for semantics in ("literal", "straight_through", "masked_query"):
+    for semantics in ("literal", "straight_through", "masked_query", "masked_key"):
         assert np.all(gradient[semantics][lives] != 0), semantics
     assert not np.any(gradient["one_branch"][~kept]) and np.all(gradient["one_branch"][kept] != 0)
     assert not np.any(gradient["literal"][~lives]) and np.any(gradient["straight_through"][~lives])
@@ -340,6 +410,13 @@ def test_kinds_differ_in_what_is_drawn_anew():
     ] * 2
     counts = {np.sum(~drawn(PruneConfig(kind="dropout", unit="weight", rate=0.5), seed=s)) for s in range(5)}
     assert len(counts) > 1  # the number varies
+
+
+def test_a_share_of_each_neuron_by_sorting():
+    config = pruned("literal", "weight", prune__scope="per_neuron")
+    kept = drawn(config.prune)
+    for row, one in zip(WEIGHT, kept, strict=True):
+        assert np.array_equal(one, lowest_by_sorting(row, 0.4))
 
 
 def test_covered_features_by_hand():

@@ -124,6 +124,13 @@ def test_one_threshold_against_a_quota_for_each_array():
     assert masked_at(quota["large"]) == [0, 1]
 
 
+def test_a_quota_for_each_row():
+    mask = prune.lowest_mask(array(5, 1, 2, 9).reshape(2, 2), 0.5, "per_row")
+    assert mask.tolist() == [[True, False], [False, True]]
+    kernel = array(*range(8)).reshape(2, 2, 2)
+    assert prune.highest_mask(kernel, 0.25, "per_row").ravel().tolist() == [1, 1, 1, 0] * 2
+
+
 def test_zeros_of_both_signs_are_equal_and_go_before_denormals():
     tiny = 2.0**-149  # the smallest float32 above zero
     scores = array(2 * tiny, tiny, 0.0, -0.0, -tiny, 0.0)

@@ -136,6 +136,27 @@ def test_noise_false_activation_variants():
         theory.false_firing_rate(replace(base, **{"encoder.architecture": "relu", "data.n_tokens": 1}))
 
 
+@pytest.mark.parametrize("changes", [{}, {"encoder.attention": "uniform"}, {"data.pair_rule": "complementary"}])
+@pytest.mark.parametrize("rate", [0.0, 0.01, 0.3])
+def test_noise_is_set_by_the_rate_of_false_firing(rate, changes):
+    config = theory.with_false_firing_rate(replace(Config(), **changes), rate)
+    assert theory.false_firing_rate(config) == pytest.approx(rate, rel=1e-9)
+    assert (config.data.noise_variance == 0) == (rate == 0)
+
+
+def test_one_percent_of_false_firing_by_hand():
+    """At the default b / ||w|| = 0.5 sqrt(2 log 64 / 64) = 0.1803, and 2 Phi(-2.5758) = 0.01."""
+    variance = theory.with_false_firing_rate(Config(), 0.01).data.noise_variance
+    assert math.sqrt(variance) == pytest.approx(0.1803 / 2.5758, rel=1e-3)
+
+
+def test_noise_without_thresholds_has_no_rate():
+    with pytest.raises(ConfigError, match="threshold: wanted one that comes on"):
+        theory.with_false_firing_rate(replace(Config(), **{"threshold.rule": "zero"}), 0.01)
+    with pytest.raises(ConfigError, match="rate"):
+        theory.with_false_firing_rate(Config(), 1.0)
+
+
 def test_threshold_value_per_rule():
     log_share = math.log(64) / 64
     norms = np.array([1.0, 2.0])

@@ -117,7 +117,7 @@ def _text_of(result: xr.Dataset, name: str) -> str:
     if f"{name}s" not in result.attrs:
         text = result.attrs[name]
         if not isinstance(text, str):
-            raise ResultError(f"{name}: wanted a text of JSON, got {type(text).__name__}; run again")
+            raise ResultError(f"{name}: wanted JSON text, got {type(text).__name__}; run again")
         return text
     dim, names = json.loads(result.attrs["joined"])
     if dim not in result.coords or result[dim].ndim:
@@ -128,13 +128,13 @@ def _text_of(result: xr.Dataset, name: str) -> str:
 
 
 def _axis(names: Sequence[object], dim: str) -> np.ndarray:
-    """Return the names of joined results as a coordinate. They must be all texts or all numbers."""
+    """Return the names of joined results as a coordinate. They must be all strings or all numbers."""
     plain = [name.item() if isinstance(name, np.generic) else name for name in names]
     texts = all(isinstance(name, str) for name in plain)
     numbers = all(isinstance(name, int | float) and not isinstance(name, bool) for name in plain)
     if not plain or not (texts or (numbers and bool(np.all(np.isfinite(np.asarray(plain, float)))))):
         kinds = ", ".join(sorted({type(name).__name__ for name in plain})) or "none"
-        raise ResultError(f"{dim}: wanted names that are all texts or all finite numbers, got {kinds}")
+        raise ResultError(f"{dim}: wanted names that are all strings or all finite numbers, got {kinds}")
     axis = np.asarray(plain)
     if axis.dtype.kind not in "Uif" or axis.tolist() != plain:  # NumPy rounds large integers and drops final zero bytes
         raise ResultError(f"{dim}: wanted names that an array holds exactly, got {str(plain)[:60]}")
@@ -146,7 +146,7 @@ def concat(named: Mapping[Hashable, xr.Dataset], dim: str) -> xr.Dataset:
 
     Args:
         named: results by name, with equal seeds, records, neurons and features. The names become the coordinate of the
-            new dimension; they are all texts or all numbers.
+            new dimension; they are all strings or all numbers.
         dim: name of the new dimension.
 
     Returns:

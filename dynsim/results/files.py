@@ -22,7 +22,7 @@ def save(result: xr.Dataset, path: Path) -> None:
 def load(path: Path) -> xr.Dataset:
     """Load a result.
 
-    Errors: `ResultError` in one line for a file that is missing, damaged, unfinished or not one of ours.
+    Errors: `ResultError` in one line for a file that is missing, damaged, unfinished or not written by dynsim.
     """
     data = load_sealed(path)
     try:

@@ -125,7 +125,7 @@ def load_sealed(path: Path) -> bytes:
     whole = Path(path).read_bytes()
     data, end = whole[: -len(TRAILER) - HEX - 1], whole[-len(TRAILER) - HEX - 1 :]
     if end != TRAILER + hashlib.sha256(data).hexdigest().encode() + b"\n":
-        raise ResultError(f"{path}: the file is damaged or not one of ours (its digest does not fit); {ADVICE}")
+        raise ResultError(f"{path}: the file is damaged or not written by dynsim (its digest does not fit); {ADVICE}")
     return data
 
 
@@ -156,7 +156,7 @@ def load_json(path: Path) -> Json:
     comma = "" if rest == b"}\n" else ","
     wanted = f'{JSON_HEAD}{hashlib.sha256(rest).hexdigest()}"{comma}'.encode()
     if head + b"\n" + first != wanted:
-        raise ResultError(f"{path}: the file is damaged or not one of ours (its digest does not fit); {ADVICE}")
+        raise ResultError(f"{path}: the file is damaged or not written by dynsim (its digest does not fit); {ADVICE}")
     values = json.loads(whole)
     del values["sha256"]
     return values

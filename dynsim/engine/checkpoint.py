@@ -1,8 +1,8 @@
-"""Checkpoints of unfinished sets of runs (orbax): a run that is killed loses at most the time since the last one.
+"""Checkpoint files of unfinished sets of runs, written with orbax.
 
-A checkpoint is a folder `step_<number>` with the arrays and a `meta.json` that says what wrote it. It is built under
-another name and then renamed, and only after that is the one before it removed. So at any moment, whatever happens,
-the last complete checkpoint is there.
+A checkpoint is a folder `step_<number>` with the arrays and a `meta.json` that says which program and configuration
+wrote it. It is written under another name and then renamed, and only then is the previous checkpoint removed. So the
+last complete checkpoint is always there, even if the process is killed while it saves. `engine.resume` uses this.
 """
 
 import hashlib
@@ -17,17 +17,20 @@ from jaxtyping import PyTree
 from dynsim.config.checks import ConfigError
 from dynsim.results.sealed import Json, ResultError, check_space, load_json, save_json
 
-# Space that is wanted beyond the arrays: orbax compresses them, but writes indices and a few small files
+# Space required in addition to the arrays: orbax compresses these, but also writes indices and a few small files
 SPARE_BYTES = 2**16
-LEAVES, FILES = "leaves", "files"  # where meta.json keeps `leaf_forms` and `file_digests`
+LEAVES, FILES = "leaves", "files"  # names in meta.json of `leaf_forms` and `file_digests`
 
 
 class CheckpointError(ConfigError):
-    """A checkpoint that is damaged or does not fit the run; the message is one line."""
+    """The checkpoint is damaged or does not fit the run. The message is one line."""
 
 
 def fingerprint(config_hash: str) -> Json:
-    """Return what must agree for a resumed run to have the bits of an undisturbed one."""
+    """Return what must be the same as when the checkpoint was saved.
+
+    Then a resumed run has the same bits as one that was never interrupted.
+    """
     device = jax.devices()[0]
     return {
         "config_hash": config_hash,
@@ -38,19 +41,19 @@ def fingerprint(config_hash: str) -> Json:
 
 
 def _steps(folder: Path) -> list[tuple[int, Path]]:
-    """Return (number of updates, folder) of all checkpoints that have their final name, the oldest first."""
+    """Return (number of updates, folder) of all checkpoints that have their final name, in increasing order."""
     names = [path for path in folder.glob("step_*") if path.name.removeprefix("step_").isdecimal()]
     return sorted((int(path.name.removeprefix("step_")), path) for path in names)
 
 
 def save(folder: Path, n_done: int, tree: PyTree, meta: Json) -> None:
-    """Save a pytree of arrays as the state after `n_done` updates and drop older checkpoints.
+    """Save a pytree of arrays as the state after `n_done` updates, and remove older checkpoints.
 
     Args:
-        folder: folder of the checkpoints of this set of runs.
-        n_done: number of updates made.
+        folder: where the checkpoints of this set of runs are kept.
+        n_done: number of updates made so far.
         tree: pytree of JAX or NumPy arrays.
-        meta: plain values to save beside them, among them those of `fingerprint`.
+        meta: JSON values to save with the arrays, among them those of `fingerprint`.
 
     Errors: `OSError` in one line if the arrays cannot be written, for instance on a full disk.
     """
@@ -74,7 +77,7 @@ def save(folder: Path, n_done: int, tree: PyTree, meta: Json) -> None:
         reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
         raise OSError(f"{folder}: the checkpoint could not be written ({reason}); free space or take --out") from None
     save_json(meta | {LEAVES: leaf_forms(tree), FILES: file_digests(building / "arrays")}, building / "meta.json")
-    if final.exists():  # saved twice after the same update: keep the one that is there
+    if final.exists():  # this update has been saved before: keep that checkpoint
         shutil.rmtree(building)
         return
     building.rename(final)
@@ -83,19 +86,19 @@ def save(folder: Path, n_done: int, tree: PyTree, meta: Json) -> None:
 
 
 def file_digests(folder: Path) -> dict[str, str]:
-    """Return {path within the folder: SHA-256} of all files in a folder; orbax itself has no checksums."""
+    """Return {path within the folder: SHA-256} of all files in a folder. Orbax itself keeps no checksums."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     return {path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
 def leaf_forms(tree: PyTree) -> dict[str, str]:
-    """Return {place in the tree: dtype and shape} of a pytree of arrays."""
+    """Return {position in the tree: dtype and shape} of a pytree of arrays."""
     leaves = jax.tree.leaves_with_path(tree)
     return {jax.tree_util.keystr(place): f"{leaf.dtype}{list(np.shape(leaf))}" for place, leaf in leaves}
 
 
 def _check_form(path: Path, saved: dict[str, str], wanted: dict[str, str]) -> None:
-    """Refuse a checkpoint with other arrays, shapes or dtypes; orbax would convert or drop them silently."""
+    """Raise `CheckpointError` for other arrays, shapes or dtypes, which orbax would convert or drop silently."""
     for place in [*wanted, *saved]:
         want, found = wanted.get(place, "nothing"), saved.get(place, "nothing")
         if found != want:
@@ -109,7 +112,7 @@ def latest(folder: Path) -> Path | None:
 
 
 def load_meta(path: Path) -> Json:
-    """Return the plain values saved beside a checkpoint."""
+    """Return the JSON values saved with a checkpoint. Errors: `CheckpointError` in one line if they are damaged."""
     try:
         meta = load_json(path / "meta.json")
         if {LEAVES, FILES} <= meta.keys():
@@ -120,13 +123,16 @@ def load_meta(path: Path) -> Json:
 
 
 def check_fingerprint(path: Path, wanted: Json) -> None:
-    """Refuse a checkpoint that another configuration, JAX version, device or precision wrote."""
+    """Check that a checkpoint was written with the wanted configuration, JAX version, device and precision.
+
+    Errors: `CheckpointError` in one line that names the first difference.
+    """
     found = load_meta(path)
     for name, value in wanted.items():
         if found.get(name) != value:
             raise CheckpointError(
                 f"{path}: wanted a checkpoint with {name} {value!r}, got {found.get(name)!r}; "
-                "a resumed run would give other numbers: delete the folder, or go back to what wrote it"
+                "resuming would give other numbers: delete the folder, or use the program and machine that wrote it"
             )
 
 
@@ -134,7 +140,7 @@ def load(path: Path, like: PyTree) -> PyTree:
     """Load a checkpoint into the structure, shapes and dtypes of `like`.
 
     Args:
-        path: a folder that `latest` returned.
+        path: a checkpoint, as returned by `latest`.
         like: pytree of arrays or `jax.ShapeDtypeStruct`.
 
     Errors: `CheckpointError` in one line for a checkpoint that is damaged or holds other arrays.
@@ -155,5 +161,5 @@ def load(path: Path, like: PyTree) -> PyTree:
 
 
 def clear(folder: Path) -> None:
-    """Remove the checkpoints of a set of runs that has finished."""
+    """Remove all checkpoints of a set of runs, once it has finished."""
     shutil.rmtree(Path(folder), ignore_errors=True)

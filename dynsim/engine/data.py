@@ -1,12 +1,13 @@
-"""Sparse-coding samples with majority and minority features, positive pairs and negatives (theory sections 1 and 3).
+"""Sparse-coding samples with majority and minority features, positive pairs and negatives (theory 1, 3).
 
-A sample is a set of tokens x = M z + xi. The columns of the dictionary M are the features, the code z in {-1, 0, 1}
-says which of them are active and with which sign, and xi is Gaussian noise. Each sample has two views, the query and
-its positive, called key. `config.DataConfig` describes the options.
+A sample is a set of tokens x = M z + xi. The columns of the dictionary M are the features. The code z of a token has
+entries in {-1, 0, 1}, which say which features are active and with which sign. xi is Gaussian noise. Minority features
+are active less often than majority ones. Each sample has two views: the query, and its positive, which is called the
+key. `config.DataConfig` describes the options.
 
-Every batch is drawn on the device from the random keys of its step. "Resampling" the samples without any active feature
-needs no loop: given that there is one, the first active coordinate is drawn from its exact conditional distribution and
-those after it as usual.
+Every batch is drawn on the device, from the random keys of its step. The option empties = resample asks for samples
+with at least one active feature. They are drawn without trying again: the first active coordinate comes from its exact
+distribution given that there is one, and the coordinates after it are drawn as usual.
 """
 
 import dataclasses
@@ -18,7 +19,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Integer, Key
 
 from dynsim.config import DataConfig
-from dynsim.engine.numbers import Numbers
+from dynsim.engine.numbers import Numbers, at_step
 from dynsim.randomness.draws import normal, uniform
 from dynsim.randomness.streams import RunKeys, step_key
 
@@ -26,19 +27,23 @@ from dynsim.randomness.streams import RunKeys, step_key
 class Batch(NamedTuple):
     """The data of one step: K queries, and the candidates with which they are compared.
 
-    Candidate n < K is the key of query n; those from K on are negatives only.
+    Candidate n < K is the key of query n. Candidates from K on have no query and serve as negatives only.
     """
 
     query: Float[Array, "query token token_dim"]
     key: Float[Array, "candidate token token_dim"]
     codes: Float[Array, "candidate feature"]
-    """zhat, the aggregate codes: codes summed over the tokens of the query. Row n belongs to query n and its key."""
+    """The aggregate codes zhat, which are the codes summed over the tokens of a sample. Row n belongs to candidate n
+    and, for n < K, to query n."""
     is_candidate: Bool[Array, "query candidate"]
-    """True for the key of a query and for the negatives with which it is compared."""
+    """True for the key of each query, and for the negatives with which that query is compared."""
 
 
 class Codes(NamedTuple):
-    """Token codes of both views of samples, and the aggregate code: the sum of the query's over tokens."""
+    """The codes of the tokens in both views of each sample, and the aggregate code: their sum over the query's tokens.
+
+    All values are in {-1, 0, 1}, except that aggregates of independent tokens may be larger.
+    """
 
     query: Float[Array, "sample token feature"]
     key: Float[Array, "sample token feature"]
@@ -46,10 +51,12 @@ class Codes(NamedTuple):
 
 
 def make_dictionary(key: Key[Array, ""], numbers: Numbers, structure: DataConfig) -> Float[Array, "token_dim feature"]:
-    """Draw M in R^{d1 x d} (theory 1.1): Haar-distributed orthonormal columns, or columns with pairwise cosine c.
+    """Draw the dictionary M, of shape (d1, d), as `structure.dictionary` says (theory 1.1).
 
-    For cosine c the Gram matrix is G = (1-c) I + c 1 1^T, and M = Q G^{1/2} with the symmetric square root
-    G^{1/2} = a I + (b - a) 1 1^T / d, a = sqrt(1-c), b = sqrt(1 + (d-1) c).
+    - identity: the first d unit vectors.
+    - qr: a uniformly random matrix Q with orthonormal columns (Haar measure).
+    - correlated: unit columns with pairwise cosine c. Their Gram matrix is G = (1-c) I + c 1 1^T, and M = Q G^{1/2}
+      with the symmetric root G^{1/2} = a I + (b - a) 1 1^T / d, a = sqrt(1-c), b = sqrt(1 + (d-1) c).
     """
     d1, d = structure.token_dim, structure.n_features
     dtype = numbers.noise_std.dtype
@@ -57,7 +64,7 @@ def make_dictionary(key: Key[Array, ""], numbers: Numbers, structure: DataConfig
         return jnp.eye(d1, d, dtype=dtype)
     gaussian = jax.random.normal(key, (d1, d), dtype)
     q, r = jnp.linalg.qr(gaussian)
-    q = q * jnp.sign(jnp.diagonal(r))[None, :]  # with positive diagonal the law of Q is the Haar measure
+    q = q * jnp.sign(jnp.diagonal(r))[None, :]  # a positive diagonal of R makes Q Haar-distributed
     if structure.dictionary == "qr":
         return q
     c = numbers.dictionary_cosine
@@ -66,7 +73,11 @@ def make_dictionary(key: Key[Array, ""], numbers: Numbers, structure: DataConfig
 
 
 def _gated_probabilities(numbers: Numbers, structure: DataConfig) -> tuple[Array, Array]:
-    """Return chance (g,) and activation probabilities (g, d) per gate state: four with co-occurrence, else one."""
+    """Return the probability of each gate state, shape (g,), and the features' activation probabilities in it (g, d).
+
+    With co-occurrence, the majority and the minority have a gate each. A shut gate silences all features of its group,
+    so there are four states. Without co-occurrence there is one state.
+    """
     per_token = numbers.active_probability / (1 if structure.sampling_rule == "aggregate" else structure.n_tokens)
     if structure.co_occurrence == 0:
         return jnp.ones((1,), per_token.dtype), per_token[None, :]
@@ -78,9 +89,10 @@ def _gated_probabilities(numbers: Numbers, structure: DataConfig) -> tuple[Array
 
 
 def _active(uniforms: Array, pick: Array, numbers: Numbers, structure: DataConfig) -> tuple[Array, Array]:
-    """Return (active (n, c), sign (n, c)) over c independent coordinates, given that one at least is active.
+    """Return Booleans (is active, is positive), each of shape (n, c), for the c coordinates of n samples.
 
-    With resampling, this is given that at least one is active: the first active one is k with the chance
+    Coordinate i is active with probability q_i, independently of the others. With empties = resample, this is given
+    that at least one is active. Then k is the first active one with probability
     q_k prod_{i<k} (1 - q_i) / (1 - prod_i (1 - q_i)), and the coordinates after it are independent as before.
 
     Args:
@@ -90,12 +102,12 @@ def _active(uniforms: Array, pick: Array, numbers: Numbers, structure: DataConfi
     chance, prob = _gated_probabilities(numbers, structure)
     if structure.sampling_rule == "independent_tokens":
         prob = jnp.tile(prob, (1, structure.n_tokens))
-    # 1 - prod_{i<=k} (1 - q_i), by logarithms: 1 - q loses a small q to rounding
+    # 1 - prod_{i<=k} (1 - q_i), computed by logarithms, since 1 - q would round a small q away
     any_up_to = -jnp.expm1(jnp.cumsum(jnp.log1p(-prob), axis=1))  # (g, c)
     any_active = any_up_to[:, -1]
     resample = structure.empties == "resample"
     state = _draw_state(pick[:, 0], chance * any_active if resample else chance)
-    # a uniform below q/2 means +1, one in [q/2, q) means -1: one draw decides both
+    # one draw decides both activity and sign: a number below q/2 means +1, one in [q/2, q) means -1
     q = prob[state]
     positive = uniforms < q / 2
     active = uniforms < q
@@ -109,7 +121,7 @@ def _active(uniforms: Array, pick: Array, numbers: Numbers, structure: DataConfi
 
 
 def _draw_state(uniform: Array, weight: Array) -> Array | slice:
-    """Return the index of a gate state per sample, drawn in proportion to `weight`; or a full slice for one state."""
+    """Return the index of a gate state per sample, drawn in proportion to `weight`, or a full slice for one state."""
     if weight.shape[0] == 1:
         return slice(None)
     edges = jnp.cumsum(weight) / jnp.sum(weight)
@@ -118,21 +130,20 @@ def _draw_state(uniform: Array, weight: Array) -> Array | slice:
 
 
 def sample_codes(key: Key[Array, ""], n_samples: int, numbers: Numbers, structure: DataConfig) -> Codes:
-    """Draw token codes of both views (theory 1.3, 1.4, 3.6).
+    """Draw the codes of the tokens in both views (theory 1.3, 1.4, 3.6).
 
     Args:
-        key: one key.
+        key: random key.
         n_samples: number of samples.
-        numbers, structure: the data model; the structure is its section of the configuration.
+        numbers: the numbers of the data model.
+        structure: its options, the data section of a configuration.
 
-    Returns:
-        `Codes` with values in {-1, 0, 1} per token; the aggregate code is the sum of the query's over tokens.
     """
     d, L = structure.n_features, structure.n_tokens
     dtype = numbers.noise_std.dtype
     aggregate_rule = structure.sampling_rule == "aggregate"
     n_coordinates = d if aggregate_rule else d * L
-    # all numbers come from one draw: each further shape of a random draw costs more than a second of compilation
+    # all numbers come from one draw: every other shape to draw would cost more than a second of compilation
     widths = [n_coordinates, 2, d, d, d]
     block = uniform(key, (n_samples, sum(widths)), dtype)
     bounds = [sum(widths[:k]) for k in range(1, len(widths))]
@@ -145,7 +156,7 @@ def sample_codes(key: Key[Array, ""], n_samples: int, numbers: Numbers, structur
         moved = jnp.where(tokens == _token(place_key, L), signed[:, None, :], 0)
     else:
         query = signed.reshape(n_samples, L, d)
-        # a random cyclic shift per feature puts a single active token anywhere, equally likely, and keeps the aggregate
+        # shifting the tokens of a feature cyclically keeps its aggregate; a single active token may land anywhere
         moved = jnp.take_along_axis(query, (tokens + _token(place_key, L)) % L, axis=1)
     second = moved if structure.pair_rule == "placed" else query
     if _may_drop(structure):
@@ -172,10 +183,11 @@ def sample_views(
     """Draw queries, their keys and `n_extra` further negatives (theory 1.1, 3.4-3.6).
 
     Args:
-        keys: random key for codes, random key for noise and coordinate masks.
-        n_query, n_extra: K and the number of negatives drawn in addition.
+        keys: a random key for the codes, and one for the noise and coordinate masks.
+        n_query: number K of queries.
+        n_extra: number of negatives drawn in addition.
         dictionary: M, shape (token_dim, feature).
-        numbers, shape: numbers and structure of the data model.
+        numbers, structure: as for `sample_codes`.
 
     Returns:
         A `Batch` with K + n_extra candidates.
@@ -199,15 +211,16 @@ def candidates(
 ) -> Bool[Array, "query candidate"]:
     """Return which candidates each query is compared with (theory 1.6, 3.4).
 
-    These are its own key and the extra negatives or, if there are none, the other keys of the batch. With `mask_equal`,
-    negatives whose aggregate code has the active features and signs of the query's are left out.
+    These are its own key and its negatives. The negatives are the extra samples or, if there are none, the other keys
+    of the batch. With `mask_equal`, a negative is left out if its aggregate code has the same active features as the
+    query's, with the same signs.
     """
     K, C = n_query, n_query + n_extra
     own = jnp.arange(K)[:, None] == jnp.arange(C)[None, :]
     allowed = jnp.broadcast_to(jnp.arange(C)[None, :] >= K, (K, C)) if n_extra else jnp.ones((K, C), bool)
     if mask_equal:
         sign = jnp.sign(aggregate)
-        # equal vectors have ||a - b||^2 = 0; with entries in {-1,0,1} all terms are small integers, exact in float32
+        # equal vectors have ||a - b||^2 = 0; all terms are small integers, which float32 holds exactly
         energy = jnp.sum(sign * sign, axis=1)
         distance = energy[:K, None] + energy[None, :] - 2 * (sign[:K] @ sign.T)
         allowed = allowed & (distance > 0.5)
@@ -222,11 +235,13 @@ class DataModel(NamedTuple):
     sample: Callable[..., Batch]
     """(random key for codes, random key for noise, dictionary, numbers) -> Batch."""
     probe: Callable[..., tuple[Array, Array]]
-    """(key, dictionary, numbers) -> (samples (n, token, token_dim), aggregate codes (n, feature)) for measuring."""
+    """(key, dictionary, numbers) -> (samples (n, token, token_dim), aggregate codes (n, feature)).
+
+    These samples are never trained on; they are used to measure which neurons fire on which feature."""
 
 
 def sparse_coding(structure: DataConfig, n_probe: int = 8) -> DataModel:
-    """Return the built-in data model for a configuration (theory sections 1 and 3)."""
+    """Return the built-in data model for the data section of a configuration (theory 1, 3)."""
 
     def init(key: Array, numbers: Numbers) -> Array:
         return make_dictionary(key, numbers, structure)
@@ -250,10 +265,10 @@ def probe_samples(
 ) -> tuple[Float[Array, "sample token token_dim"], Float[Array, "sample feature"]]:
     """Draw, for each feature, `n_probe` samples in which it is active, to measure which neurons fire on it.
 
-    Sample n belongs to feature j = n // n_probe. It is drawn from the model, and if j is silent in it, j is made active
-    in one token. For the rule "aggregate" this is the exact distribution given that j is active, since features are
-    independent. It is an approximation where an active feature tells something about others (co-occurrence), or where
-    it may be active in several tokens (independent tokens).
+    Sample n belongs to feature j = n // n_probe. It is drawn from the data model; if j is silent in it, j is made
+    active in one token, with a random sign. For the sampling rule "aggregate" this is the exact distribution given that
+    j is active, since features are independent. It is only an approximation with co-occurrence or independent tokens:
+    there, an active j also changes the chances of other features or of further tokens.
 
     Returns:
         Samples (n, token, token_dim) and their aggregate codes (n, feature).
@@ -274,12 +289,6 @@ def probe_samples(
 
 
 def batch_at(model: DataModel, keys: RunKeys, step: Integer[Array, ""], dictionary: Array, numbers: Numbers) -> Batch:
-    """Draw the batch of one step: the same for every run that shares the seed, whatever else differs.
-
-    Noise that fades is added here, since only here the step is known; held-out batches come after it has gone.
-    """
-    if numbers.fading_noise is not None and numbers.fading_steps is not None:
-        left = jnp.maximum(1 - step / numbers.fading_steps, 0)
-        noise_std = jnp.sqrt(numbers.noise_std**2 + numbers.fading_noise * left)
-        numbers = numbers._replace(noise_std=noise_std.astype(numbers.noise_std.dtype))
-    return model.sample(step_key(keys.codes, step), step_key(keys.noise, step), dictionary, numbers)
+    """Draw the batch of one step from the random keys of the run, which depend on its seed alone."""
+    now = at_step(numbers, step)
+    return model.sample(step_key(keys.codes, step), step_key(keys.noise, step), dictionary, now)

@@ -1,6 +1,8 @@
-"""What a mask would do at given weights, without any training: held-out loss, driver and one-step growth (theory 8.5).
+"""Measuring what a mask would do at given weights, without training: the loss, the driver and the growth in one step.
 
-All expectations are over held-out batches: steps of the run's own streams that no training reaches.
+The driver D_j says how strongly the loss pulls on feature j (`driver`); the growth says how fast one step would move
+each neuron along each feature (`growth`) (theory 8.5). All means are over held-out batches, which are drawn like those
+of the run but never used in training (`engine.replay`).
 """
 
 from collections.abc import Callable
@@ -25,11 +27,11 @@ from dynsim.prune import apply_mask
 TEMPERATURES = np.geomspace(1 / 16, 16, 33)
 """Factors on the trained temperature that `refitted_loss` tries: steps of 19 %."""
 DENSE_KEY = ("one_branch", "masked_query")
-"""Semantics under which a similarity has the mask on its query only; under the others both views are masked."""
+"""Values of `prune.semantics` with which only the query is masked; with the others both query and key are."""
 
 
 def held_out_loss(state: TrainState, world: World, parts: Parts, n_batches: int) -> Float[Array, ""]:
-    """Return the mean contrastive loss of the dense network over held-out batches, without the penalty."""
+    """Return the mean contrastive loss over held-out batches, without mask and L2 penalty."""
     embed = batched(parts.encoder)
 
     def one(batch: Batch) -> Array:
@@ -81,13 +83,13 @@ def refitted_loss(state: TrainState, world: World, parts: Parts, n_batches: int)
 def recorder_with_loss(
     parts: Parts, n_batches: int, *, keep_weights: bool = False, with_probe: bool = False
 ) -> Callable[..., dict[str, Array]]:
-    """Return a record function: the fields of `snapshot.recorder`, and the loss that runs can be compared by.
+    """Return a record function with the fields of `snapshot.recorder` and more, `held_out_loss` at least.
 
-    That is `held_out_loss`: contrastive, of the dense network, on held-out batches, without masks and penalty.
+    Unlike the training loss, `held_out_loss` can be compared between runs with and without masks.
 
     Args:
         parts: the functions of the run.
-        n_batches: held-out batches per record.
+        n_batches: number of held-out batches per record.
         keep_weights: also record the weights, as `neuron_weight` (neuron, token_dim).
         with_probe: also record `refitted_loss`, `refitted_temperature`, and the accuracies `probe_few` and
             `probe_many` (feature,) of `linear_probe.probe_accuracy`.
@@ -118,9 +120,19 @@ def driver_sums(
     *,
     cosine: bool = False,
 ) -> tuple[Float[Array, " feature"], Integer[Array, " feature"]]:
-    """Return (sum over queries of zhat_j (zhat_j - sum_c q_c zhat_cj), number of queries with j active) (theory 8.5).
+    """Return the two parts of the driver (see `driver`): a sum over queries, and a number of queries.
 
-    The positive of query n has the code of query n, which holds where no feature is dropped from the second view.
+    The key of a query is taken to have the query's code. That is true unless features are dropped from the second view.
+
+    Args:
+        query, key: embeddings.
+        batch: their codes, and which candidates each query is compared with.
+        temperature: tau.
+        cosine: normalise the embeddings first.
+
+    Returns:
+        For each feature j, the sum over queries of zhat_j (zhat_j - sum_c q_c zhat_cj), and the number of queries in
+        which j is active (theory 8.5).
     """
     if cosine:
         query, key = normalise(query), normalise(key)
@@ -133,17 +145,18 @@ def driver_sums(
 def driver(
     state: TrainState, world: World, parts: Parts, mask: PyTree, semantics: str, batches: Batch
 ) -> Float[Array, " feature"]:
-    """Return D_j = E[zhat_j (zhat_j - sum_c q_c zhat_cj) | j active] of the network under a mask (theory 3.3, 8.5 P3).
+    """Return the driver D_j = E[zhat_j (zhat_j - sum_c q_c zhat_cj) | j active] of every feature j under a mask.
 
-    The softmax weights q_c run over all candidates c, the positive among them. They are those of the similarities that
-    the loss sees: of the masked network on both views, of a masked query against the dense keys (`DENSE_KEY`), or of
-    dense queries against the masked key. Thresholds are the dense ones.
+    zhat is the code of a sample, summed over its tokens, and q_c the softmax weight of candidate c, the positive
+    included. D_j is near 0 if the weight is on candidates that share feature j with the query, and near 1 if it is on
+    candidates without j (theory 3.3, 8.5 P3). The weights q_c are those that the loss uses: both views are masked, or
+    only the query (`DENSE_KEY`), or only the key (masked_key). Thresholds are the dense ones.
 
     Args:
-        state, world, parts: a run at some moment; of the state only parameters and thresholds count.
-        mask: as `pruning.PruneState.mask`; None for the dense network.
+        state, world, parts: a run at some moment; of the state, only parameters and thresholds are used.
+        mask: as `pruning.PruneState.mask`; None for no mask.
         semantics: as `prune.semantics`; without a mask it does not matter.
-        batches: of `replay.held_out_batches`.
+        batches: from `replay.held_out_batches`.
     """
     embed, thresholds = batched(parts.encoder), state.thresholds.value
     cosine = parts.structure.loss.similarity == "cosine"
@@ -163,12 +176,13 @@ def driver(
 def growth(
     state: TrainState, world: World, parts: Parts, mask: PyTree, batches: Batch
 ) -> Float[Array, "neuron feature"]:
-    """Return the component of minus the data gradient of w_i along M_j, positive where |<w_i, M_j>| grows.
+    """Return how fast a gradient step would change |<w_i, M_j>|, per unit of learning rate, without the L2 penalty.
 
-    The gradient is that of `prune.semantics` of the structure in `parts`, averaged over the batches. The penalty is
-    left out.
+    That is -<gradient of w_i, M_j> times the sign of <w_i, M_j>, averaged over the batches: positive where neuron i
+    grows along feature j. With a mask, the gradient is that of the option `prune.semantics` of the structure in
+    `parts`.
 
-    Args: as for `driver`, for masks of neurons.
+    The arguments are those of `driver`; the mask must be one of whole neurons.
     """
     thresholds = state.thresholds.value
     numbers = world.numbers._replace(l2_penalty=jnp.zeros_like(world.numbers.l2_penalty))
@@ -182,28 +196,31 @@ def growth(
 
 
 def with_masks(parts: Parts, semantics: str, kind: str = "lowest") -> Parts:
-    """Return the parts of a run that has masks of neurons with these semantics; its encoder and loss are the same."""
+    """Return `parts` as those of a run with masks of whole neurons of this kind and semantics."""
     changes = {"prune.kind": kind, "prune.rate": 0.5, "prune.semantics": semantics}
     return parts._replace(structure=replace(parts.structure, **changes))
 
 
 def neuron_mask(state: TrainState, world: World, kind: str, rate: Float[Array, ""]) -> PyTree:
-    """Return the mask of neurons that a run would draw at this moment, as its first (`pruning.draw_mask`).
+    """Return the mask of whole neurons that a run would draw if its masking started now (`pruning.draw_mask`).
 
     Args:
+        state, world: a run at some moment.
         kind: as `prune.kind`.
-        rate: masked share.
+        rate: share of the neurons to mask.
     """
     config = replace(Config(), **{"prune.kind": kind, "prune.rate": 0.5}).prune
     return draw_mask(state.params, config, rate, world.keys.pruning, jnp.asarray(0, jnp.int32))
 
 
 def amplification(dense: np.ndarray, masked: np.ndarray, learned: np.ndarray) -> np.ndarray:
-    """Return A_j: summed growth along j of the specialists of j with the mask over that without it (theory 8.5 P2).
+    """Return by what factor A_j a mask changes the growth along feature j of the specialists of j (theory 8.5 P2).
+
+    A_j is the sum of their growth with the mask, divided by that without it.
 
     Args:
-        dense, masked: `growth`, shape (..., neuron, feature).
-        learned: which neuron is a specialist for which feature, Boolean, same shape.
+        dense, masked: results of `growth` without and with the mask, shape (..., neuron, feature).
+        learned: which neuron is a specialist for which feature; Booleans of the same shape.
 
     Returns:
         Shape (..., feature); NaN for a feature without a specialist.

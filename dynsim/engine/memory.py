@@ -1,4 +1,8 @@
-"""Sizes that cannot run are refused by name before anything is compiled, not by pages of text in the middle."""
+"""A check, before anything is compiled, that the arrays of a run fit into memory.
+
+Without it, a run that is too large would end somewhere in the middle with pages of text. The check names the options
+to lower.
+"""
 
 import math
 import os
@@ -9,11 +13,11 @@ import numpy as np
 from dynsim.config import Config
 from dynsim.config.checks import require
 
-MOST_DRAWN = 2**32  # random numbers are counted in 32 bits: fewer than this many in one array
+MOST_DRAWN = 2**32  # random numbers are counted in 32 bits, so one array must have fewer than this many
 
 
 def array_entries(config: Config) -> dict[str, tuple[int, str]]:
-    """Return {what: (number of entries, the fields that it grows with)} of the largest arrays of one run."""
+    """Return {name: (number of entries, the options on which it depends)} for the largest arrays of one run."""
     data, m = config.data, config.encoder.n_neurons
     d, d1, L, K = data.n_features, data.token_dim, data.n_tokens, data.batch_size
     N = K if data.n_negatives is None else K + data.n_negatives
@@ -30,7 +34,7 @@ def array_entries(config: Config) -> dict[str, tuple[int, str]]:
 
 
 def available_bytes() -> float:
-    """Return the memory of the device, or of the machine for a CPU, in bytes; infinite where nothing tells."""
+    """Return the memory of the device (on a CPU, of the machine) in bytes; infinite if it is unknown."""
     device = jax.devices()[0]
     if device.platform != "cpu":
         stats = device.memory_stats() or {}
@@ -42,9 +46,11 @@ def available_bytes() -> float:
 
 
 def check_fits(config: Config) -> None:
-    """Refuse a run whose arrays cannot be held at once; a lower bound of the need, so that nothing else is refused.
+    """Check that the largest arrays of one run fit into memory together.
 
-    Errors: `ConfigError` in one line that names the largest array and the fields that it grows with.
+    A run needs more memory than these arrays, so a run that passes may still be too large.
+
+    Errors: `ConfigError` in one line that names the largest array and the options on which its size depends.
     """
     entries = array_entries(config)
     name, (largest, fields) = max(entries.items(), key=lambda item: item[1][0])

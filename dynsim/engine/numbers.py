@@ -8,8 +8,9 @@ configurations with equal structures therefore share one compiled program.
 import dataclasses
 from typing import Any, NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Array, Float, Integer
 
 from dynsim import theory
 from dynsim.config import Config, PruneConfig, replace
@@ -143,3 +144,14 @@ def _prune_structure(prune: PruneConfig) -> PruneConfig:
         return PruneConfig()
     refresh, stop_step = None if prune.refresh is None else 1, 1 if prune.stop == "at_step" else 0
     return dataclasses.replace(prune, rate=0.5, refresh=refresh, start_step=0, stop_step=stop_step)
+
+
+def at_step(numbers: Numbers, step: Integer[Array, ""]) -> Numbers:
+    """Return the numbers as they are at one step: with noise that fades, its variance is larger at first.
+
+    Held-out batches belong to steps at which it has gone.
+    """
+    if numbers.fading_noise is None or numbers.fading_steps is None:
+        return numbers
+    left = jnp.maximum(1 - step.astype(numbers.noise_std.dtype) / numbers.fading_steps, 0)
+    return numbers._replace(noise_std=jnp.sqrt(numbers.noise_std**2 + numbers.fading_noise * left))

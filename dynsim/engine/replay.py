@@ -1,6 +1,6 @@
-"""Recorded weights back in the engine: a run as it stood at a record, and batches that it has not been trained on.
+"""Measuring after a run: putting recorded weights back into the engine, and batches that training never used.
 
-Every measurement that is made after a run, at weights that the run has left, goes through this module.
+Every measurement made after a run, at weights that its result has kept, goes through this module.
 """
 
 from typing import NamedTuple
@@ -19,32 +19,32 @@ from dynsim.engine.train import Parts, TrainState, World
 from dynsim.results.dataset import config_of, provenance_of
 
 FIRST_HELD_OUT = 2**30
-"""Step of the run's own streams that the first held-out batch belongs to; runs have fewer steps than 2^24."""
+"""Step number of the first held-out batch. Batches are drawn by step number, and no run has that many steps."""
 
 
 class Recorded(NamedTuple):
-    """What a result holds of one run at one record."""
+    """The weights and thresholds of one run at one record."""
 
     weight: Float[np.ndarray, "neuron token_dim"]
     thresholds: Float[np.ndarray, " neuron"]
 
 
 def recorded(result: xr.Dataset, seed: int, record: int = -1) -> Recorded:
-    """Return weights and thresholds of one run at one record.
+    """Return the weights and thresholds of one run at one record.
 
     Args:
-        result: of `simulate`. Weights before the end must have been recorded as `neuron_weight`, by
-            `mask_effect.recorder_with_loss` with keep_weights.
-        seed, record: positions along these axes; the last record by default.
+        result: the result of `simulate`. It has the weights at the end of each run. Earlier ones must have been
+            recorded as `neuron_weight`, which `mask_effect.recorder_with_loss` does with keep_weights = True.
+        seed, record: positions along these dimensions; by default the last record.
 
     Errors:
-        `ConfigError` in one line where the result does not hold all that the run has trained or was made of:
-        data, encoder or loss of the user's own, trained attention or bias, weights or thresholds not recorded.
+        `ConfigError` in one line if the result does not determine the network: if data, encoder or loss were the
+        user's own, attention or bias was trained, or weights or thresholds were not recorded.
     """
     config = config_of(result)
-    require(not config.encoder.train_attention, "train_attention", "false", True, "no result can replay it")
-    require(not config.encoder.train_bias, "train_bias", "false", True, "no result can replay it")
-    # a record function of the user's own changes nothing of the run
+    require(not config.encoder.train_attention, "train_attention", "false", True, "such runs cannot be replayed")
+    require(not config.encoder.train_bias, "train_bias", "false", True, "such runs cannot be replayed")
+    # a record function of the user's own does not change the run
     own = [name for name in provenance_of(result).get("own", []) if name.partition("=")[0] != "record_fn"]
     require(not own, "own functions", "the built-in data, encoder and loss", own)
     name = "neuron_weight" if "neuron_weight" in result else "weight"
@@ -61,7 +61,7 @@ def recorded(result: xr.Dataset, seed: int, record: int = -1) -> Recorded:
 def with_weights(
     state: TrainState, weight: Float[Array, "neuron token_dim"], thresholds: Float[Array, " neuron"]
 ) -> TrainState:
-    """Return a state with other weights and thresholds; the rest of it stays, as that of its optimiser and its mask."""
+    """Return the state with other weights and thresholds; the rest, such as optimiser and mask, stays as it is."""
     params = state.params._replace(weight=weight)
     return state._replace(params=params, thresholds=state.thresholds._replace(value=thresholds))
 
@@ -73,20 +73,21 @@ def restored(
     weight: Float[Array, "neuron token_dim"],
     thresholds: Float[Array, " neuron"],
 ) -> tuple[TrainState, World]:
-    """Return state and surroundings of a run with its weights and thresholds of some moment, as in `recorded`.
+    """Return the state of a run with the given weights and thresholds, and its `World`.
 
-    For measuring, not for training on: optimiser, masks and the thresholds' own memory are those of the start.
+    This is for measuring, not for further training: the optimiser, the masks and the memory of the threshold rule are
+    those of the start of the run.
 
     Args:
-        seed, numbers, parts: of the run.
-        weight, thresholds: w and b.
+        seed, numbers, parts: what the run was started with.
+        weight, thresholds: from `recorded`.
     """
     state, world = train.init(seed, numbers, parts)
     return with_weights(state, weight, thresholds), world
 
 
 def held_out_batch(world: World, parts: Parts, position: Integer[Array, ""]) -> Batch:
-    """Return one of the batches of the run's streams that training never sees; positions count from 0."""
+    """Return a batch that is drawn like those of the run but never used in training; `position` counts from 0."""
     return batch_at(parts.data, world.keys, FIRST_HELD_OUT + position, world.dictionary, world.numbers)
 
 

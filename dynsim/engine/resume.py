@@ -1,4 +1,4 @@
-"""An unfinished run set on disk: what is kept of it, when it is saved, and how it is gone on with."""
+"""Interrupting and resuming a set of runs: what is saved of it, when, and how it is restored."""
 
 import time
 from pathlib import Path
@@ -18,14 +18,14 @@ CHECKPOINT_EVERY_S = 60.0
 
 
 class Recording(NamedTuple):
-    """What has been recorded so far: one entry per stop, arrays with a leading run axis."""
+    """What has been recorded so far: one list entry per record, whose arrays have a leading run axis."""
 
     records: list[PyTree]
     totals: list[StepInfo]
 
 
 class Progress(NamedTuple):
-    """A point at which a run set can be left and gone on from."""
+    """A set of runs after `n_done` updates: all that is needed to save it and to resume it later."""
 
     runs: Runs
     n_done: int
@@ -33,19 +33,19 @@ class Progress(NamedTuple):
 
 
 class Keeper:
-    """Saves and restores an unfinished run set, where a folder is given."""
+    """Saves and restores a set of runs; without a folder it does nothing."""
 
     def __init__(self, folder: Path | None, name: str) -> None:
-        # other code may compute other bits, so a checkpoint belongs to the sources that wrote it
+        # other code may compute other numbers, so a run is resumed only by the sources that saved it
         self.folder, self.print = folder, checkpoint.fingerprint(name) | {"code": results.CODE}
         self.saved_at = time.perf_counter()
 
     def due(self) -> bool:
-        """Return whether it is time to save."""
+        """Return whether there is a folder and the last save is more than `CHECKPOINT_EVERY_S` seconds ago."""
         return self.folder is not None and time.perf_counter() - self.saved_at > CHECKPOINT_EVERY_S
 
     def save(self, progress: Progress) -> None:
-        """Save it, where there is a folder."""
+        """Save a checkpoint; without a folder, do nothing."""
         if self.folder is None:
             return
         runs, n_done, kept = progress
@@ -54,7 +54,13 @@ class Keeper:
         self.saved_at = time.perf_counter()
 
     def restore(self, runs: Runs, kept: Recording) -> Progress:
-        """Return the progress of the newest checkpoint; the start, which is given, where there is none."""
+        """Return the progress saved in the newest checkpoint, or the start if there is none.
+
+        Args:
+            runs, kept: the runs and the recording at the start, after no updates.
+
+        Errors: `CheckpointError` in one line for a checkpoint that is damaged or was made by another run or program.
+        """
         path = checkpoint.latest(self.folder) if self.folder is not None else None
         if path is None:
             return Progress(runs, 0, kept)
@@ -70,7 +76,7 @@ def _carries(runs: Runs) -> list[Carry] | Carry:
 
 
 def _tree(runs: Runs, kept: Recording) -> dict[str, PyTree]:
-    """Return what a checkpoint holds; records are stacked, since thousands of small arrays would be slow to save."""
+    """Return the arrays of a checkpoint. Records are stacked, since thousands of small arrays would be slow to save."""
     stacked = [jax.tree.map(lambda *leaves: np.stack(leaves), *part) for part in kept]
     return {"carry": _carries(runs), "records": jax.tree.leaves(stacked[0]), "totals": jax.tree.leaves(stacked[1])}
 

@@ -1,4 +1,7 @@
-"""Configuration in, labelled result out."""
+"""`simulate`: run a configuration for several seeds and return the labelled result.
+
+`simulate_many` does the same for several configurations that share one compiled program.
+"""
 
 import sys
 import time
@@ -37,15 +40,15 @@ from dynsim.engine.train import RecordFn
 from dynsim.losses.contrastive import LossValue
 from dynsim.theory import FeatureGroups
 
-LOOK_EVERY_S = 1.0  # a stretch of steps is cut so that the progress bar moves about this often
+LOOK_EVERY_S = 1.0  # stretches of steps are made so long that the progress bar moves about this often
 
 
 def record_grid(n_steps: int, n_records: int) -> np.ndarray:
-    """Return the numbers of updates at which to record: 0, then a geometric grid from 1 to n_steps, equal ones joined.
+    """Return the numbers of updates at which to record, in increasing order and without repeats.
 
-    Stage 1 is short at the default learning rate (13 or 14 steps), so the early steps are recorded one by one; where
-    there are enough records, the last fifth has eleven evenly spread ones instead, so that convergence does not rest
-    on a few.
+    They are 0 and a geometric grid from 1 to `n_steps`. So the first steps are recorded one by one, since stage 1 lasts
+    only 13 or 14 steps with the default options. From 50 records on, the last fifth of the steps has eleven evenly
+    spaced ones instead, so that enough records show whether the run has converged.
     """
     grid = np.rint(np.geomspace(n_steps, 1, n_records - 1)).astype(np.int64)  # backwards: two records are 0 and the end
     if n_records < 50:
@@ -55,9 +58,9 @@ def record_grid(n_steps: int, n_records: int) -> np.ndarray:
 
 
 def check_seeds(seeds: Sequence[int]) -> np.ndarray:
-    """Return seeds as uint32.
+    """Return the seeds as uint32.
 
-    Errors: `ConfigError` for what is no sequence, for none, for repeats, or for one outside [0, 2^32).
+    Errors: `ConfigError` unless they are a sequence of at least one integer in [0, 2^32), without repeats.
     """
     given: object = seeds
     is_sequence = isinstance(given, Sequence) or (isinstance(given, np.ndarray) and given.ndim == 1)
@@ -77,7 +80,11 @@ def check_seeds(seeds: Sequence[int]) -> np.ndarray:
 
 
 def check_runnable(config: Config) -> None:
-    """Refuse what only JAX and optax can tell: arrays too large, float64 that would be float32, unknown optimisers."""
+    """Make the checks of a configuration that need JAX or optax: precision, memory and optimiser.
+
+    Errors: `ConfigError` in one line if float64 is asked for but off in JAX, if the arrays do not fit into memory, or
+    if the optimiser cannot be used.
+    """
     if config.train.precision == "float64" and not results.has_x64():
         raise ConfigError("train.precision: float64 needs x64, which is off; set the variable JAX_ENABLE_X64=1")
     check_fits(config)
@@ -100,18 +107,19 @@ def simulate(
 
     Args:
         config: what to run.
-        seeds: one run each, integers in [0, 2^32).
-        data_model, encoder, loss: your own functions in place of the built-in ones (`data.DataModel`,
+        seeds: integers in [0, 2^32); there is one run for each.
+        data_model, encoder, loss: your own functions in place of the built-in ones (see `data.DataModel`,
             `encoder.Encoder`, `train.Parts.loss`).
-        record_fn: (state, world) -> arrays to keep at each record, as a NamedTuple or dictionary.
-        progress: show a bar with the time left.
-        checkpoint_folder: save the state there about once a minute and on Ctrl-C, and go on from it if it is there.
-        label: what the bar says.
+        record_fn: (state, world) -> NamedTuple or dictionary of arrays, which are kept at each record.
+        progress: show a progress bar with the time left.
+        checkpoint_folder: save the state there about once a minute and on Ctrl-C. If it holds a saved state, continue
+            from that.
+        label: text beside the progress bar.
 
     Returns:
-        A Dataset with dimensions seed, record, neuron, feature (see `results.to_dataset`).
+        A Dataset with dimensions seed, record, neuron and feature (see `results.to_dataset`).
     Errors:
-        `ConfigError` before anything is compiled; for own functions that do not fit, before the first step.
+        `ConfigError` before anything is compiled; if your own functions do not fit, before the first step.
     """
     given = {"data_model": data_model, "encoder": encoder, "loss": loss, "record_fn": record_fn}
     own = {name: value for name, value in given.items() if value is not None}  # the cache tells None from left out
@@ -129,17 +137,18 @@ def simulate_many(
     checkpoint_folder: Path | None = None,
     label: str = "training",
 ) -> list[xr.Dataset]:
-    """Run configurations that differ in numbers only, every seed of each, through one compiled program.
+    """Run several configurations, each for all seeds, with one compiled program.
 
     Args:
-        configs: configurations of one structure (`numbers.resolve`) and equal `train` sections.
-        own: your own functions by the names that `simulate` gives them.
+        configs: configurations that differ only in numbers that do not need recompiling (`numbers.Numbers`). Their
+            `train` sections must be equal.
+        own: your own functions, by the names of the arguments of `simulate`.
         seeds, progress, checkpoint_folder, label: as for `simulate`.
 
     Returns:
-        One Dataset per configuration, in order.
+        One Dataset per configuration, in their order.
     Errors:
-        `ConfigError` for configurations of different structure, with what to do.
+        `ConfigError` as for `simulate`, and for configurations that cannot share one program.
     """
     seed_array = check_seeds(seeds)
     for config in configs:
@@ -147,7 +156,7 @@ def simulate_many(
     resolved, first = [resolve(config) for config in configs], configs[0].train
     structure = resolved[0].structure
     if any(one.structure != structure or config.train != first for one, config in zip(resolved, configs, strict=True)):
-        raise ConfigError("configs: wanted one structure and one train section, got several; simulate them apart")
+        raise ConfigError("configs: wanted equal sizes, rules and train sections, got others; simulate them one by one")
     began = time.perf_counter()
     compiled = program(structure, runs_one_by_one(configs[0]), **(own or {}))
     runs = compiled.init(np.tile(seed_array, len(configs)), [one.numbers for one in resolved for _ in seed_array])
@@ -171,7 +180,7 @@ def simulate_many(
 
 
 def _bar(total: int, done: int, label: str, progress: bool) -> tqdm:
-    """Return a progress bar; where nobody watches (a log file) it writes a line about every half minute."""
+    """Return a progress bar. In a log file rather than a terminal, it writes a line about every half minute."""
     every = 0.1 if sys.stderr.isatty() else 30.0
     return tqdm(total=total, initial=done, desc=label, unit="step", mininterval=every, disable=not progress)
 
@@ -179,8 +188,8 @@ def _bar(total: int, done: int, label: str, progress: bool) -> tqdm:
 def _train(
     compiled: Program, runs: Runs, stops: np.ndarray, keeper: Keeper, progress: bool, label: str
 ) -> tuple[Runs, Recording]:
-    """Go through all stops, recording at each; on Ctrl-C save and pass the interrupt on."""
-    record, total, runs = compiled.record(runs)  # stop 0 is the start
+    """Train to the last of `stops` and record at each of them. On Ctrl-C, save a checkpoint and raise the interrupt."""
+    record, total, runs = compiled.record(runs)  # the first record, after no updates
     check_record(record)
     so_far = keeper.restore(runs, Recording([record], [total]))
     bar = _bar(int(stops[-1]), so_far.n_done, label, progress)
@@ -199,7 +208,7 @@ def _train(
                 if end == stop:
                     record, total, runs = compiled.record(runs)
                     kept = Recording([*kept.records, record], [*kept.totals, total])
-                so_far = Progress(runs, end, kept)  # whole at any time: Ctrl-C may come between any two lines
+                so_far = Progress(runs, end, kept)  # in one go, since Ctrl-C may come between any two lines
                 if keeper.due():
                     keeper.save(so_far)
     except KeyboardInterrupt:
@@ -209,7 +218,7 @@ def _train(
 
 
 def _reasons(state: train.TrainState) -> np.ndarray:
-    """Return per run why it diverged; empty where it did not."""
+    """Return for each run the reason why it diverged, or "" if it did not."""
     words = np.where(state.loss_was_finite, "a weight was not finite", "the loss was not finite")
     return np.where(state.diverged_step >= 0, words, "").astype(object)
 

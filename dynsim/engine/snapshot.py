@@ -1,6 +1,7 @@
-"""What is measured of every neuron: at one moment inside the run (`Snapshot`), and from the record afterwards.
+"""What a run records by default: measurements of every neuron at one moment, while the run is going.
 
-Definitions of theory 5.5. The functions on records take NumPy arrays with axes (..., neuron, feature).
+The measurements are the fields of `theory.specialists.Snapshot`. The same module says how they tell specialists from
+other neurons (theory 5.5).
 """
 
 import jax
@@ -14,9 +15,10 @@ from dynsim.theory.specialists import Snapshot
 
 
 def snapshot(state: TrainState, world: World, parts: Parts) -> Snapshot:
-    """Measure one run at one moment; a record function once `parts` is bound.
+    """Measure one run at one moment.
 
-    The residual is taken against the span of the dictionary, orthonormal or not.
+    The residual of a neuron is the part of its weights outside the span of the features. It is computed correctly for
+    features that are not orthogonal, too.
     """
     w, M = state.params.weight, world.dictionary
     alignment = w @ M
@@ -30,7 +32,7 @@ def snapshot(state: TrainState, world: World, parts: Parts) -> Snapshot:
 def _self_weight(state: TrainState, world: World, parts: Parts) -> Array:
     structure = parts.structure.encoder
     ours = isinstance(state.params, Params) and structure.architecture == "transformer"
-    if not ours or structure.attention == "token_wise":  # one token, or an encoder of the user's own: nothing to mix
+    if not ours or structure.attention == "token_wise":  # tokens are not mixed, or only the user knows how
         return jnp.ones((), world.probe.dtype)
     each = jax.vmap(mean_self_weight, in_axes=(None, 0, None))
     return jnp.mean(each(state.params, world.probe, structure.attention))
@@ -61,10 +63,10 @@ def _firing(state: TrainState, world: World, parts: Parts, alignment: Array) -> 
 
 
 def recorder(parts: Parts) -> RecordFn:
-    """Return the default record function of a run: a `Snapshot`, always of the dense weights.
+    """Return the default record function of a run. It records a `Snapshot` of the weights without the mask.
 
-    With pruning it is a dictionary of the same names and of `kept`: per neuron the share of its weights that the mask
-    of the next step keeps, shape (neuron,).
+    In a run with masks the record is a dictionary with the fields of `Snapshot` and one more, `kept` (neuron,): the
+    share of each neuron's weights that the mask of the next step keeps.
     """
 
     def record(state: TrainState, world: World) -> PyTree:

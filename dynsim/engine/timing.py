@@ -1,7 +1,7 @@
-"""How long something takes on a noisy machine, and how that grows with a size.
+"""Measuring how long functions take on a noisy machine, and how the time grows with a size.
 
-All candidates are timed in turn over many rounds, and compared by their ratio within a round: so a slow moment of the
-machine affects all of them alike.
+Candidates are timed in turn, over many rounds, and compared by the ratio of their times within a round. A slow moment
+of the machine then affects all of them alike.
 """
 
 import statistics
@@ -21,9 +21,12 @@ from dynsim.engine.program import program, runs_one_by_one
 def interleaved(
     candidates: dict[str, Callable[[], object]], *, rounds: int, warm_up: int = 2
 ) -> dict[str, list[float]]:
-    """Return the wall times of every candidate in seconds, one per round, in the order of the rounds.
+    """Return the wall times of each candidate in seconds, one per round.
 
-    A candidate must return only when its result is there. Each is first called `warm_up` times without being timed.
+    Args:
+        candidates: functions to time, by name. Each must wait until its result is computed.
+        rounds: how often each is timed; a round times all candidates once.
+        warm_up: how often each is called before that, without being timed.
     """
     for run in candidates.values():
         for _ in range(warm_up):
@@ -38,15 +41,15 @@ def interleaved(
 
 
 def ratio(slow: Sequence[float], fast: Sequence[float]) -> float:
-    """Return how many times as long `slow` takes as `fast`: the median over rounds of the ratio within a round."""
+    """Return how many times as long `slow` takes as `fast`: the median of the ratios within each round."""
     return statistics.median(a / b for a, b in zip(slow, fast, strict=True))
 
 
 class Steps:
-    """A few training steps of a set of runs, which every call makes anew from the same moment of training."""
+    """A function that makes a few training steps of a set of runs, each time from the same moment of training."""
 
     def __init__(self, config: Config, n_seeds: int, *, begin: int) -> None:
-        """Compile, and bring the runs of seeds 0, 1, ... to update `begin`."""
+        """Compile the program, and train the runs of seeds 0, 1, ..., n_seeds - 1 for `begin` updates."""
         resolved = resolve(config)
         self.compiled = program(resolved.structure, runs_one_by_one(config))
         runs = self.compiled.init(np.arange(n_seeds, dtype=np.uint32), [resolved.numbers] * n_seeds)
@@ -55,11 +58,11 @@ class Steps:
         self.n_steps = 1
 
     def __call__(self) -> None:
-        """Make `n_steps` updates of every run and wait for them; the result is dropped: the next call repeats it."""
+        """Make `n_steps` updates of every run and wait for them. The result is dropped, so each call does the same."""
         self.compiled.advance(self.runs, self.begin, self.begin + self.n_steps)
 
     def fill(self, seconds: float, most: int = 1000) -> "Steps":
-        """Set `n_steps` so that a call takes about `seconds`, but makes at most `most` steps; return self."""
+        """Choose `n_steps` so that a call takes about `seconds`, with `most` steps at most, and return self."""
         self.n_steps = 1
         self()
         for _ in range(2):  # the second estimate is made from more steps
@@ -75,20 +78,20 @@ class PowerLaw(NamedTuple):
 
     exponent: float
     low: float
-    """Lower end of the exponent's 95 % interval (Student t); it also widens where the points bend away from a line."""
+    """Lower end of the 95 % interval of the exponent (Student t). Points that do not lie on a line widen it."""
     high: float
     """Upper end of that interval."""
     factor: float
     """Seconds at size 1."""
     last: float
-    """Exponent from the two largest sizes alone."""
+    """Exponent computed from the two largest sizes alone."""
 
 
 def power_law(sizes: Sequence[float], seconds: Sequence[float]) -> PowerLaw:
-    """Fit a power law to times in seconds at several sizes, given in growing order.
+    """Fit a power law to times in seconds at several sizes in increasing order.
 
-    Errors: `ConfigError` for fewer than three sizes (which give no interval), sizes that do not grow, or times that
-    are not above zero.
+    Errors: `ConfigError` for fewer than three sizes (too few for an interval), sizes that are not positive and
+    increasing, or times that are not positive.
     """
     x, y = np.asarray(sizes, np.float64), np.asarray(seconds, np.float64)
     require(len(x) >= 3 and len(x) == len(y), "sizes", "three or more, one per time", f"{len(x)} and {len(y)} times")

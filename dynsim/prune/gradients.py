@@ -61,30 +61,36 @@ def branches(
         Embeddings (sample, neuron) of queries and of keys, and what to pass to the loss as `shown`, if not None.
     """
     query, key = samples
-    at_mask = embed_masked or embed
+    masked, at_masked = _masked_embeds(mask, embed_masked or embed, by_column=by_column)
     fixed = lax.stop_gradient(params)
     for_key = fixed if hold_key else params
-
-    def masked(weights: Any, tokens: Array) -> Array:
-        if by_column:
-            return jnp.where(mask.weight[None, :], embed(weights, tokens), 0)
-        return at_mask(masks.apply_mask(weights, mask), tokens)
-
-    def at_masked(weights: Any, tokens: Array) -> Array:
-        return at_mask(with_gradient_of(masks.apply_mask(weights, mask), weights), tokens)
-
-    if semantics == "masked_query":
-        return at_masked(params, query), embed(for_key, key), None
-    if semantics == "masked_key":
-        return embed(params, query), at_masked(for_key, key), None
-    if semantics == "one_branch":
-        return masked(params, query), embed(for_key, key), None
-    if semantics == "literal":
-        # a masked neuron is zero in both embeddings, so that either way it has no gradient (theory 8.4 L)
-        both = masked if by_column else at_masked
-        return both(params, query), both(for_key, key), None
+    # a masked neuron is zero in both embeddings, so that either way it has no literal gradient (theory 8.4 L)
+    literal = masked if by_column else at_masked
+    ways = {
+        "literal": (literal, literal),
+        "one_branch": (masked, embed),
+        "masked_query": (at_masked, embed),
+        "masked_key": (embed, at_masked),
+    }
+    if semantics in ways:
+        of_query, of_key = ways[semantics]
+        return of_query(params, query), of_key(for_key, key), None
     dense = embed(params, query), embed(for_key, key)
     if not by_column:
         return *dense, (masked(fixed, query), masked(fixed, key))
     shown = [jnp.where(mask.weight[None, :], side, 0) for side in dense]
     return *dense, (shown[0], shown[1])
+
+
+def _masked_embeds(mask: Any, embed: Embed, *, by_column: bool) -> tuple[Embed, Embed]:
+    """Return two forward passes at the masked weights: without a gradient for masked entries, and with one."""
+
+    def masked(weights: Any, tokens: Array) -> Array:
+        if by_column:
+            return jnp.where(mask.weight[None, :], embed(weights, tokens), 0)
+        return embed(masks.apply_mask(weights, mask), tokens)
+
+    def at_masked(weights: Any, tokens: Array) -> Array:
+        return embed(with_gradient_of(masks.apply_mask(weights, mask), weights), tokens)
+
+    return masked, at_masked

@@ -1,4 +1,4 @@
-"""One labelled Dataset per run set, its files, and where it comes from."""
+"""Results: one labelled xarray Dataset per set of runs, the files it is saved in, and the record of how it was made."""
 
 from dynsim.results.dataset import FORMAT, SNAPSHOT_DIMS, concat, config_of, provenance_of, to_dataset
 from dynsim.results.files import load, load_many, save, save_many

@@ -1,7 +1,8 @@
-"""Labelled results: one xarray Dataset per run set, with configuration and provenance, saved atomically.
+"""Labelled results: one xarray Dataset per set of runs, which also holds its configuration and its provenance.
 
-Dimensions are seed, record, neuron and feature. Coordinates: `step` (record), `group` and `activation_probability`
-(feature). Files are netCDF-4 through h5netcdf; nothing in them is executed on loading.
+The provenance says how a result was made: command, commit, versions, device. The dimensions of a result are seed,
+record, neuron and feature. Its coordinates are `step` (record), the number of updates at each record, and `group` and
+`activation_probability` (feature). `results.files` saves and loads results.
 """
 
 import json
@@ -32,15 +33,15 @@ SNAPSHOT_DIMS = {
 
 @runtime_checkable
 class Groups(Protocol):
-    """What a result says of each feature; arrays of shape (feature,)."""
+    """The properties of the features that label a result; arrays of shape (feature,)."""
 
     @property
     def minority(self) -> np.ndarray:
-        """Boolean: which features are minority."""
+        """Booleans: which features are in the minority."""
 
     @property
     def activation_probability(self) -> np.ndarray:
-        """Chance that a feature is active in a sample."""
+        """Probability that each feature is active in a sample."""
 
 
 def to_dataset(
@@ -52,16 +53,18 @@ def to_dataset(
     per_seed: Mapping[str, np.ndarray],
     provenance: Json,
 ) -> xr.Dataset:
-    """Join records into one labelled Dataset.
+    """Join the records of a set of runs into one labelled Dataset.
 
     Args:
         config: what was run.
-        groups: of its features, as the configuration was resolved.
-        seeds: shape (seed,); steps: shape (record,), numbers of updates.
+        groups: the properties of its features; see `theory.feature_groups`.
+        seeds: the seeds, shape (seed,).
+        steps: the number of updates at each record, shape (record,).
         records: a NamedTuple or dictionary of arrays with axes (seed, record, ...).
-        per_seed: further arrays whose first axis is the seed; two more axes are (record,) for losses, and
-            (token_dim, feature) and (neuron, token_dim) for `dictionary` and `weight`; `bias` is (neuron,) and
-            `attention` (three, token_dim, token_dim_in), of W_Q, W_K, W_V.
+        per_seed: other arrays, whose first axis is the seed. Further axes are (record,) for `loss` and
+            `positive_weight`, (token_dim, feature) for `dictionary`, (neuron, token_dim) for `weight`, (neuron,) for
+            `bias`, and (three, token_dim, token_dim_in) for `attention`, which holds W_Q, W_K and W_V.
+        provenance: how the result was made; JSON values.
     """
     fields = records._asdict() if hasattr(records, "_asdict") else dict(records)
     sizes = {"neuron": config.encoder.n_neurons, "feature": config.data.n_features}
@@ -99,21 +102,24 @@ def _dims(name: str, shape: tuple[int, ...], sizes: dict[str, int]) -> tuple[str
 
 
 def config_of(result: xr.Dataset) -> Config:
-    """Return the configuration that made a result. Errors: `ResultError` for several joined ones."""
+    """Return the configuration that made a result.
+
+    Errors: `ResultError` in one line for several joined results, unless one of them is selected.
+    """
     return serial.from_json(_text_of(result, "config"))
 
 
 def provenance_of(result: xr.Dataset) -> Json:
-    """Return command, commit, versions, device and times of a result. Errors: as for `config_of`."""
+    """Return how a result was made: command, commit, versions, device and times. Errors: as for `config_of`."""
     return json.loads(_text_of(result, "provenance"))
 
 
 def _text_of(result: xr.Dataset, name: str) -> str:
-    """Return the JSON of one attribute; of what `concat` joined, that of the part which has been selected."""
+    """Return the JSON text of one attribute; for joined results (`concat`), that of the selected one."""
     if f"{name}s" not in result.attrs:
         text = result.attrs[name]
         if not isinstance(text, str):
-            raise ResultError(f"{name}: wanted a text of JSON, got {type(text).__name__}; run again")
+            raise ResultError(f"{name}: wanted JSON text, got {type(text).__name__}; run again")
         return text
     dim, names = json.loads(result.attrs["joined"])
     if dim not in result.coords or result[dim].ndim:
@@ -124,13 +130,13 @@ def _text_of(result: xr.Dataset, name: str) -> str:
 
 
 def _axis(names: Sequence[object], dim: str) -> np.ndarray:
-    """Return the names of joined results as a coordinate: texts, or numbers; one kind throughout."""
+    """Return the names of joined results as a coordinate. They must be all strings or all numbers."""
     plain = [name.item() if isinstance(name, np.generic) else name for name in names]
     texts = all(isinstance(name, str) for name in plain)
     numbers = all(isinstance(name, int | float) and not isinstance(name, bool) for name in plain)
     if not plain or not (texts or (numbers and bool(np.all(np.isfinite(np.asarray(plain, float)))))):
         kinds = ", ".join(sorted({type(name).__name__ for name in plain})) or "none"
-        raise ResultError(f"{dim}: wanted names that are all texts or all finite numbers, got {kinds}")
+        raise ResultError(f"{dim}: wanted names that are all strings or all finite numbers, got {kinds}")
     axis = np.asarray(plain)
     if axis.dtype.kind not in "Uif" or axis.tolist() != plain:  # NumPy rounds large integers and drops final zero bytes
         raise ResultError(f"{dim}: wanted names that an array holds exactly, got {str(plain)[:60]}")
@@ -138,22 +144,23 @@ def _axis(names: Sequence[object], dim: str) -> np.ndarray:
 
 
 def concat(named: Mapping[Hashable, xr.Dataset], dim: str) -> xr.Dataset:
-    """Join results of several run sets along a new named dimension.
+    """Join the results of several sets of runs along a new dimension.
 
     Args:
-        named: results with equal seeds, records, neurons and features; the names become the coordinate: all of them
-            texts, or all of them numbers, which make a numeric axis.
+        named: results by name, with equal seeds, records, neurons and features. The names become the coordinate of the
+            new dimension; they are all strings or all numbers.
         dim: name of the new dimension.
 
     Returns:
-        One Dataset; configurations and provenances are kept as JSON lists in the attributes `configs` and
-        `provenances`, in the order of `dim`. `config_of` works again once one entry of `dim` is selected.
+        One Dataset. Its attributes `configs` and `provenances` are JSON lists of those of the parts, in the order of
+        `dim`. After selecting one entry of `dim`, `config_of` and `provenance_of` return those of that part.
     Errors:
-        `ResultError` in one line for names of other kinds, results whose axes differ, or joined ones.
+        `ResultError` in one line for names of other kinds, for results whose axes differ, and for results that are
+        joined already.
     """
     axis = xr.Variable(dim, _axis(list(named), dim))
     parts = list(named.values())
-    # what depends on the configuration, such as the activation probability, gets the new dimension too
+    # coordinates that differ between the parts, such as the activation probability, get the new dimension too
     own = [
         name
         for name in parts[0].coords

@@ -1,4 +1,8 @@
-"""Saving and loading Datasets: only our own finished, undamaged files load, with errors of one line."""
+"""Saving and loading results as netCDF-4 files.
+
+Only complete and undamaged files that dynsim wrote are loaded; for any other there is an error of one line. Loading
+never executes anything in a file.
+"""
 
 import io
 import json
@@ -11,20 +15,20 @@ from dynsim.results.sealed import ADVICE, ResultError, load_sealed, save_sealed
 
 
 def save(result: xr.Dataset, path: Path) -> None:
-    """Save a result with its digest; a reader sees the old file or the whole new one, never a part."""
+    """Save a result with a digest of its content. The file is replaced in one step, so it is never half written."""
     save_sealed(bytes(result.to_netcdf(engine="h5netcdf")), path)
 
 
 def load(path: Path) -> xr.Dataset:
     """Load a result.
 
-    Errors: `ResultError` in one line for a file that is missing, damaged, unfinished or not one of ours.
+    Errors: `ResultError` in one line for a file that is missing, damaged, unfinished or not written by dynsim.
     """
     data = load_sealed(path)
     try:
         with xr.open_dataset(io.BytesIO(data), engine="h5netcdf") as opened:
             result = opened.load()
-    except Exception as error:  # h5py, h5netcdf and xarray raise many kinds for what is no netCDF
+    except Exception as error:  # h5py, h5netcdf and xarray raise errors of many kinds
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ResultError(f"{path}: not a readable netCDF-4 file ({reason}); {ADVICE}") from None
     found = str(result.attrs.get("dynsim_format", "none"))
@@ -45,8 +49,8 @@ def load(path: Path) -> xr.Dataset:
 
 
 def save_many(named: dict[str, xr.Dataset], path: Path) -> None:
-    """Save several Datasets in one file with its digest, one netCDF group each."""
-    # "/" would nest groups: names are kept as an attribute
+    """Save several Datasets in one file, each as a netCDF group, with a digest of the whole."""
+    # a "/" in a name would nest groups, so names are kept as an attribute
     groups = {f"part{k}": result.assign_attrs(name=name) for k, (name, result) in enumerate(named.items())}
     save_sealed(bytes(xr.DataTree.from_dict(groups).to_netcdf(engine="h5netcdf")), path)
 

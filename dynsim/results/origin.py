@@ -1,4 +1,4 @@
-"""Where a result comes from: command, commit, code, versions, device."""
+"""The provenance of a result: command, commit, code, versions and device, as far as needed to make it again."""
 
 import hashlib
 import os
@@ -14,9 +14,9 @@ from dynsim.results.sealed import Json
 
 
 def provenance() -> Json:
-    """Return what one needs to make a result again: command, commit, dirty flag, code, versions, device.
+    """Return what one needs to know to make a result again: command, commit, code, versions and device.
 
-    `dirty` says whether committed files of dynsim/ or experiments/ have been changed, `code` is `CODE`.
+    `dirty` says whether files of dynsim/ or experiments/ differ from the commit, and `code` is `CODE`.
     """
     import jax  # here, so that reading results needs no JAX
 
@@ -38,9 +38,9 @@ def provenance() -> Json:
 
 
 def code_digest(folder: Path) -> str:
-    """Return a short SHA-256 of all Python sources of a folder and the folders in it, relative paths included.
+    """Return a short SHA-256 digest of all Python sources below a folder and of their relative paths.
 
-    What lies in `__pycache__` is no source.
+    Files in `__pycache__` do not count.
     """
     digest = hashlib.sha256()
     found = {
@@ -48,16 +48,16 @@ def code_digest(folder: Path) -> str:
     }
     for name in sorted(found):
         source = found[name].read_bytes()
-        digest.update(f"{name}\0{len(source)}\0".encode() + source)  # the length: no text can pass for a border
+        digest.update(f"{name}\0{len(source)}\0".encode() + source)  # the length marks where a file ends
     return digest.hexdigest()[:16]
 
 
 CODE = code_digest(Path(__file__).parent.parent)
-"""Digest of the sources of dynsim, taken when they were imported: a later edit is not what ran."""
+"""Digest of the sources of dynsim when they were imported. Later edits do not count, since they are not what runs."""
 
 
 def has_x64() -> bool:
-    """Return whether JAX keeps float64 as it is."""
+    """Return whether float64 is on in JAX; otherwise JAX turns it into float32."""
     import jax
 
     return bool(jax.dtypes.canonicalize_dtype(np.float64) == np.float64)

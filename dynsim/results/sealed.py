@@ -1,13 +1,14 @@
-"""Files that are written completely or not at all, and that contain a SHA-256 digest of their own content.
+"""Sealed files: written completely or not at all, with a SHA-256 digest of their content inside.
 
-The digest is checked before anything else reads the file, so that a flipped bit or a missing end gives an error of one
-line and never a wrong number. Such a sealed file is still an ordinary JSON or netCDF file for other programs.
+Loading checks the digest first. So a damaged file gives an error of one line and never a wrong number. For other
+programs a sealed file is an ordinary JSON or netCDF file:
 
-- JSON: the first key of the object, on a line of its own, is "sha256"; the digest is that of the text after that line.
-- netCDF: a line with the digest of all bytes before it follows the end of the HDF5 data, where HDF5 does not look.
+- JSON: the first key of the object is "sha256", on a line of its own. Its value is the digest of the text after that
+  line.
+- netCDF: after the end of the HDF5 data, where HDF5 does not look, there is a line with the digest of all bytes before.
 
-The content is put together in memory and then written by plain file operations, since HDF5 itself would end the process
-on a full disk.
+The content is built in memory and then written with plain file operations. HDF5 itself would end the process on a full
+disk.
 """
 
 import contextlib
@@ -22,26 +23,28 @@ from typing import Any
 TRAILER = b"\ndynsim sha256 "
 JSON_HEAD = '{\n "sha256": "'
 HEX = 64
-ZEROS = 2**22  # bytes at a time
+ZEROS = 2**22  # bytes that `check_space` writes at a time
 ADVICE = "delete it and run the experiment again"
 
 
 Json = dict[str, Any]
-"""Plain values by name, as JSON has them."""
+"""A JSON object: plain values by name."""
 
 
 class ResultError(ValueError):
-    """A result file that cannot be used; the message is one line."""
+    """A result cannot be used. The message is one line."""
 
 
 def atomic_write(path: Path, write: Callable[[Path], object], n_bytes: int | None = None) -> None:
-    """Call `write(temporary path)` in the folder of `path` and move the outcome there in one step.
+    """Write a file under a temporary name and then rename it, so that it is never half written.
 
     Args:
-        n_bytes: size of the file, where it is known, for the message.
+        path: the file.
+        write: writes the content to the temporary path that it is given, which is in the same folder.
+        n_bytes: size of the file for the error message, if known.
 
-    Errors: `OSError` in one line with the file, and the space that it wants and that is left, for instance on a full
-    disk.
+    Errors: `OSError` in one line if the file cannot be written, for instance on a full disk. It names the file, the
+    space it needs and the space that is free.
     """
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
@@ -57,7 +60,13 @@ def atomic_write(path: Path, write: Callable[[Path], object], n_bytes: int | Non
 
 
 def not_written(path: Path, error: OSError, n_bytes: int | None) -> OSError:
-    """Return the error in one line of a file or folder that could not be written; arguments as for `atomic_write`."""
+    """Return an `OSError` of one line for a file or folder that could not be written.
+
+    Args:
+        path: the file or folder.
+        error: what the system said.
+        n_bytes: space needed, if known.
+    """
     wanted = "" if n_bytes is None else f", {n_bytes / 1e6:,.1f} MB wanted"
     free = ""
     for folder in path.absolute().parents:
@@ -69,9 +78,11 @@ def not_written(path: Path, error: OSError, n_bytes: int | None) -> OSError:
 
 
 def check_space(folder: Path, n_bytes: int) -> None:
-    """Refuse to begin what needs `n_bytes` in a folder, by writing as many zeros there and removing them.
+    """Check that a folder has space for `n_bytes`, by writing that many zeros there and removing them.
 
-    For what is written by a library that meets a full disk with pages of text. Errors: as for `atomic_write`.
+    This is done before calling a library that answers a full disk with pages of text.
+
+    Errors: `OSError` in one line, as for `atomic_write`.
     """
     probe = folder / f".space.{os.getpid()}"
     try:
@@ -88,7 +99,7 @@ def check_space(folder: Path, n_bytes: int) -> None:
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Write bytes atomically, and return only when they are on the disk."""
+    """Write bytes atomically (see `atomic_write`), and return only when they are on the disk."""
 
     def write(temporary: Path) -> None:
         with open(temporary, "wb") as file:
@@ -105,20 +116,26 @@ def save_sealed(data: bytes, path: Path) -> None:
 
 
 def load_sealed(path: Path) -> bytes:
-    """Return the bytes that `save_sealed` was given. Errors: `ResultError` in one line for any other or no file."""
+    """Return the bytes that `save_sealed` was given.
+
+    Errors: `ResultError` in one line for a file that is missing, damaged or not written by `save_sealed`.
+    """
     if not Path(path).is_file():
         raise ResultError(f"{path}: wanted a result file, found none; run the experiment first")
     whole = Path(path).read_bytes()
     data, end = whole[: -len(TRAILER) - HEX - 1], whole[-len(TRAILER) - HEX - 1 :]
     if end != TRAILER + hashlib.sha256(data).hexdigest().encode() + b"\n":
-        raise ResultError(f"{path}: the file is damaged or not one of ours (its digest does not fit); {ADVICE}")
+        raise ResultError(f"{path}: the file is damaged or not written by dynsim (its digest does not fit); {ADVICE}")
     return data
 
 
 def save_json(values: Json, path: Path) -> None:
-    """Save plain values as indented JSON with its digest, atomically; numbers that are not finite are refused."""
+    """Save plain values as indented JSON with a digest, atomically.
+
+    Errors: `ValueError` for numbers that are not finite and for a value named sha256; `OSError` as for `atomic_write`.
+    """
     if "sha256" in values:
-        raise ValueError("values: wanted no value named sha256, which is the name of the digest")
+        raise ValueError("values: wanted no value named sha256, since the digest has that name")
     rest = json.dumps(values, indent=1, allow_nan=False)[2:] + "\n"  # without the first line, which is "{"
     if not values:
         rest = "}\n"
@@ -127,7 +144,10 @@ def save_json(values: Json, path: Path) -> None:
 
 
 def load_json(path: Path) -> Json:
-    """Load what `save_json` wrote. Errors: `ResultError` in one line for a file that is missing or another one."""
+    """Load what `save_json` wrote.
+
+    Errors: `ResultError` in one line for a file that is missing, damaged or not written by `save_json`.
+    """
     if not Path(path).is_file():
         raise ResultError(f"{path}: wanted a summary, found none; run the experiment without --redraw first")
     whole = Path(path).read_bytes()
@@ -136,7 +156,7 @@ def load_json(path: Path) -> Json:
     comma = "" if rest == b"}\n" else ","
     wanted = f'{JSON_HEAD}{hashlib.sha256(rest).hexdigest()}"{comma}'.encode()
     if head + b"\n" + first != wanted:
-        raise ResultError(f"{path}: the file is damaged or not one of ours (its digest does not fit); {ADVICE}")
+        raise ResultError(f"{path}: the file is damaged or not written by dynsim (its digest does not fit); {ADVICE}")
     values = json.loads(whole)
     del values["sha256"]
     return values

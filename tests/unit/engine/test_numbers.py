@@ -168,10 +168,13 @@ def test_structure_is_the_same_for_any_way_to_drop_features():
 
 @pytest.mark.parametrize("precision", ["float32", "float64"])
 def test_the_numbers_have_the_configured_precision_and_one_shape(precision):
-    for config in (BASE, GIVEN, DROPPING):
+    for config in (BASE, GIVEN, DROPPING, FADING):
         numbers = resolve(replace(config, **{"train.precision": precision})).numbers
         for name, value in zip(Numbers._fields, numbers, strict=True):
             per_feature = name in {"active_probability", "minority", "keep_probability"}
+            if name in {"fading_noise", "fading_steps"}:
+                assert (value is None) == (config is not FADING)
+                continue
             assert value.dtype == precision and value.shape == ((D,) if per_feature else ()), name
 
 

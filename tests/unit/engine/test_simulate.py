@@ -374,7 +374,7 @@ def test_many_configurations_side_by_side(result):
 
 def test_configurations_of_other_structure_are_refused():
     for other in (toy(threshold__rule="zero"), toy(train__n_steps=13)):
-        with pytest.raises(ConfigError, match="one structure and one train section"):
+        with pytest.raises(ConfigError, match="equal sizes, rules and train sections"):
             simulate.simulate_many([TOY, other], SEEDS)
 
 

@@ -348,7 +348,7 @@ def test_joined_results_keep_their_axis(keys):
 @pytest.mark.parametrize("keys", [("a", 1), (True, 2), (0.5, float("nan")), (None, "a"), ((1, 2), "a"), ()])
 def test_joined_results_have_names_of_one_kind(keys):
     part = results.to_dataset(CONFIG, feature_groups(CONFIG.data), SEEDS, STEPS, {}, {}, {})
-    with pytest.raises(ResultError, match=r"^level: wanted names that are all texts or all finite numbers, got"):
+    with pytest.raises(ResultError, match=r"^level: wanted names that are all strings or all finite numbers, got"):
         results.concat(dict.fromkeys(keys, part), "level")
 
 

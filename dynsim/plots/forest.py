@@ -91,8 +91,8 @@ def _against_ratio(ax: Axes, at: xr.DataArray, r: np.ndarray, *, same_partner: b
         known = np.isfinite(mean)
         slope = np.polyfit(np.log(r[known]), mean[known], 1)[0] if known.sum() > 1 else np.nan
         bars = np.stack([np.exp(mean) - np.exp(mean - half), np.exp(mean + half) - np.exp(mean)])
-        ax.errorbar(moved, np.exp(mean), yerr=bars, color=color, ls=style, marker="o", ms=3, elinewidth=0.8,
-                    label=f"{label}: slope {slope:.2f}")  # fmt: skip
+        name = f"{label}: slope {slope:.2f}"
+        ax.errorbar(moved, np.exp(mean), bars, color=color, ls=style, marker="o", ms=3, elinewidth=0.8, label=name)
     ax.plot(r, r, color=MARK, lw=1.0, zorder=0)
     ax.legend(loc="lower right", fontsize=7.5)
 

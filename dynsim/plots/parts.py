@@ -25,6 +25,10 @@ FEWEST_NEURONS = 1.0
 MARK = "#888888"
 SEPARATE = 0.05
 """Marks closer than this share of the axis get their labels on two levels."""
+NOTE = {"fontsize": 7.5, "color": "#555555"}
+"""Style of the small grey texts within a panel."""
+LEADER = {"arrowstyle": "-", "lw": 0.6, "shrinkA": 0, "shrinkB": 0}
+"""Style of the thin line from a level to its label."""
 
 Seeds = tuple[np.ndarray, np.ndarray, np.ndarray]
 
@@ -136,8 +140,8 @@ def stage_lines(ax: Axes, of_group: xr.Dataset) -> None:
         place = ax.transAxes.inverted().transform(ax.transData.transform((middle, 1.0)))[0]
         level = 1 - level if place - previous < SEPARATE else 0
         previous = place
-        ax.text(middle, 1.01 + 0.05 * level, stage, transform=ax.get_xaxis_transform(), ha="center", va="bottom",
-                fontsize=7.5, color="#555555")  # fmt: skip
+        height = 1.01 + 0.05 * level
+        ax.text(middle, height, stage, NOTE, transform=ax.get_xaxis_transform(), ha="center", va="bottom")
 
 
 def switch_line(ax: Axes, curves: xr.Dataset) -> None:
@@ -146,8 +150,7 @@ def switch_line(ax: Axes, curves: xr.Dataset) -> None:
     if switched.size:
         place = float(np.median(switched))
         ax.axvline(place, color=MARK, lw=1.0, ls=":")
-        ax.text(place, 0.02, "thresholds on ", transform=ax.get_xaxis_transform(), ha="right", fontsize=7.5,
-                color="#555555")  # fmt: skip
+        ax.text(place, 0.02, "thresholds on ", NOTE, transform=ax.get_xaxis_transform(), ha="right")
 
 
 def boxed_legend(ax: Axes, handles: list[Artist]) -> None:
@@ -167,15 +170,19 @@ def side_legend(ax: Axes, handles: list[Artist]) -> None:
 
 def stage_triangles(ax: Axes, curves: xr.Dataset) -> None:
     """Mark the median stage ends of each group by labelled triangles in a strip above the panel, a row per group."""
-    above = ax.get_xaxis_transform()
     for row, group in enumerate(("minority", "majority")):
         for stage in STAGES:
             ends = _ends(curves.sel(group=group), stage)
             if ends.size:
-                place, height = float(np.median(ends)), 1.035 + 0.06 * row
-                ax.plot(place, height, "v", ms=4, color=GROUP_COLOR[group], transform=above, clip_on=False)
-                ax.annotate(stage, (place, height), (4, 0), xycoords=above, textcoords="offset points", fontsize=7.5,
-                            va="center", color=GROUP_COLOR[group], annotation_clip=False)  # fmt: skip
+                _triangle(ax, float(np.median(ends)), 1.035 + 0.06 * row, stage, GROUP_COLOR[group])
+
+
+def _triangle(ax: Axes, step: float, height: float, label: str, color: str) -> None:
+    """Draw a triangle with a label to its right; `height` 1 is the top of the panel."""
+    above = ax.get_xaxis_transform()
+    ax.plot(step, height, "v", ms=4, color=color, transform=above, clip_on=False)
+    text = ax.annotate(label, (step, height), (4, 0), above, "offset points", annotation_clip=False)
+    text.set(fontsize=7.5, color=color, va="center")
 
 
 def draw_floors(ax: Axes, floors: dict[str, float]) -> None:
@@ -189,9 +196,8 @@ def draw_floors(ax: Axes, floors: dict[str, float]) -> None:
         place = ax.transAxes.inverted().transform(ax.transData.transform((0.0, value)))[1]
         previous = max(place, previous + 0.09)
         ax.axhline(value, color="k", ls=":", lw=1.0)
-        ax.annotate(f"{label}\n{value:.3g}", (1.0, place), (1.03, previous), xycoords=ax.transAxes,
-                    textcoords=ax.transAxes, va="center", fontsize=8, annotation_clip=False,
-                    arrowprops={"arrowstyle": "-", "lw": 0.6, "shrinkA": 0, "shrinkB": 0})  # fmt: skip
+        text = ax.annotate(f"{label}\n{value:.3g}", (1.0, place), (1.03, previous), ax.transAxes, arrowprops=LEADER)
+        text.set(fontsize=8, va="center", annotation_clip=False)
 
 
 def spread(places: np.ndarray, share: float = 0.02) -> np.ndarray:
@@ -211,8 +217,11 @@ def draw_stage_table(ax: Axes, counts: dict[str, Any]) -> None:
     groups = [group for group in GROUP_COLOR if group in found]
     if not groups:
         return
-    cells = [[f"{found[group][stage]}/{n_seeds}" if stage in found[group] else "" for group in groups]
-             for stage in STAGES]  # fmt: skip
+
+    def cell_text(stage: str, group: str) -> str:
+        return f"{found[group][stage]}/{n_seeds}" if stage in found[group] else ""
+
+    cells = [[cell_text(stage, group) for group in groups] for stage in STAGES]
     table = ax.table(
         cells, rowLabels=list(STAGES), colLabels=groups, cellLoc="center", bbox=Bbox.from_bounds(0.1, 0.0, 0.9, 0.95)
     )

@@ -22,10 +22,18 @@ from dynsim.plots.parts import GROUP_COLOR, MARK
 from dynsim.plots.style import STYLE
 from dynsim.stats.intervals import t_half_widths
 
-MASKED_CLASS_COLOR = {"minority": GROUP_COLOR["minority"], "majority": GROUP_COLOR["majority"], "none": "#009E73",
-               "silent": "#222222"}  # fmt: skip
-CLASS_LABEL = {"minority": "minority specialists", "majority": "majority specialists", "none": "no specialists",
-               "silent": "silent on all samples"}  # fmt: skip
+MASKED_CLASS_COLOR = {
+    "minority": GROUP_COLOR["minority"],
+    "majority": GROUP_COLOR["majority"],
+    "none": "#009E73",
+    "silent": "#222222",
+}
+CLASS_LABEL = {
+    "minority": "minority specialists",
+    "majority": "majority specialists",
+    "none": "no specialists",
+    "silent": "silent on all samples",
+}
 KIND_STYLE = {"lowest": "-", "random_fixed": "--", "highest": ":"}
 KIND_LABEL = {
     "lowest": "lowest norms masked",
@@ -127,14 +135,18 @@ def counts(curves: xr.Dataset, rows: dict[str, dict[str, Any]]) -> Figure:
 
 
 def _say(ax: Axes, row: dict[str, Any]) -> None:
+    """Write the differences at the end, and how many seeds were left out, into the upper left of a panel."""
+
+    def write(height: float, text: str, color: str = "k") -> None:
+        ax.text(0.02, height, text, transform=ax.transAxes, va="top", fontsize=8, color=color)
+
     steps = row.get("equal steps", {})
     for line, group in enumerate(DISJOINT_GROUPS):
-        ax.text(0.02, 0.985 - 0.085 * line, interval_text(group, steps.get(f"{group} specialists")), va="top",
-                transform=ax.transAxes, fontsize=8, color=GROUP_COLOR[group])  # fmt: skip
+        difference = interval_text(group, steps.get(f"{group} specialists"))
+        write(0.985 - 0.085 * line, difference, GROUP_COLOR[group])
     lost = row["n_diverged"] + row["n_exploded"]
     if lost:
-        ax.text(0.02, 0.815, f"{lost} of {lost + row['n_seeds']} seeds left out", va="top", transform=ax.transAxes,
-                fontsize=8)  # fmt: skip
+        write(0.815, f"{lost} of {lost + row['n_seeds']} seeds left out")
 
 
 @matplotlib.rc_context(STYLE)

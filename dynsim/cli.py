@@ -20,8 +20,7 @@ import tyro
 from dynsim.config import Config
 from dynsim.config.checks import MAX_SEED, ConfigError, positive_int, require
 
-Options = TypeVar("Options", bound="RunOptions")
-Plain = TypeVar("Plain")
+Options = TypeVar("Options")
 LONGEST_NAME = 100  # characters in the longest file name that is used in the folder for results
 
 
@@ -126,13 +125,13 @@ def _short(text: str) -> str:
     return text if len(text) <= 80 else text[:80] + "..."
 
 
-def parse_plain(kind: type[Plain], arguments: Sequence[str] | None, *, program: str, description: str) -> Plain:
+def parse_plain(kind: type[Options], arguments: Sequence[str] | None, *, program: str, description: str) -> Options:
     """Return the options of a program without presets; arguments and errors as for `parse`."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     return _parse(kind, words, kind(), program, description)
 
 
-def _parse(kind: type[Plain], words: list[str], default: Plain, program: str, about: str) -> Plain:
+def _parse(kind: type[Options], words: list[str], default: Options, program: str, about: str) -> Options:
     caught = io.StringIO()
     try:
         with contextlib.redirect_stderr(caught):

@@ -46,12 +46,6 @@ EXPERIMENTS = (
 """In the order of the manifest."""
 
 
-def options_of(experiment: Experiment, out: Path) -> Any:
-    """Return the options with which the committed figures are made: those of the record's command."""
-    options = dataclasses.replace(experiment.options(), out=out)
-    return dataclasses.replace(options, controls=True) if experiment is stage_tracking.EXPERIMENT else options
-
-
 def toml_text(value: object) -> str:
     """Return a TOML string or number."""
     if isinstance(value, int | float):
@@ -82,7 +76,8 @@ def renew(experiment: Experiment, options: MakeFigures) -> list[dict[str, Any]]:
     """Draw the figures of one experiment into figures/ and return their manifest rows."""
     data, name = FIGURES / "data", experiment.name
     if options.simulate:
-        folder = run(experiment, options_of(experiment, options.out))
+        published = experiment.published or experiment.options()
+        folder = run(experiment, dataclasses.replace(published, out=options.out))
         data.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(folder / "summary.json", data / f"{name}.json")
         if experiment.curves:

@@ -269,6 +269,7 @@ EXPERIMENT = Experiment(
     command="python experiments/stage_tracking.py --controls",
     statements="Lemma 3.1, Lemma 3.2, Theorem 3.1",
     presets=PRESETS,
+    published=StageTracking(controls=True),
     folder=lambda options: study_folder(options, controls=options.controls),
     check=check_enough_records,
     simulate=simulate_all,

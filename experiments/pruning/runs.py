@@ -190,8 +190,8 @@ def factor_runs(config: Config, few: bool) -> dict[str, dict[str, Run]]:
         found[f"gradient, unit {unit}"] = {
             kind.replace("_", " "): of_neurons(unit=unit, semantics=kind) for kind in SEMANTICS
         }
-    found["refresh"] = {"each step": of_neurons(refresh=1), "50 steps": of_neurons(refresh=50),
-                        "once": of_neurons(refresh=None)}  # fmt: skip
+    refreshes = {"each step": 1, "50 steps": 50, "once": None}
+    found["refresh"] = {level: of_neurons(refresh=steps) for level, steps in refreshes.items()}
     ends = {"stop": "never", "stop_step": 0}, {"start": "at_step", "start_step": 0}
     moments = ("switch", "coverage")
     found["start"] = {name: of_neurons(start=name, start_step=0, **ends[0]) for name in moments}

@@ -1,8 +1,8 @@
 """What do statements about pruning share? Words for prunings, ranges, and rows of paired differences."""
 
-import math
 from typing import Any
 
+import numpy as np
 import xarray as xr
 
 from dynsim.analysis.outcomes import difference
@@ -11,11 +11,10 @@ from dynsim.results.dataset import config_of
 from dynsim.stats.verdicts import Statement
 
 NamedRuns = dict[str, xr.Dataset]
+Measured = tuple[Statement, np.ndarray]
+"""A statement, and the number that decides it for every seed, (seed,)."""
 Judged = tuple[list[dict[str, Any]], dict[str, Any], dict[str, xr.Dataset]]
 """(entries of the summary, details, reduced Datasets for the figures)."""
-
-INF = math.inf
-ABOVE_0 = (0.0, INF)
 
 
 def label(prune: PruneConfig) -> str:
@@ -29,11 +28,6 @@ def label(prune: PruneConfig) -> str:
 def label_of(run: xr.Dataset) -> str:
     """Return the pruning of a result in words."""
     return label(config_of(run).prune)
-
-
-def statement(claim: str, quantity: str, wanted: tuple[float, float], rival: str, refuted_by: str) -> Statement:
-    """Return a statement; see `verdicts.Statement`."""
-    return Statement(claim, quantity, wanted, rival, refuted_by)
 
 
 def row(name: str, dense: xr.Dataset, run: xr.Dataset, may_differ: tuple[str, ...], filled: bool) -> dict[str, Any]:

@@ -16,6 +16,17 @@ harms              all of them lie below 0
 nothing            the interval against the dense runs holds 0, or that against a placebo does not lie on its side of 0
 unstable           too many seeds are lost against the dense runs, or against every placebo that was run
 untested           the interval against the dense runs does not hold 0, and no placebo was run
+-----------------  --------------------------------------------------------------------------------------------------
+`judge_reading`    the verdict on one way of pruning, from the differences pruned - unmasked and pruned - placebo and from
+                   an equivalence margin, the largest difference that still counts as none
+-----------------  --------------------------------------------------------------------------------------------------
+not converged      one of the runs that are compared was still changing when it ended
+helps beyond       the intervals against the unmasked runs and against every placebo lie above 0
+helps alike        the interval against the unmasked runs lies above 0, and a placebo is at most the margin worse
+helps, undecided   the interval against the unmasked runs lies above 0, and the placebos allow neither of these
+harms              the interval against the unmasked runs lies below 0
+nothing within     the interval against the unmasked runs lies inside the margin
+not at this size   none of these: too few seeds, or too large a scatter
 =================  ==================================================================================================
 
 The caller decides which seeds are lost, that is left out because training failed (`analysis.outcomes.EXCLUSION`).
@@ -33,6 +44,14 @@ SIGNIFICANCE = 0.05
 """Largest p-value, after Holm's correction, at which a null hypothesis is rejected."""
 AS_STATED, NOT_AS_STATED, NOT_AT_THIS_SIZE = "as stated", "not as stated", "not at this size"
 HELPS, NOTHING, HARMS, UNSTABLE, UNTESTED = "helps", "nothing", "harms", "unstable", "untested"
+
+HELPS_BEYOND, HELPS_ALIKE = "helps beyond every placebo", "helps no more than a placebo"
+HELPS_UNDECIDED = "helps, beyond placebos undecided"
+NOTHING_WITHIN, NOT_CONVERGED = "nothing within the margin", "not converged"
+READING_VERDICTS = (
+    *(HELPS_BEYOND, HELPS_ALIKE, HELPS_UNDECIDED, NOTHING_WITHIN, HARMS, NOT_AT_THIS_SIZE, NOT_CONVERGED, UNSTABLE),
+)
+"""All words of `judge_reading`, and "unstable" for a caller who lost too many seeds."""
 
 Span = tuple[float, float]
 """Lower and upper end of an interval."""
@@ -71,6 +90,33 @@ def judge(low: float, high: float, wanted: tuple[float, float], p_holm: float | 
 def side_of_zero(low: float, high: float) -> int:
     """Return 1 for an interval above 0, -1 for one below 0, and 0 for one that contains 0."""
     return int(low > 0) - int(high < 0)
+
+
+def judge_reading(unmasked: Span, placebos: Sequence[Span], margin: float, *, settled: bool) -> str:
+    """Return the verdict on one way of pruning by the table at the top of the module.
+
+    "Nothing" is said only inside the margin: a wide interval around 0 is no evidence for it.
+
+    Args:
+        unmasked: ends of the interval of pruned - unmasked; NaN where too few seeds are left.
+        placebos: the same against each placebo; at least one.
+        margin: largest difference that counts as none, above 0.
+        settled: whether all of these runs had stopped changing.
+    """
+    if not settled:
+        return NOT_CONVERGED
+    if not all(math.isfinite(end) for span in (unmasked, *placebos) for end in span):
+        return NOT_AT_THIS_SIZE
+    side = side_of_zero(*unmasked)
+    if -margin < unmasked[0] and unmasked[1] < margin:
+        return NOTHING_WITHIN
+    if side < 0:
+        return HARMS
+    if side == 0:
+        return NOT_AT_THIS_SIZE
+    if all(span[0] > 0 for span in placebos):
+        return HELPS_BEYOND
+    return HELPS_ALIKE if any(span[1] < margin for span in placebos) else HELPS_UNDECIDED
 
 
 def judge_contrasts(dense: Span | None, placebos: Sequence[Span | None]) -> str:

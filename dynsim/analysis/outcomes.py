@@ -15,7 +15,7 @@ from dynsim.analysis.groups import minority_mask
 from dynsim.analysis.pairs import compare_runs
 from dynsim.results.dataset import config_of
 from dynsim.results.sealed import Json
-from dynsim.theory.specialists import is_specialist
+from dynsim.theory.specialists import NORM_FLOOR, is_specialist
 
 Measure = Callable[[xr.Dataset], np.ndarray]
 """(result with one record per seed) -> one number per seed, shape (seed,)."""
@@ -46,9 +46,14 @@ def at_equal_loss(first: xr.Dataset, second: xr.Dataset) -> tuple[xr.Dataset, xr
     return at_record(first, reached[0]), at_record(second, reached[1])
 
 
-def specialist_pairs(result: xr.Dataset) -> np.ndarray:
-    """Return which neuron is a specialist for which feature, Boolean (..., neuron, feature) (theory 5.5)."""
-    return is_specialist(*(result[name].values for name in ("alignment", "weight_norm", "firing")))
+def specialist_pairs(result: xr.Dataset, norm_floor: float = NORM_FLOOR) -> np.ndarray:
+    """Return which neuron is a specialist for which feature, Boolean (..., neuron, feature) (theory 5.5).
+
+    Args:
+        norm_floor: least norm of a specialist, as a share of the largest norm.
+    """
+    values = (result[name].values for name in ("alignment", "weight_norm", "firing"))
+    return is_specialist(*values, norm_floor=norm_floor)
 
 
 def _of_group(result: xr.Dataset, group: str) -> np.ndarray:

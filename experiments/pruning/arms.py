@@ -13,7 +13,7 @@ BASE: dict[str, Any] = {
     "data.n_features": 16,
     "data.token_dim": 32,
     "encoder.n_neurons": 64,
-    "data.batch_size": 128,
+    "data.batch_size": 64,
     "data.activation_rate": 0.15,
     "loss.temperature_prefactor": False,
     "train.n_records": 24,
@@ -52,30 +52,31 @@ class Reading(NamedTuple):
     """One way to mask; the changes are fields of the configuration."""
 
     mask: dict[str, Any]
-    loss: dict[str, Any] = {}
-    """What the unmasked partner has too."""
+    loss: dict[str, Any]
+    """Changes beside the mask; those of the loss the unmasked partner has too."""
+
+
+def _masks(loss: dict[str, Any] | None = None, **fields: Any) -> Reading:
+    """Return a reading from fields of the section `prune`."""
+    return Reading(MASK | {f"prune.{name}": value for name, value in fields.items()}, loss or {})
 
 
 READINGS: dict[str, Reading] = {
-    "one branch": Reading(MASK | {"prune.semantics": "one_branch"}),
-    "one branch, 30 %": Reading(MASK | {"prune.semantics": "one_branch", "prune.rate": 0.3}),
-    "one branch, 90 %": Reading(MASK | {"prune.semantics": "one_branch", "prune.rate": 0.9}),
-    "one branch, masked norm": Reading(
-        MASK | {"prune.semantics": "one_branch", "threshold.rule": "masked_norm_tracking"}
-    ),
-    "one branch, from the switch": Reading(MASK | {"prune.semantics": "one_branch", "prune.start": "switch"}),
-    "one branch, computed once": Reading(MASK | {"prune.semantics": "one_branch", "prune.refresh": None}),
-    "both branches trained": Reading(MASK | {"prune.semantics": "one_branch"}, BOTH),
-    "literal": Reading(MASK),
-    "literal, masked norm": Reading(MASK | {"threshold.rule": "masked_norm_tracking"}),
-    "literal, per neuron": Reading(MASK | {"prune.scope": "per_neuron"}),
-    "masked query": Reading(MASK | {"prune.semantics": "masked_query"}),
-    "masked key": Reading(MASK | {"prune.semantics": "masked_key"}),
-    "NT-Xent, one branch": Reading(MASK | {"prune.semantics": "one_branch"}, NT_XENT),
-    "literal, neurons 30 %": Reading(MASK | {"prune.unit": "neuron", "prune.rate": 0.3}),
-    "straight-through, neurons 50 %": Reading(
-        MASK | {"prune.unit": "neuron", "prune.rate": 0.5, "prune.semantics": "straight_through"}
-    ),
+    "one branch": _masks(semantics="one_branch"),
+    "one branch, 30 %": _masks(semantics="one_branch", rate=0.3),
+    "one branch, 90 %": _masks(semantics="one_branch", rate=0.9),
+    "one branch, masked norm": _masks({"threshold.rule": "masked_norm_tracking"}, semantics="one_branch"),
+    "one branch, from the switch": _masks(semantics="one_branch", start="switch"),
+    "one branch, computed once": _masks(semantics="one_branch", refresh=None),
+    "both branches trained": _masks(BOTH, semantics="one_branch"),
+    "literal": _masks(),
+    "literal, masked norm": _masks({"threshold.rule": "masked_norm_tracking"}),
+    "literal, per neuron": _masks(scope="per_neuron"),
+    "masked query": _masks(semantics="masked_query"),
+    "masked key": _masks(semantics="masked_key"),
+    "NT-Xent, one branch": _masks(NT_XENT, semantics="one_branch"),
+    "literal, neurons 30 %": _masks(unit="neuron", rate=0.3),
+    "straight-through, neurons 50 %": _masks(unit="neuron", rate=0.5, semantics="straight_through"),
 }
 """Readings by name; masks of 60 % of all single weights, anew at each step, where the name says nothing else."""
 
@@ -93,8 +94,13 @@ PERTURBATIONS: dict[str, dict[str, Any]] = {
     FADING: {"data.fading_noise": 4.0, "data.fading_steps": 1000},
     ORACLE: {},
 }
-"""Ways to perturb or reweigh training without a mask, as changes of the default. The fading noise starts with a variance
-of 4 / d and is gone after 1,000 steps; the oracle is the loss whose anchors are weighted by inverse frequency."""
+"""Ways to perturb or reweigh training without a mask, as changes of the default. The fading noise starts with a
+variance of 4 / d and is gone after 1,000 steps; the oracle is the loss whose anchors weigh by inverse frequency."""
+
+
+def changes_loss(reading: str) -> bool:
+    """Return whether a reading needs an unmasked partner of its own, since its loss is another one."""
+    return reading in READINGS and any(name.startswith("loss.") for name in READINGS[reading].loss)
 
 
 class Arm(NamedTuple):
@@ -118,8 +124,8 @@ class Arm(NamedTuple):
     @property
     def partner(self) -> "Arm":
         """The arm without a mask that it is compared with: its loss, data and thresholds are the same."""
-        loss = READINGS[self.reading].loss if self.reading in READINGS else {}
-        return Arm(self.noise, self.ratio, self.reading if loss else UNMASKED, UNMASKED)
+        own = changes_loss(self.reading)
+        return Arm(self.noise, self.ratio, self.reading if own else UNMASKED, UNMASKED)
 
 
 def base_config(shape: str, noise: str, ratio: float, n_steps: int) -> Config:
@@ -154,6 +160,6 @@ def placebos(arm: Arm) -> list[Arm]:
     Those without a mask have the default loss, so a reading with another loss has the random masks alone.
     """
     own = [arm._replace(kind=kind) for kind in PLACEBOS]
-    if READINGS[arm.reading].loss:
+    if changes_loss(arm.reading):
         return own
     return own + [Arm(arm.noise, arm.ratio, name, UNMASKED) for name in PERTURBATIONS if name != ORACLE]

@@ -1,0 +1,210 @@
+"""From runs to verdicts: what is measured of an arm, how two arms are compared, and the word for each reading.
+
+Everything after `outcome` works on plain numbers per seed, so that data in which the answer is known can be judged too.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import xarray as xr
+
+from dynsim.analysis import convergence, outcomes
+from dynsim.analysis.groups import minority_mask
+from dynsim.stats import verdicts
+from dynsim.stats.intervals import holm, t_interval, t_p_value
+from experiments.pruning.arms import UNMASKED, Arm, placebos
+from experiments.pruning.plan import Plan, Planned, Point
+
+PRIMARY = "minority coverage"
+FLOORS = (0.03, 0.1, 0.3)
+LEAST_SHARE = 0.75
+"""A comparison of which more than a quarter of the seeds is lost is called unstable."""
+
+
+class Outcome(NamedTuple):
+    """What one arm ended with."""
+
+    values: dict[str, np.ndarray]
+    """By name, one number per seed; NaN for a seed that diverged or grew without bound."""
+    settled: bool
+    n_steps: int
+
+
+class Difference(NamedTuple):
+    """A paired difference over seeds, with Student's 95 % interval and p-value."""
+
+    estimate: float
+    low: float
+    high: float
+    p_value: float
+    n_seeds: int
+    n_lost: int
+
+    @property
+    def span(self) -> tuple[float, float]:
+        """The ends of the interval."""
+        return self.low, self.high
+
+
+def measures(result: xr.Dataset) -> dict[str, np.ndarray]:
+    """Return the quantities at the end of training, each (seed,)."""
+    end = outcomes.at_end(result)
+    minority = minority_mask(result)
+    found: dict[str, np.ndarray] = {}
+    for group, mask in (("minority", minority), ("majority", ~minority)):
+        found[f"{group} coverage"] = outcomes.coverage(group)(end)
+        found[f"{group} probe, few labels"] = end["probe_few"].values[:, mask].mean(axis=1)
+        found[f"{group} probe, many labels"] = end["probe_many"].values[:, mask].mean(axis=1)
+        for floor in FLOORS:
+            pairs = outcomes.specialist_pairs(end, norm_floor=floor)
+            found[f"{group} specialists, norm floor {floor:g}"] = pairs[..., mask].sum(axis=(-2, -1)).astype(float)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        found["log strength ratio"] = np.log(outcomes.strength_ratio(end))
+    found["held-out loss"] = end["held_out_loss"].values
+    found["held-out loss, temperature refitted"] = end["refitted_loss"].values
+    return {name: np.asarray(value, np.float64) for name, value in found.items()}
+
+
+def outcome(result: xr.Dataset, partner: xr.Dataset | None, more: Mapping[str, np.ndarray] | None = None) -> Outcome:
+    """Return what an arm ended with.
+
+    Args:
+        result: of the arm, with the record of `mask_effect.recorder_with_loss`.
+        partner: its unmasked partner with the same seeds, which says what has grown without bound; None for itself.
+        more: further quantities, (seed,).
+    """
+    lost = outcomes.broken(result)
+    if partner is not None:
+        lost = lost | outcomes.exploded(partner, result)
+    values = {name: np.where(lost, np.nan, value) for name, value in (measures(result) | dict(more or {})).items()}
+    sound = result.isel(seed=np.flatnonzero(~lost))
+    settled = bool((~lost).any()) and convergence.has_settled(sound)
+    return Outcome(values, settled, int(result["step"].values[-1]))
+
+
+def difference(second: Outcome, first: Outcome | None, quantity: str) -> Difference:
+    """Return second - first of a quantity over the seeds that both have; first None stands for zero."""
+    values = np.asarray(second.values[quantity], np.float64)
+    if first is not None:
+        values = values - first.values[quantity]
+    kept = values[np.isfinite(values)]
+    n_lost = len(values) - len(kept)
+    if len(kept) < max(3, LEAST_SHARE * len(values)):
+        mean = float(np.mean(kept)) if len(kept) else np.nan
+        return Difference(mean, np.nan, np.nan, np.nan, len(kept), n_lost)
+    low, high = t_interval(kept)
+    return Difference(float(np.mean(kept)), low, high, t_p_value(kept), len(kept), n_lost)
+
+
+def verdict(found: Mapping[Arm, Outcome], arm: Arm, margin: float, quantity: str = PRIMARY) -> dict[str, Any]:
+    """Return the verdict on one reading at one point, with the differences that it rests on.
+
+    Args:
+        found: outcomes of the reading, its partner and its placebos; a placebo that was not run is not asked.
+        arm: the reading, with the kind "lowest".
+        margin: largest difference of `quantity` that counts as none.
+    """
+    against = [one for one in placebos(arm) if one in found]
+    mine, base = found[arm], found[arm.partner]
+    unmasked = difference(mine, base, quantity)
+    each = {one.label: difference(mine, found[one], quantity) for one in against}
+    # a placebo that lost too many seeds or never settles says nothing; the others decide
+    usable = {one.label: each[one.label] for one in against if found[one].settled and np.isfinite(each[one.label].low)}
+    settled = mine.settled and base.settled and bool(usable)
+    word = verdicts.judge_reading(unmasked.span, [one.span for one in usable.values()], margin, settled=settled)
+    if not np.isfinite(unmasked.low):
+        word = verdicts.UNSTABLE
+    return {
+        "reading": arm.reading,
+        "noise": arm.noise,
+        "ratio": arm.ratio,
+        "quantity": quantity,
+        "verdict": word,
+        "settled": {UNMASKED: base.settled, arm.label: mine.settled, **{a.label: found[a].settled for a in against}},
+        "ends": {one.label: ends(found[one], quantity) for one in [arm.partner, arm, *against]},
+        "against": {UNMASKED: plain(unmasked), **{name: plain(one) for name, one in each.items()}},
+        "placebos_that_count": sorted(usable),
+    }
+
+
+def ends(one: Outcome, quantity: str) -> dict[str, Any]:
+    """Return mean and interval of a quantity over the seeds that an arm kept."""
+    return plain(difference(one, None, quantity))
+
+
+def plain(found: Difference) -> dict[str, Any]:
+    """Return a difference ready for summary.json: None stands for what is not finite."""
+    return {
+        name: (value if np.isfinite(value) else None) if isinstance(value, float) else value
+        for name, value in found._asdict().items()
+    }
+
+
+def two_one_sided_p(values: np.ndarray, margin: float) -> float:
+    """Return the p-value of "the mean lies outside (-margin, margin)": the larger of two one-sided t-tests."""
+    from scipy import stats
+
+    kept = np.asarray(values, np.float64)
+    if len(kept) < 2:
+        return 1.0
+    if np.ptp(kept) == 0:
+        return 0.0 if abs(kept[0]) < margin else 1.0
+    above = stats.ttest_1samp(kept, -margin, alternative="greater").pvalue
+    below = stats.ttest_1samp(kept, margin, alternative="less").pvalue
+    return float(max(above, below))
+
+
+def all_verdicts(
+    found: Mapping[Arm, Outcome], arms: Sequence[Arm], margin: float, quantity: str = PRIMARY
+) -> list[dict[str, Any]]:
+    """Return one verdict per reading and point for which its runs are there."""
+    return [verdict(found, arm, margin, quantity) for arm in arms if arm in found and arm.partner in found]
+
+
+def judge_statements(plan: Plan, found: Mapping[Arm, Outcome]) -> list[dict[str, Any]]:
+    """Return one entry per statement and point of the plan, with Holm's correction over all of them.
+
+    The p-value is that of the null hypothesis which the statement denies: no difference, or one beyond the margin.
+    """
+    parts = [(one, point, *one.arms(point)) for one in plan.statements for point in plan.points]
+    parts = [part for part in parts if part[2] in found and (part[3] is None or part[3] in found)]
+    raw, rows = [], []
+    for planned, _, second, first in parts:
+        mine, base = found[second], None if first is None else found[first]
+        got = difference(mine, base, planned.quantity)
+        values = mine.values[planned.quantity] - (0 if base is None else base.values[planned.quantity])
+        within = planned.wanted == "within the margin"
+        p = two_one_sided_p(values[np.isfinite(values)], planned.margin) if within else got.p_value
+        raw.append(1.0 if not np.isfinite(got.low) else p)
+        rows.append((got, mine.settled and (base is None or base.settled)))
+    adjusted = holm(raw) if raw else []
+    return [
+        _statement(planned, point, (second, first), row, p)
+        for (planned, point, second, first), row, p in zip(parts, rows, adjusted, strict=True)
+    ]
+
+
+def _statement(
+    planned: Planned, point: Point, sides: tuple[Arm, Arm | None], row: tuple[Difference, bool], p_holm: float
+) -> dict[str, Any]:
+    got, settled = row
+    within = planned.wanted == "within the margin"
+    wanted = (-planned.margin, planned.margin) if within else (0.0, np.inf)
+    word = verdicts.judge(got.low, got.high, wanted, p_holm) if settled else verdicts.NOT_CONVERGED
+    return {
+        "name": planned.name,
+        "claim": planned.claim,
+        "said_by": planned.said_by,
+        "noise": point.noise,
+        "ratio": point.ratio,
+        "quantity": planned.quantity,
+        "contrast": sides[0].label + ("" if sides[1] is None else f" - {sides[1].label}"),
+        "wanted": planned.wanted,
+        "margin": planned.margin,
+        "found": plain(got),
+        "p_holm": p_holm,
+        "verdict": word,
+        "rival": planned.rival,
+        "what_would_refute": planned.refuted_by,
+    }

@@ -1,0 +1,245 @@
+"""Does magnitude pruning bring rare features back, beyond what any perturbation of training does?
+
+Claim (Liao et al. 2026, Theorem 3.2): training with the smallest weights masked gives rare (minority) features more
+neurons. Every way to read the algorithm (which branch is masked, which gradient masked weights get, which loss) stands
+against random masks of the same size and against perturbations without a mask: weaker weight decay, lower thresholds,
+noise that fades. Noise is set by how often it makes a neuron fire. Runs go on until they have settled; which contrast
+decides which statement was written down before the first run, in experiments/pruning/plan.toml.
+
+Command:  python experiments/pruning_answer.py [--preset search|quick|large] [--redraw]
+
+Time:     default about 40 minutes on 2 CPU cores, resumable; search about 5 minutes; quick under a minute.
+
+Expected: where noise rarely fires neurons, rare features are lost without a mask; masks on one branch bring them back,
+          and so do noise that fades, lower thresholds and weaker decay.
+
+Writes summary.json and the figures into <out>/pruning_answer-<preset>/; the last line printed is the path of
+summary.json. A stopped run goes on with the same command.
+"""
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from dynsim import experiment
+from dynsim.config import Config
+from dynsim.experiment import Experiment
+from experiments.pruning import answers, arms
+from experiments.pruning import plan as plans
+from experiments.pruning.answers import Outcome
+from experiments.pruning.arms import ORACLE, UNMASKED, Arm
+from experiments.pruning.plan import Plan, Point
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.figure import Figure
+
+SEARCHED_RATIOS = (0.7, 0.5, 0.4, 0.3, 0.2, 0.15)
+N_HELD_OUT = 4  # batches per record for the losses
+PREMISE_RATE = 0.3  # share of neurons masked where P1 to P3 try a mask on recorded weights
+
+
+@dataclass(frozen=True)
+class PruningAnswer:
+    """Options of this experiment."""
+
+    preset: Literal["default", "search", "quick", "large"] = "default"
+    """search: the cheap runs on which the points of the plan were chosen; quick: a few arms at toy size, no evidence;
+    large: the plan at 64 features and 64 neurons."""
+    out: Path = Path("results")
+    """Folder for results."""
+    redraw: bool = False
+    """Draw again from the saved summary without simulating."""
+    device: Literal["auto", "cpu", "gpu", "tpu"] = "auto"
+    """Where to run; auto takes the fastest that JAX finds."""
+
+
+def plan_of(preset: str) -> Plan:
+    """Return the plan of a preset: that of the file, or the file's at another shape or cut down."""
+    plan = plans.load_plan()
+    if preset == "search":
+        points = [Point(noise, ratio) for noise in arms.NOISES for ratio in SEARCHED_RATIOS]
+        return plan._replace(
+            lengths=plan.lengths[:1],
+            seeds=plan.searched,
+            points=points,
+            readings=["one branch"],
+            redrawn=[],
+            statements=[],
+        )
+    if preset == "large":
+        return plan._replace(shape="narrow", seeds=range(6000, 6016))
+    if preset == "quick":
+        few = ["one branch", "literal"]
+        used = [one for one in plan.statements if one.name in ("MAGNITUDE", "ESCAPE")]
+        return plan._replace(
+            shape="toy",
+            lengths=(400,),
+            seeds=range(5000, 5005),
+            points=plan.points[-1:],
+            readings=few,
+            redrawn=[],
+            statements=used,
+        )
+    return plan
+
+
+@cache
+def record_fn(structure: Config, keep_weights: bool) -> Any:
+    """Return the record function of a structure: always the same object, so that its program is compiled once."""
+    from dynsim.engine import mask_effect, train
+
+    parts = train.built_in_parts(structure)
+    return mask_effect.recorder_with_loss(parts, N_HELD_OUT, keep_weights=keep_weights, with_probe=True)
+
+
+def run_arm(folder: Path, arm: Arm, shape: str, n_steps: int, seeds: range) -> "xr.Dataset":
+    """Return the result of one arm after a number of steps; equal configurations are simulated once."""
+    from dynsim.config.serial import config_hash
+    from dynsim.engine.numbers import resolve
+    from dynsim.study import simulate_part
+    from experiments.pruning.reweighted import inverse_frequency_loss
+
+    config = arms.arm_config(arm, shape, n_steps)
+    oracle = arm.reading == ORACLE
+    name = f"{'oracle' if oracle else 'run'} {config_hash(config, seeds)}"
+    keep = arm.reading == UNMASKED
+    own: dict[str, Any] = {"loss": inverse_frequency_loss} if oracle else {}
+    return simulate_part(folder, name, config, seeds, record_fn=record_fn(resolve(config).structure, keep), **own)
+
+
+def outcome_of(folder: Path, plan: Plan, arm: Arm, partner: "xr.Dataset | None") -> tuple[Outcome, "xr.Dataset"]:
+    """Train an arm until it has settled or the plan's last length is reached; return its outcome and its result."""
+    for n_steps in plan.lengths:
+        result = run_arm(folder, arm, plan.shape, n_steps, plan.seeds)
+        found = answers.outcome(result, partner)
+        if found.settled:
+            break
+    return found, result
+
+
+def simulate_all(options: PruningAnswer, folder: Path) -> dict[Arm, Outcome]:
+    """Run every arm of the plan."""
+    plan = plan_of(options.preset)
+    plans.hold(folder, plan)
+    found: dict[Arm, Outcome] = {}
+    partners: dict[Arm, xr.Dataset] = {}
+    todo = [arm for point in plan.points for arm in plan.arms(point)]
+    for k, arm in enumerate(todo):
+        print(f"arm {k + 1} of {len(todo)}: noise {arm.noise}, r = {arm.ratio:g}, {arm.label}", flush=True)
+        found[arm], result = outcome_of(folder, plan, arm, partners.get(arm.partner))
+        if arm.kind == UNMASKED:
+            partners[arm] = result
+        if arm.reading == UNMASKED:
+            found[arm] = found[arm]._replace(values=found[arm].values | premises(result))
+    return found
+
+
+def premises(result: "xr.Dataset") -> dict[str, np.ndarray]:
+    """Return what P1 to P3 need of unmasked runs, (seed,); see `plan.MEASURED_ON_ONE`."""
+    from experiments.pruning import measures, probe
+
+    masked = measures.masked_shares(result.isel(record=[-1]), [PREMISE_RATE])["masked"]
+    minority = masked.sel(neuron_class="minority").values[:, 0, 0] / PREMISE_RATE - 1
+    grown = probe.amplifications(result, "straight_through", ["lowest"], [PREMISE_RATE])
+    grown = grown.sel(moment="end", kind="lowest").isel(rate=0)
+    gap = (grown.sel(group="minority") - grown.sel(group="majority")).values
+    switch = int(result["switch_step"].values.min())
+    early = max(0, int(np.searchsorted(result["step"].values, max(switch, 1))) - 1)
+    driver = (
+        probe.group_drivers_over_time(result, ["lowest"], PREMISE_RATE, [early]).sel(group="minority").isel(record=0)
+    )
+    change = (driver.sel(kind="lowest") / driver.sel(kind="none") - 1).values
+    return dict(zip(plans.MEASURED_ON_ONE, (minority, gap, change), strict=True))
+
+
+def analyse(found: dict[Arm, Outcome], options: PruningAnswer) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return (summary, nothing more for the figures)."""
+    from dynsim import theory
+    from dynsim.config import serial
+
+    plan = plan_of(options.preset)
+    readings = [Arm(*point, name) for point in plan.points for name in plan.readings]
+    points = [
+        {
+            **point._asdict(),
+            "false_firing_rate": theory.false_firing_rate(arms.base_config(plan.shape, *point, plan.lengths[0])),
+            "config": serial.to_dict(arms.base_config(plan.shape, *point, plan.lengths[0])),
+        }
+        for point in plan.points
+    ]
+    numbers = {
+        "plan": plan.digest,
+        "preset": options.preset,
+        "seeds": list(plan.seeds),
+        "margin": plan.margin,
+        "points": points,
+        "arms": [arm_row(arm, one) for arm, one in found.items()],
+        "verdicts": answers.all_verdicts(found, readings, plan.margin),
+        "verdicts_by_probe": answers.all_verdicts(found, readings, plan.margin, "minority probe, few labels"),
+        "statements": answers.judge_statements(plan, found),
+    }
+    return numbers, {}
+
+
+def arm_row(arm: Arm, one: Outcome) -> dict[str, Any]:
+    """Return what the summary says of one arm."""
+    ends = {name: answers.ends(one, name) for name in one.values}
+    return {**arm._asdict(), "label": arm.label, "settled": one.settled, "n_steps": one.n_steps, "ends": ends}
+
+
+def configuration(options: PruningAnswer) -> tuple[Config, range]:
+    """Return the first unmasked configuration and the seeds; all others follow from the plan."""
+    plan = plan_of(options.preset)
+    point: Point = plan.points[0]
+    return arms.base_config(plan.shape, point.noise, point.ratio, plan.lengths[0]), plan.seeds
+
+
+def draw(numbers: dict[str, Any], reduced: dict[str, Any]) -> dict[str, "Figure"]:
+    """Return the figures by name; `reduced` is not used, all numbers are in the summary."""
+    from experiments.pruning import answer_plots
+
+    return {"answer": answer_plots.answer(numbers), "mechanism": answer_plots.mechanism(numbers)}
+
+
+def captions() -> dict[str, str]:
+    """Return the captions by name of the figure."""
+    from experiments.pruning import answer_plots
+
+    return answer_plots.CAPTIONS
+
+
+def table_text(numbers: dict[str, Any]) -> str:
+    """Return the printed table."""
+    from experiments.pruning import answer_table
+
+    return answer_table.table_text(numbers)
+
+
+EXPERIMENT = Experiment(
+    name="pruning_answer",
+    about=__doc__ or "",
+    command="python experiments/pruning_answer.py",
+    statements="Algorithm 1, Theorem 3.2",
+    presets={"": PruningAnswer()},
+    folder=lambda options: options.out / f"pruning_answer-{options.preset}",
+    configuration=configuration,
+    simulate=simulate_all,
+    analyse=analyse,
+    draw=draw,
+    captions=captions,
+    table=table_text,
+    curves=False,
+)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run from a command line."""
+    experiment.main(EXPERIMENT, arguments)
+
+
+if __name__ == "__main__":
+    main()

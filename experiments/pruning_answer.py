@@ -27,10 +27,10 @@ import numpy as np
 from dynsim import experiment
 from dynsim.config import Config
 from dynsim.experiment import Experiment
-from experiments.pruning import answers, arms
+from experiments.pruning import answers, arms, measures
 from experiments.pruning import plan as plans
 from experiments.pruning.answers import Outcome
-from experiments.pruning.arms import ORACLE, UNMASKED, Arm
+from experiments.pruning.arms import FADING, KAPPA, ORACLE, UNMASKED, Arm
 from experiments.pruning.plan import Plan, Point
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 SEARCHED_RATIOS = (0.7, 0.5, 0.4, 0.3, 0.2, 0.15)
 N_HELD_OUT = 4  # batches per record for the losses
+FOLLOWED = (UNMASKED, FADING, KAPPA, "one branch", "literal")  # arms whose silent neurons are drawn
 PREMISE_RATE = 0.3  # share of neurons masked where P1 to P3 try a mask on recorded weights
 
 
@@ -106,7 +107,7 @@ def run_arm(folder: Path, arm: Arm, shape: str, n_steps: int, seeds: range) -> "
     config = arms.arm_config(arm, shape, n_steps)
     oracle = arm.reading == ORACLE
     name = f"{'oracle' if oracle else 'run'} {config_hash(config, seeds)}"
-    keep = arm.reading == UNMASKED
+    keep = arm.reading == UNMASKED or arm == Arm(arm.noise, arm.ratio, "one branch")
     own: dict[str, Any] = {"loss": inverse_frequency_loss} if oracle else {}
     return simulate_part(folder, name, config, seeds, record_fn=record_fn(resolve(config).structure, keep), **own)
 
@@ -135,12 +136,14 @@ def simulate_all(options: PruningAnswer, folder: Path) -> dict[Arm, Outcome]:
             partners[arm] = result
         if arm.reading == UNMASKED:
             found[arm] = found[arm]._replace(values=found[arm].values | premises(result))
+        if Point(arm.noise, arm.ratio) in plan.points:
+            found[arm] = found[arm]._replace(curves=measures.life(result))
     return found
 
 
 def premises(result: "xr.Dataset") -> dict[str, np.ndarray]:
     """Return what P1 to P3 need of unmasked runs, (seed,); see `plan.MEASURED_ON_ONE`."""
-    from experiments.pruning import measures, probe
+    from experiments.pruning import probe
 
     masked = measures.masked_shares(result.isel(record=[-1]), [PREMISE_RATE])["masked"]
     minority = masked.sel(neuron_class="minority").values[:, 0, 0] / PREMISE_RATE - 1
@@ -180,6 +183,9 @@ def analyse(found: dict[Arm, Outcome], options: PruningAnswer) -> tuple[dict[str
         "arms": [arm_row(arm, one) for arm, one in found.items()],
         "verdicts": answers.all_verdicts(found, readings, plan.margin),
         "verdicts_by_probe": answers.all_verdicts(found, readings, plan.margin, "minority probe, few labels"),
+        "curves": [
+            {**arm._asdict(), "label": arm.label, **found[arm].curves} for arm in found if arm.reading in FOLLOWED
+        ],
         "statements": answers.judge_statements(plan, found),
     }
     return numbers, {}

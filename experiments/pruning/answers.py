@@ -4,6 +4,7 @@ Everything after `outcome` works on plain numbers per seed, so that data in whic
 """
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -29,6 +30,8 @@ class Outcome(NamedTuple):
     """By name, one number per seed; NaN for a seed that diverged or grew without bound."""
     settled: bool
     n_steps: int
+    curves: Mapping[str, list[float]] = MappingProxyType({})
+    """Of `measures.life`."""
 
 
 class Difference(NamedTuple):

@@ -9,6 +9,7 @@ from dynsim import prune
 from dynsim.analysis import outcomes, pairs
 from dynsim.analysis.groups import minority_mask
 from dynsim.analysis.outcomes import usable
+from dynsim.results.dataset import config_of
 
 MASKED_CLASSES = ("minority", "majority", "none", "silent")
 HALF = 0.5  # added to counts before their logarithm is taken, so that none is that of zero
@@ -125,3 +126,21 @@ def uniform_until(result: xr.Dataset, tolerance: float = 0.1) -> float:
     near = np.abs(weight / weight[0] - 1) <= tolerance
     last = len(near) if near.all() else int(np.argmin(near))
     return float(result["step"].values[last])
+
+
+def life(result: xr.Dataset) -> dict[str, list[float]]:
+    """Return, per record, the share of silent neurons and how much of the mask was masked at the start too.
+
+    A silent neuron fires on no probe sample. The mask is that of the smallest single weights at the run's own share;
+    "overlap" is empty for a run without one, or whose weights were not recorded.
+    """
+    silent = (result["firing"].values == 0) & (result["false_firing"].values == 0)
+    out = {"steps": result["step"].values.tolist(), "silent": silent.mean(axis=(0, 2)).tolist(), "overlap": []}
+    pruning = config_of(result).prune
+    if "neuron_weight" in result and pruning.kind == "lowest" and pruning.unit == "weight":
+        size = np.abs(result["neuron_weight"].values).reshape(result.sizes["seed"], result.sizes["record"], -1)
+        rank = np.argsort(np.argsort(size, axis=-1, kind="stable"), axis=-1, kind="stable")
+        masked = rank < int(prune.masked_number(size.shape[-1], pruning.rate))
+        kept = (masked & masked[:, :1]).sum(axis=-1) / masked.sum(axis=-1)
+        out["overlap"] = kept.mean(axis=0).tolist()
+    return out

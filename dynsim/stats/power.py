@@ -1,0 +1,44 @@
+"""How large a difference can a number of seeds show? Power of the paired t-test, for plans made before the data."""
+
+import math
+
+from scipy import integrate, optimize, stats
+
+from dynsim.config.checks import number, positive_int, require
+
+
+def t_test_power(difference: float, scatter: float, n_seeds: int, level: float = 0.05) -> float:
+    """Return the chance that a two-sided paired t-test rejects "no difference".
+
+    Args:
+        difference: true mean difference between the runs of a pair.
+        scatter: standard deviation of the difference over seeds, above 0.
+        n_seeds: number of pairs, at least 2.
+        level: largest p-value at which it rejects.
+    """
+    positive_int("n_seeds", n_seeds, 2)
+    number("scatter", scatter, 0.0, open_low=True)
+    freedom, shift = n_seeds - 1, difference / scatter * math.sqrt(n_seeds)
+    cut = float(stats.t.ppf(1 - level / 2, freedom))
+
+    # SciPy's noncentral t gives NaN in its far tail, so the normal law is averaged over the law of the scatter instead
+    def rejects(root: float) -> float:
+        both = stats.norm.sf(cut * root - shift) + stats.norm.cdf(-cut * root - shift)
+        return float(both * stats.chi.pdf(root * math.sqrt(freedom), freedom) * math.sqrt(freedom))
+
+    return float(integrate.quad(rejects, 0.0, math.inf)[0])
+
+
+def detectable_difference(scatter: float, n_seeds: int, level: float = 0.05, power: float = 0.8) -> float:
+    """Return the smallest difference that a two-sided paired t-test finds with the given chance.
+
+    Args: as for `t_test_power`; power: in (level, 1).
+    """
+    require(level < power < 1, "power", f"a chance in ({level:g}, 1)", power)
+
+    def missing(difference: float) -> float:
+        return t_test_power(difference, scatter, n_seeds, level) - power
+
+    # at this end the mean statistic is six standard deviations beyond the cut
+    far = (float(stats.t.ppf(1 - level / 2, n_seeds - 1)) + 6) / math.sqrt(n_seeds)
+    return float(optimize.brentq(missing, 0.0, far * scatter))

@@ -104,6 +104,13 @@ def _parts(params: PyTree, config: PruneConfig) -> dict[str, PyTree]:
     return {"weight": params.weight, "attention": tuple(params.attention)}
 
 
+def _masks_of(mask: PyTree, config: PruneConfig) -> dict[str, PyTree]:
+    """Return the parts of a mask in the structure of `_parts`."""
+    if config.unit == "neuron" or config.scope in ("weight", "per_neuron"):
+        return {"weight": mask.weight}
+    return {"weight": mask.weight, "attention": tuple(mask.attention)}
+
+
 def _tree(kept: dict[str, PyTree], params: PyTree, config: PruneConfig) -> PyTree:
     """Return the masks of `_parts` in the structure of the parameters."""
     nothing = type(params)(*(None for _ in params))
@@ -116,7 +123,12 @@ def _tree(kept: dict[str, PyTree], params: PyTree, config: PruneConfig) -> PyTre
 
 
 def draw_mask(
-    params: PyTree, config: PruneConfig, rate: Float[Array, ""], key: Key[Array, ""], refresh: Integer[Array, ""]
+    params: PyTree,
+    config: PruneConfig,
+    rate: Float[Array, ""],
+    key: Key[Array, ""],
+    refresh: Integer[Array, ""],
+    before: PyTree = None,
 ) -> PyTree:
     """Return a newly computed mask in the structure of the parameters (see `PruneState.mask`).
 
@@ -126,12 +138,14 @@ def draw_mask(
         rate: share of the entries to mask, in [0, 1).
         key: random key that the run keeps for pruning.
         refresh: how many masks were computed before this one; the random kinds draw anew for each number.
+        before: the last mask, if there is one: the search for the next starts there, which changes nothing else.
     """
+    old = None if before is None else _masks_of(before, config)
     parts, scope = _parts(params, config), _RANKED.get(config.scope, "global")
     if config.kind == "lowest":
-        kept = prune.lowest_mask(parts, rate, scope)
+        kept = prune.lowest_mask(parts, rate, scope, old)
     elif config.kind == "highest":
-        kept = prune.highest_mask(parts, rate, scope)
+        kept = prune.highest_mask(parts, rate, scope, old)
     elif config.kind == "dropout":
         kept = prune.dropout_mask(key, parts, rate, refresh)
     else:
@@ -170,7 +184,7 @@ def update_pruning(
 
     def compute() -> PyTree:
         refresh = prune.refresh_number(n_done, every, start)
-        return draw_mask(now.params, config, numbers.prune_rate, key, refresh)
+        return draw_mask(now.params, config, numbers.prune_rate, key, refresh, state.mask)
 
     return PruneState(prune.update_mask(state.mask, compute, n_done, every, start, stop), start, stop)
 

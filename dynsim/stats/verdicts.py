@@ -17,8 +17,8 @@ nothing            the interval against the dense runs holds 0, or that against 
 unstable           too many seeds are lost against the dense runs, or against every placebo that was run
 untested           the interval against the dense runs does not hold 0, and no placebo was run
 -----------------  --------------------------------------------------------------------------------------------------
-`judge_reading`    the verdict on one way of pruning, from the differences pruned - unmasked and pruned - placebo and from
-                   an equivalence margin, the largest difference that still counts as none
+`judge_reading`    the verdict on one way of pruning, from the differences pruned - unmasked and pruned - placebo and
+                   from an equivalence margin, the largest difference that still counts as none
 -----------------  --------------------------------------------------------------------------------------------------
 not converged      one of the runs that are compared was still changing when it ended
 helps beyond       the intervals against the unmasked runs and against every placebo lie above 0

@@ -4,7 +4,6 @@ from typing import TYPE_CHECKING, Any
 
 import matplotlib.pyplot as plt
 
-from dynsim.plots.style import PALETTE
 from dynsim.stats import verdicts
 from experiments.pruning.arms import FADING, KAPPA, LAMBDA, ORACLE, UNMASKED
 
@@ -19,6 +18,7 @@ COLOURS = {
     verdicts.HARMS: "#D55E00",
 }
 GREY = "#8c8c8c"
+LINES = ("#222222", "#D55E00", "#CC79A7", "#0072B2", "#56B4E9", "#009E73", "#E69F00", "#999933", "#882255", "#88CCEE")
 MARKERS = {"lowest": "o", "fixed random": "s", "redrawn random": "D"}
 KIND_WORDS = {
     "lowest": "smallest weights masked",
@@ -30,7 +30,7 @@ CAPTIONS = {
         "Share of the minority features that end with at least one specialist neuron, for every way to read the "
         "pruning algorithm (rows) and three noise levels (columns), each at a frequency ratio r at which training "
         "without a mask (dashed line) leaves some of them out. Filled circles mask the smallest weights and are "
-        "coloured by verdict; squares and diamonds mask as many at random; triangles perturb training without any mask. "
+        "coloured by verdict; squares and diamonds mask as many at random; triangles perturb training without a mask. "
         "Bars are 95 % intervals over seeds; faint marks had not settled when training ended and enter no verdict."
     ),
     "mechanism": (
@@ -134,7 +134,7 @@ def mechanism(numbers: dict[str, Any]) -> "Figure":
     curves, points = numbers["curves"], numbers["points"]
     figure, axes = plt.subplots(1, len(points) + 1, figsize=(3.6 * (len(points) + 1), 3.6), squeeze=False)
     labels = list(dict.fromkeys(row["label"] for row in curves))
-    colours = dict(zip(labels, PALETTE, strict=False))
+    colours = dict(zip(labels, LINES, strict=False))
     for ax, point in zip(axes[0], points, strict=False):
         for row in curves:
             if (row["noise"], row["ratio"]) == (point["noise"], point["ratio"]):

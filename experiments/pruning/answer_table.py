@@ -30,9 +30,8 @@ def table_text(numbers: dict[str, Any]) -> str:
         lines += ["", "Planned contrasts (p after Holm's correction):"]
     for row in numbers["statements"]:
         at = f"{row['noise']}, r={row['ratio']:g}"
-        lines.append(
-            f"  {row['name']:<10}{at:<20}{row['verdict']:<18}{_span(row['found'])} p={row['p_holm']:.2g}  {row['claim']}"
-        )
+        verdict = f"{row['verdict']:<18}{_span(row['found'])} p={row['p_holm']:.2g}"
+        lines.append(f"  {row['name']:<10}{at:<20}{verdict}  {row['claim']}")
     return "\n".join(lines)
 
 

@@ -111,6 +111,24 @@ def test_every_mask_hides_the_same_number(flat, rate, scope, seed):
         assert [int(np.sum(~np.asarray(leaf))) for leaf in leaves] == wanted
 
 
+FROM = {
+    scope: jax.jit(lambda scores, rate, before, scope=scope: prune.lowest_mask(scores, rate, scope, before))
+    for scope in prune.SCOPES
+}
+
+
+@breadth
+@given(flat_scores, flat_scores, rates, rates, scopes)
+def test_the_mask_before_changes_nothing(flat, earlier, rate, other, scope):
+    """Whatever was masked before, as many entries or not: it is where the search starts and not what it finds."""
+    scores, wanted = tree_of(flat), flat_of(lowest(tree_of(flat), rate, scope=scope))
+    for before in (lowest(tree_of(earlier), rate, scope=scope), lowest(tree_of(flat), other, scope=scope)):
+        assert np.array_equal(flat_of(FROM[scope](scores, rate, before)), wanted)
+    tied = tree_of(np.round(flat))
+    before = lowest(tied, rate, scope=scope)
+    assert np.array_equal(flat_of(FROM[scope](tied, rate, before)), flat_of(before))
+
+
 @breadth
 @given(flat_scores, rates, rates, scopes, seeds)
 def test_masks_nest_as_the_rate_grows(flat, one, other, scope, seed):

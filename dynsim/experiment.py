@@ -1,20 +1,49 @@
-"""An experiment is a record of what it asks and does; one runner and one command line serve all of them.
+"""What an experiment is (`Experiment`), and the runner and command line that all experiments share.
 
-The order of the runner is the point: what was trained is saved before anything is computed from it, numbers are saved
-before they are drawn, and the parts of an unfinished study go last, so that no failure costs a training.
+The runner saves trained networks before it computes anything from them, saves numbers before it draws them, and
+removes intermediate files last, so that an error at a later stage never costs a training.
 """
 
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar, runtime_checkable
 
 from dynsim.cli import RunOptions, parse, parse_plain, run_main, set_up_jax
 from dynsim.config import Config
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from xarray import Dataset
+
+    from dynsim.results.sealed import Json
+
+    Reduced = dict[str, Dataset]
+    Figures = dict[str, Figure]
+else:  # loading a record imports neither xarray nor matplotlib: --help stays quick
+    Json = Reduced = Figures = dict
+
+
+@runtime_checkable
+class StudyOptions(Protocol):
+    """The options that every experiment has."""
+
+    @property
+    def out(self) -> Path:
+        """Folder for results."""
+
+    @property
+    def redraw(self) -> bool:
+        """Whether to draw the saved results again instead of simulating."""
+
+    @property
+    def device(self) -> Literal["auto", "cpu", "gpu", "tpu"]:
+        """Device to run on."""
+
+
+OptionsT = TypeVar("OptionsT", bound=StudyOptions)
+RunsT = TypeVar("RunsT")
 
 
 def configuration_of(options: RunOptions) -> tuple[Config, Sequence[int]]:
@@ -22,51 +51,54 @@ def configuration_of(options: RunOptions) -> tuple[Config, Sequence[int]]:
     return options.config, range(options.seed, options.seed + options.seeds)
 
 
-def _nothing(options: Any) -> None:
+def _accept(options: object) -> None:
     """Accept all options."""
 
 
 @dataclass(frozen=True)
-class Experiment:
-    """All that the runner, the figure maker and the list of experiments need to know of one experiment.
+class Experiment(Generic[OptionsT, RunsT]):
+    """Everything that the runner, the figure maker and the list of experiments need to know about one experiment.
 
-    What a function needs beyond the configuration it imports itself, so that a record is cheap to load.
+    `OptionsT` is the type of its options, `RunsT` that of its simulated or measured results. Its functions import what
+    they need when they are called, so that listing the experiments and --help stay quick.
     """
 
     name: str
-    """Name of its module; begins the names of its folders and of its committed figures."""
+    """Name of its module, with which the names of its folders and of its committed figures begin."""
     about: str
-    """What --help says first: the question in one line, then claim, command, time and what to expect."""
+    """First text of --help: the question in one line, then claim, command, time and what to expect."""
     command: str
-    """The command that gives the committed figures."""
+    """Command that makes the committed figures."""
     statements: str
-    """Which statements of the paper it is about."""
-    presets: Mapping[str, Any]
-    """Options by name of a preset, the default first; one alone means that there is no choice."""
-    folder: Callable[[Any], Path]
+    """The statements of the paper that it tests."""
+    presets: Mapping[str, OptionsT]
+    """Options by the name of their preset, the default first. With a single one, there is no --preset option."""
+    folder: Callable[[OptionsT], Path]
     """(options) -> folder of the study."""
-    simulate: Callable[[Any, Path], Any]
-    """(options, folder) -> what was run, saved in the folder or loaded from there."""
-    analyse: Callable[[Any, Any], tuple[dict[str, Any], dict[str, Any]]]
-    """(runs, options) -> (summary, reduced Datasets for the figures)."""
-    draw: Callable[[dict[str, Any], dict[str, Any]], dict[str, "Figure"]]
-    """(summary, reduced) -> figures by name."""
+    simulate: Callable[[OptionsT, Path], RunsT]
+    """(options, folder) -> its runs; finished parts are saved in the folder, and loaded when it is called again."""
+    analyse: Callable[[RunsT, OptionsT], tuple[Json, Reduced]]
+    """(runs, options) -> (summary, the Datasets that the figures need)."""
+    draw: Callable[[Json, Reduced], Figures]
+    """(summary, Datasets) -> figures by name."""
     captions: Callable[[], Mapping[str, str]]
     """() -> captions by name of the figure."""
-    table: Callable[[dict[str, Any]], str]
+    table: Callable[[Json], str]
     """(summary) -> text to print."""
-    check: Callable[[Any], None] = _nothing
-    """Refuse options that cannot be run, with a `ConfigError`, before anything is trained."""
+    check: Callable[[OptionsT], None] = _accept
+    """Raises `ConfigError` for options that cannot be run; called before anything is simulated."""
     configuration: Callable[[Any], tuple[Config, Sequence[int]]] = configuration_of
-    """(options) -> configuration and seeds whose hash names the study."""
+    """(options) -> the configuration and the seeds whose hash identifies the study."""
+    published: OptionsT | None = None
+    """Options with which the committed figures are made; None for those of the first preset."""
     curves: bool = True
-    """Whether the figures need more than the summary: curves.nc."""
+    """Whether the figures need more than the summary; it is then kept in curves.nc."""
     suffix: str = ".png"
-    """Kind of picture."""
+    """Suffix of the figure files."""
 
     @property
     def question(self) -> str:
-        """The question that it asks, in one line."""
+        """The question that it answers, in one line."""
         return self.about.splitlines()[0]
 
     @property
@@ -74,28 +106,29 @@ class Experiment:
         """Name of its program in messages and in the metadata of figures."""
         return f"{self.name}.py"
 
-    def options(self, preset: str = "") -> Any:
-        """Return the options of a preset, of the first one where none is named."""
+    def options(self, preset: str = "") -> OptionsT:
+        """Return the options of a preset, by default of the first one."""
         return self.presets[preset or next(iter(self.presets))]
 
 
-def load(experiment: Experiment, summary: Path, curves: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the saved summary and reduced Datasets. Errors: `ResultError` for a missing or damaged file."""
+def load(experiment: Experiment[OptionsT, RunsT], summary: Path, curves: Path) -> tuple[Json, Reduced]:
+    """Return the saved summary and the saved Datasets. Errors: `ResultError` for a missing or damaged file."""
     from dynsim import results
 
     return results.load_json(summary), results.load_many(curves) if experiment.curves else {}
 
 
 def save_figures(
-    experiment: Experiment, numbers: dict[str, Any], reduced: dict[str, Any], place: Callable[[str], Path]
+    experiment: Experiment[OptionsT, RunsT], numbers: Json, reduced: Reduced, place: Callable[[str], Path]
 ) -> dict[str, Path]:
     """Draw and save all figures.
 
     Args:
-        place: (name of the figure with its suffix) -> where it goes.
+        numbers, reduced: summary and Datasets, as `load` returns them.
+        place: (name of the figure with its suffix) -> path to save it at.
 
     Returns:
-        Their paths by name.
+        The paths of the figures by their names, without suffix.
     """
     from dynsim import plots
 
@@ -111,8 +144,8 @@ def save_figures(
     return paths
 
 
-def compute(experiment: Experiment, options: Any, folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Simulate and analyse, save summary and curves in the folder, and return them."""
+def compute(experiment: Experiment[OptionsT, RunsT], options: OptionsT, folder: Path) -> tuple[Json, Reduced]:
+    """Simulate and analyse, save the summary and the Datasets in the folder, and return them."""
     from dynsim import results
     from dynsim.config import serial
 
@@ -128,8 +161,8 @@ def compute(experiment: Experiment, options: Any, folder: Path) -> tuple[dict[st
     return numbers, reduced
 
 
-def run(experiment: Experiment, options: Any) -> Path:
-    """Check, simulate, analyse, save, print and draw; or, with `options.redraw`, print and draw what was saved.
+def run(experiment: Experiment[OptionsT, RunsT], options: OptionsT) -> Path:
+    """Check, simulate, analyse, save, print and draw; with `options.redraw`, only print and draw what was saved.
 
     Returns:
         The folder with summary.json, the figures and, unless `experiment.curves` is false, curves.nc.
@@ -153,14 +186,18 @@ def run(experiment: Experiment, options: Any) -> Path:
     return folder
 
 
-def main(experiment: Experiment, arguments: Sequence[str] | None = None) -> None:
-    """Run an experiment from a command line; `arguments` None takes that of the process."""
+def main(experiment: Experiment[OptionsT, RunsT], arguments: Sequence[str] | None = None) -> None:
+    """Run an experiment from a command line; with `arguments` None, from that of the process."""
     if len(experiment.presets) > 1:
         presets = dict(experiment.presets)
         _, options = parse(presets, arguments, program=experiment.program, description=experiment.about)
     else:
         kind = type(experiment.options())
         options = parse_plain(kind, arguments, program=experiment.program, description=experiment.about)
-    config, _ = experiment.configuration(options)
-    set_up_jax(options.device, config.train.precision, experiment.program)
-    run_main(lambda: run(experiment, options), experiment.program)
+
+    def body() -> None:
+        config, _ = experiment.configuration(options)
+        set_up_jax(options.device, config.train.precision, experiment.program)
+        run(experiment, options)
+
+    run_main(body, experiment.program)

@@ -1,1 +1,1 @@
-"""What a record says: groups, stages, rates, curves, outcomes, paired differences, summary."""
+"""What is read off recorded runs: stage ends, growth rates, curves, outcomes, paired differences, summaries."""

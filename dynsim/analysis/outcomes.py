@@ -1,7 +1,10 @@
-"""What runs with and without masks are compared by: one number per seed, at one record of each run (theory 8.5 P4)."""
+"""The measures by which runs with and without masks are compared, and which seeds count (theory 8.5 P4).
+
+A measure is one number per seed, taken at one record of each run.
+"""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -11,10 +14,11 @@ from dynsim.analysis import pairs
 from dynsim.analysis.groups import minority_mask
 from dynsim.analysis.pairs import compare_runs
 from dynsim.results.dataset import config_of
+from dynsim.results.sealed import Json
 from dynsim.theory.specialists import is_specialist
 
 Measure = Callable[[xr.Dataset], np.ndarray]
-"""(result with one record per seed) -> (seed,)."""
+"""(result with one record per seed) -> one number per seed, shape (seed,)."""
 
 
 def at_record(result: xr.Dataset, records: np.ndarray) -> xr.Dataset:
@@ -32,9 +36,9 @@ def at_end(result: xr.Dataset) -> xr.Dataset:
 
 
 def at_equal_loss(first: xr.Dataset, second: xr.Dataset) -> tuple[xr.Dataset, xr.Dataset]:
-    """Return two paired results, each cut per seed to the first record at which it is as good as the worse one gets.
+    """Return two paired results, each cut per seed to the first record at which it reaches the same held-out loss.
 
-    The level of a seed is the larger of the two lowest values of `held_out_loss`; both runs reach it.
+    For each seed this loss is the larger of the lowest `held_out_loss` of both runs, so that both of them reach it.
     """
     loss = [result["held_out_loss"].values for result in (first, second)]
     level = np.maximum(*(part.min(axis=1) for part in loss))
@@ -67,7 +71,7 @@ def strength(group: str) -> Measure:
 
 
 def strength_ratio(result: xr.Dataset) -> np.ndarray:
-    """Return sqrt(mean S_j of the minority / mean S_j of the majority), shape (seed,)."""
+    """Return sqrt(minority strength / majority strength) (see `strength`), shape (seed,)."""
     return np.sqrt(strength("minority")(result) / strength("majority")(result))
 
 
@@ -93,7 +97,7 @@ MEASURES: dict[str, Measure] = {
     "strength ratio": strength_ratio,
     "held-out loss": final_loss,
 }
-"""What is compared at the end of training, by the name that summaries and figures give it."""
+"""The measures compared at the end of training, by their names in summaries and figures."""
 
 
 def values(result: xr.Dataset) -> dict[str, list[float]]:
@@ -101,18 +105,17 @@ def values(result: xr.Dataset) -> dict[str, list[float]]:
     return {name: [float(x) for x in fn(result)] for name, fn in MEASURES.items()}
 
 
-def compare_ends(first: xr.Dataset, second: xr.Dataset, **options: Any) -> dict[str, dict[str, Any]]:
+def compare_ends(first: xr.Dataset, second: xr.Dataset) -> Json:
     """Return the paired differences second - first at equal steps (the end) and at equal held-out loss.
 
     Args:
         first, second: paired results with `held_out_loss` in their record.
-        options: those of `pairs.compare_runs`.
 
     Returns:
         {"equal steps": {measure: interval}, "equal loss": {measure: interval}}.
     """
     pairs = {"equal steps": (at_end(first), at_end(second)), "equal loss": at_equal_loss(first, second)}
-    return {name: compare_runs(*pair, MEASURES, **options) for name, pair in pairs.items()}
+    return {name: compare_runs(*pair, MEASURES) for name, pair in pairs.items()}
 
 
 # ----- which runs count
@@ -130,14 +133,14 @@ EXCLUSION = {
     "strength": Exclusion(100.0, "larger mean S_j of the two groups at the end: that of the unpruned partner"),
     "loss": Exclusion(3.0, "held-out loss at the end: the loss `theory.chance_loss` when all similarities agree"),
 }
-"""The rules by name. Published numbers used one each: pruning_comparison the strength, pruning_regimes the loss.
+"""The rules by name; `usable` applies "strength", `sound_by_loss` applies "loss", and both leave out diverged runs.
 
-`usable` applies "strength", `sound_by_loss` "loss"; both leave out the runs that diverged.
+The published numbers of pruning_comparison use "strength", those of pruning_regimes "loss".
 """
 
 
 def end_strength(result: xr.Dataset) -> np.ndarray:
-    """Return the larger of both groups' mean S_j at the last record, shape (seed,); NaN for weights that are lost."""
+    """Return the larger of the two groups' `strength` at the last record, shape (seed,); NaN if weights are NaN."""
     squares = np.square(result["alignment"].isel(record=-1).values.astype(np.float64)).sum(axis=1)  # (seed, feature)
     minority = minority_mask(result)
     return np.max([squares[:, mask].mean(axis=1) for mask in (minority, ~minority) if mask.any()], axis=0)
@@ -174,20 +177,21 @@ def sound_by_loss(result: xr.Dataset) -> np.ndarray:
 
 def difference(
     dense: xr.Dataset, first: xr.Dataset, second: xr.Dataset, may_differ: tuple[str, ...] = ("prune",)
-) -> dict[str, Any]:
-    """Return the paired differences second - first over the usable seeds, ready for summary.json.
+) -> Json:
+    """Return the paired differences second - first over the usable seeds, as plain values for summary.json.
 
     Args:
-        dense: the unpruned partner of both, which says what has exploded; it may be `first` itself.
-        may_differ: as for `pairs.check_paired`. Where it is pruning alone, also compared at equal held-out loss.
+        dense: unpruned runs of the same seeds, against which `exploded` judges; may be the same as `first`.
+        may_differ: as for `pairs.check_paired`. If it is pruning alone, runs are compared at equal held-out loss too.
 
     Returns:
-        n_seeds, n_diverged and n_exploded (of `second`), `end` {measure: median over the finite seeds of `second`,
-        exploded ones among them}, `equal steps` and, for pruning, `equal loss` {measure: interval}.
+        `n_seeds`, the number of seeds compared; `n_diverged` and `n_exploded`, how many seeds of `second` are left out
+        for either reason; `end` {measure: median over all seeds of `second` that did not diverge}; `equal steps`
+        {measure: interval} and, if pruning alone differs, `equal loss` {measure: interval}.
     """
     kept = usable(dense, first, second)
     lost, grown = broken(second), exploded(dense, second)
-    out: dict[str, Any] = {
+    out: Json = {
         "n_seeds": len(kept),
         "n_diverged": int(lost.sum()),
         "n_exploded": int((grown & ~lost).sum()),

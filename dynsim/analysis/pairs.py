@@ -1,7 +1,6 @@
-"""Paired comparison of two run sets over seeds: what may be paired, and the differences."""
+"""Paired comparison of two sets of runs, seed by seed: which results may be compared, and their differences."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -10,7 +9,7 @@ from dynsim.config import Config
 from dynsim.config.checks import ConfigError, require
 from dynsim.config.differences import differing_numbers
 from dynsim.results.dataset import config_of, provenance_of
-from dynsim.stats.intervals import holm, paired_difference
+from dynsim.stats.intervals import CONFIDENCE, N_RESAMPLES, holm, paired_difference
 
 
 def check_pair(first: Config, second: Config, may_differ: tuple[str, ...] = ("prune",)) -> None:
@@ -28,19 +27,22 @@ def check_pair(first: Config, second: Config, may_differ: tuple[str, ...] = ("pr
     require(not names, ", ".join(names), wanted, values, "run both with the same ones")
 
 
-def _field(config: Config, dotted: str) -> Any:
+def _field(config: Config, dotted: str) -> object:
     section, _, name = dotted.partition(".")
     return getattr(getattr(config, section), name)
 
 
 def check_paired(*datasets: xr.Dataset, may_differ: tuple[str, ...] = ("prune",)) -> None:
-    """Refuse results that cannot be compared seed by seed; all are held against the first one.
+    """Refuse results that cannot be compared seed by seed with the first of them.
 
-    Wanted are equal seeds in equal order and each once, equal configurations but for `may_differ` (see `check_pair`),
-    equal functions of the user's own (unless `may_differ` has "own"; what only records may always differ), and
-    dictionaries with the same bits. The last one shows that the random streams were the same.
+    All results need the same seeds in the same order, none of them twice; configurations that are equal except for
+    `may_differ` (see `check_pair`); the same user-defined functions, unless "own" is in `may_differ` (the function that
+    records may always differ, since it does not change the run); and bit-identical dictionaries, which show that the
+    runs drew the same random numbers.
+
     Errors:
-        `ConfigError` in one line; `results.ResultError` for a joined result of which no part was selected.
+        `ConfigError` in one line; `results.ResultError` for several results joined into one (`results.concat`) from
+        which no single one was selected.
     """
     require(len(datasets) >= 2, "results", "at least two to compare", len(datasets))
     first = datasets[0]
@@ -64,7 +66,7 @@ def _seeds(result: xr.Dataset) -> list[int]:
 
 
 def _own(result: xr.Dataset) -> list[str]:
-    """Return names and digests of the user's own functions, but for the one that only records."""
+    """Return names and digests of the user-defined functions, without the one that only records."""
     return [name for name in provenance_of(result).get("own", []) if not name.startswith("record_fn=")]
 
 
@@ -74,7 +76,7 @@ def _check_dictionaries(first: xr.Dataset, other: xr.Dataset) -> None:
     a, b = (result["dictionary"].transpose("seed", "token_dim", "feature").values for result in (first, other))
     kinds = [(part.dtype.name, part.shape) for part in (a, b)]
     require(kinds[0] == kinds[1], "dictionary", f"{kinds[0]} as in the first result", kinds[1])
-    # bits, not values: equal streams and equal arithmetic give equal bits, and nothing else is a pair
+    # compare bits, not values: runs with the same random numbers and the same arithmetic agree in every bit
     unequal = [seed for seed, x, y in zip(_seeds(first), a, b, strict=True) if x.tobytes() != y.tobytes()]
     came = f"others for seeds {unequal}"
     require(not unequal, "dictionary", "the same bits in both", came, "run both with one code on one machine")
@@ -86,19 +88,23 @@ def compare_runs(
     measures: Mapping[str, Callable[[xr.Dataset], np.ndarray]],
     *,
     may_differ: tuple[str, ...] = ("prune",),
-    **options: Any,
+    level: float = CONFIDENCE,
+    n_resamples: int = N_RESAMPLES,
+    rng_seed: int = 0,
 ) -> dict[str, dict[str, float | int | None]]:
-    """Return, for each named measure, its paired difference second - first over seeds, ready for summary.json.
+    """Return the paired difference second - first over seeds of each measure, as plain values for summary.json.
 
     Args:
         first, second: results that `check_paired` accepts.
-        measures: result -> finite numbers of shape (seed,), in the order of its seed axis.
-        may_differ: as for `check_paired`; options: level, n_resamples, rng_seed, as for `paired_difference`.
+        measures: by name, functions (result) -> finite numbers of shape (seed,), in the order of its seed axis.
+        may_differ: as for `check_paired`.
+        level, n_resamples, rng_seed: as for `paired_difference`.
 
     Returns:
-        {name: {estimate, low, high, p_value, n_seeds, level, p_holm}}; `p_holm` is adjusted over all the measures.
+        {name: {estimate, low, high, p_value, n_seeds, level, p_holm}}; `p_holm` is the p-value after Holm's correction
+        over all measures.
     Errors:
-        `ConfigError` in one line for results that are no pair, or a measure of other shape or not finite.
+        `ConfigError` in one line for results that cannot be paired, or a measure of another shape or not finite.
     """
     check_paired(first, second, may_differ=may_differ)
     shape = (first.sizes["seed"],)
@@ -108,7 +114,7 @@ def compare_runs(
         for value in values:
             require(value.shape == shape, f"measure {name}", f"shape {shape}, one number per seed", value.shape)
         try:
-            found[name] = paired_difference(*values, **options)
+            found[name] = paired_difference(*values, level=level, n_resamples=n_resamples, rng_seed=rng_seed)
         except ConfigError as error:
             raise ConfigError(f"measure {name}: {error}") from None
     adjusted = holm({name: part.p_value for name, part in found.items()})

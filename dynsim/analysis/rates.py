@@ -1,8 +1,10 @@
-"""Growth rates of stage 1: measured from a record, beside the closed form without a fitted constant (theory 6.1)."""
+"""Growth rates of the weights in stage 1, measured, and beside them the closed form of the theory (theory 6.1).
+
+In stage 1 the projections of the weights on a feature grow exponentially; the closed form has no fitted constant.
+"""
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -11,6 +13,7 @@ from dynsim import theory
 from dynsim.config import Config, PruneConfig, replace
 from dynsim.config.checks import ConfigError, require
 from dynsim.results.dataset import config_of
+from dynsim.results.sealed import Json
 from dynsim.stats.intervals import t_interval
 
 GROWTH_PER_STEP = 0.005
@@ -19,12 +22,13 @@ SMALL_INIT = 1e-3
 
 
 def linear_regime(config: Config) -> Config:
-    """Return `config` with a small learning rate, small weights, no threshold and no masks, for one e-fold of growth.
+    """Return `config` with small steps and weights, no threshold and no masks, so that growth stays exponential.
 
-    The fastest feature grows by `GROWTH_PER_STEP`, decay not counted, over `LINEAR_STEPS` steps. The structure is that
-    of `config` without masks, so an unpruned run compiles nothing anew: the threshold is switched off by its scale.
+    Without decay, the fastest feature would grow by the share `GROWTH_PER_STEP` in each of `LINEAR_STEPS` steps: by a
+    factor e in all. The threshold is switched off by its scale, so that an unpruned configuration keeps its compiled
+    program.
 
-    Errors: `ConfigError` where there is no closed form, or no feature grows.
+    Errors: `ConfigError` if there is no closed form, or no feature grows.
     """
     small = {
         "optimizer.learning_rate": 1.0,
@@ -66,10 +70,10 @@ def log_growth_per_step(result: xr.Dataset, record: int) -> np.ndarray:
 
 
 def linear_record(result: xr.Dataset) -> int | None:
-    """Return the last record of the linear phase of all runs, at least record 1; None where there is no such phase.
+    """Return the last record at which growth is still exponential in every run, at least 1.
 
-    It ends when the first run switches its thresholds on, and at the predicted T1 at the latest; None where they are on
-    from step 0. A threshold rule that never acts ends nothing, and without growth the phase lasts.
+    This phase ends when the first run switches its thresholds on, or at the predicted end T1 of stage 1 if that comes
+    earlier. If the thresholds are on from step 0, there is no such phase: None.
 
     Errors: those of `theory.log_growth`.
     """
@@ -83,14 +87,19 @@ def linear_record(result: xr.Dataset) -> int | None:
     return max(1, int(np.sum(result["step"].values <= end)) - 1)
 
 
-def group_rates(result: xr.Dataset, record: int | None) -> dict[str, dict[str, Any]]:
-    """Return per group: measured log growth per step with its interval over seeds, the closed form, relative error.
+def group_rates(result: xr.Dataset, record: int | None) -> dict[str, Json]:
+    """Return per group the measured log growth per step with its interval over seeds, and the closed form beside it.
 
-    Empty for a result without runs, and for record None (`linear_record`). Runs whose projections changed sign have no
-    rate and are left out; null where none is left.
+    Runs whose projections changed sign have no rate and are left out; numbers are None if none is left.
+
+    Args:
+        record: last record of exponential growth (`linear_record`). For None, and without runs, the result is empty.
+
+    Returns:
+        {group: {measured, interval, predicted, relative_error, n_steps}}.
     """
     config = config_of(result)
-    out: dict[str, dict[str, Any]] = {}
+    out: dict[str, Json] = {}
     if record is None or not result.sizes["seed"]:
         return out
     measured = log_growth_per_step(result, record)

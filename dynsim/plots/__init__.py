@@ -1,4 +1,4 @@
-"""Data in, figure out."""
+"""Figures: every function takes reduced data and returns a matplotlib Figure."""
 
 from dynsim.plots.stages import (
     CAPTIONS,

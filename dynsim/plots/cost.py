@@ -1,7 +1,7 @@
-"""Draws how the cost of training grows with the sizes of the problem: data in, matplotlib Figure out."""
+"""The figure of training time against the sizes of the problem, such as the numbers of features and neurons."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TypedDict
 
 import matplotlib
 import numpy as np
@@ -16,13 +16,36 @@ POINT = "#0072B2"
 ABOVE = "#D55E00"
 
 
+class MeasuredSweep(TypedDict):
+    """Times measured while one size varies, and the power law seconds = factor * size ** exponent fitted to them."""
+
+    label: str
+    """Name of the size that varies."""
+    held: str
+    """The sizes that do not vary, in words."""
+    sizes: list[int]
+    ms: list[float]
+    """Fastest time at each size, in milliseconds."""
+    ms_median: list[float]
+    """Median time at each size, in milliseconds."""
+    exponent: float
+    low: float
+    """Lower end of the 95 % interval of the exponent."""
+    high: float
+    factor: float
+    """Fitted time at size 1, in seconds."""
+    last: float
+    """Exponent between the two largest sizes."""
+
+
 @matplotlib.rc_context(STYLE)
-def cost_growth(sweeps: dict[str, dict[str, Any]], limit: float, limited: Sequence[str]) -> Figure:
-    """Draw time against size per sweep, and the fitted exponents in one last panel.
+def cost_growth(sweeps: Mapping[str, MeasuredSweep], limit: float, limited: Sequence[str]) -> Figure:
+    """Draw time against size in one panel per sweep, and all exponents in a last panel.
 
     Args:
-        sweeps: by name: label, held (text), sizes, ms (fastest), ms_median, and the fields of `timing.PowerLaw`.
-        limit: largest exponent wanted; limited: names of the sweeps that it is wanted of.
+        sweeps: sweeps by name.
+        limit: largest exponent that is accepted.
+        limited: names of the sweeps to which the limit applies.
     """
     columns = min(4, len(sweeps) + 1)
     rows = -(-(len(sweeps) + 1) // columns)
@@ -36,7 +59,7 @@ def cost_growth(sweeps: dict[str, dict[str, Any]], limit: float, limited: Sequen
     return fig
 
 
-def _growth(ax: Axes, name: str, sweep: dict[str, Any]) -> None:
+def _growth(ax: Axes, name: str, sweep: MeasuredSweep) -> None:
     sizes, ms = np.asarray(sweep["sizes"], float), np.asarray(sweep["ms"])
     bars = np.stack([np.zeros_like(ms), np.asarray(sweep["ms_median"]) - ms])
     ax.plot(sizes, 1e3 * sweep["factor"] * sizes ** sweep["exponent"], color="k", lw=1.0)
@@ -56,7 +79,7 @@ def _growth(ax: Axes, name: str, sweep: dict[str, Any]) -> None:
     ax.text(0.04, 0.96, text, transform=ax.transAxes, va="top", fontsize=8)
 
 
-def _exponents(ax: Axes, sweeps: dict[str, dict[str, Any]], limit: float, limited: Sequence[str]) -> None:
+def _exponents(ax: Axes, sweeps: Mapping[str, MeasuredSweep], limit: float, limited: Sequence[str]) -> None:
     for place, (name, sweep) in enumerate(sweeps.items()):
         color = ABOVE if name in limited and sweep["exponent"] > limit else POINT
         ax.plot([sweep["low"], sweep["high"]], [place, place], color=color)

@@ -1,6 +1,10 @@
-"""Draws end states of pruned and unpruned runs: against the frequency ratio r, and as forests of paired differences."""
+"""Figures that compare the ends of pruned and unpruned runs.
 
-from typing import Any
+`end_state` draws them against the frequency ratio r (frequency of minority over majority features); `forest` draws
+differences between pruned and unpruned runs with the same seeds, one row per kind of pruning.
+"""
+
+from typing import TypedDict
 
 import matplotlib
 import numpy as np
@@ -9,13 +13,29 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from dynsim.plots import parts
-from dynsim.plots.parts import GROUP_COLOR, MARK
+from dynsim.plots.parts import GROUP_COLOR, MARK, NOTE, Difference
 from dynsim.plots.style import STYLE
 from dynsim.stats.intervals import t_half_widths
 
 VARIANT_COLOR = ("#0072B2", "#009E73")
 LABELS = {"strength ratio": "sqrt(S minority / S majority)", "specialist ratio": "minority / majority specialists"}
 COLUMNS = ("minority", "majority")
+
+
+class Row(TypedDict):
+    """One row of a forest."""
+
+    label: str
+    filled: bool
+    """Whether its points are filled; the caption says what that means."""
+    n_seeds: int
+    """Seeds that count."""
+    n_given: int
+    """Seeds that were run."""
+    minority: Difference | None
+    """None where no seed counts."""
+    majority: Difference | None
+
 
 CAPTIONS = {
     "end_state": (
@@ -46,10 +66,11 @@ CAPTIONS = {
 
 @matplotlib.rc_context(STYLE)
 def end_state(ends: xr.Dataset) -> Figure:
-    """Draw both quantities against r at equal steps and at equal loss.
+    """Draw each quantity of `LABELS` against r, with and without pruning, at equal steps and at equal loss.
 
     Args:
-        ends: `end_state` (variant, moment, quantity, run, ratio, seed), logarithms; run 0 is the unpruned partner.
+        ends: Dataset with `end_state` (variant, moment, quantity, run, ratio, seed): natural logarithms of the
+            quantities; run 0 is unpruned, run 1 pruned.
     """
     moments, quantities = ends["moment"].values, ends["quantity"].values
     fig, axes = parts.panels(len(quantities), len(moments), (11.5, 6.8), sharex=True, sharey="row")
@@ -91,20 +112,19 @@ def _against_ratio(ax: Axes, at: xr.DataArray, r: np.ndarray, *, same_partner: b
         known = np.isfinite(mean)
         slope = np.polyfit(np.log(r[known]), mean[known], 1)[0] if known.sum() > 1 else np.nan
         bars = np.stack([np.exp(mean) - np.exp(mean - half), np.exp(mean + half) - np.exp(mean)])
-        ax.errorbar(moved, np.exp(mean), yerr=bars, color=color, ls=style, marker="o", ms=3, elinewidth=0.8,
-                    label=f"{label}: slope {slope:.2f}")  # fmt: skip
+        name = f"{label}: slope {slope:.2f}"
+        ax.errorbar(moved, np.exp(mean), bars, color=color, ls=style, marker="o", ms=3, elinewidth=0.8, label=name)
     ax.plot(r, r, color=MARK, lw=1.0, zorder=0)
     ax.legend(loc="lower right", fontsize=7.5)
 
 
 @matplotlib.rc_context(STYLE)
-def forest(sections: dict[str, list[dict[str, Any]]], unit: str) -> Figure:
-    """Draw rows of paired differences, minority left and majority right.
+def forest(sections: dict[str, list[Row]], unit: str) -> Figure:
+    """Draw rows of differences with their intervals, for minority features left and majority features right.
 
     Args:
-        sections: {heading: rows}, a row with `label`, `filled`, n_seeds, n_given, and `minority` and `majority`: a
-            paired difference (estimate, low, high), or None where no seed was left.
-        unit: what the differences are of.
+        sections: {heading: rows}.
+        unit: what there is more or fewer of, for the label of the x axis.
     """
     n_lines = sum(len(rows) + 1 for rows in sections.values())
     fig, axes = parts.panels(1, 2, (10.5, 0.9 + 0.25 * n_lines), sharey=True)
@@ -118,8 +138,8 @@ def forest(sections: dict[str, list[dict[str, Any]]], unit: str) -> Figure:
             ticks.append(
                 (place, row["label"] + (f" ({left} of {row['n_given']} seeds left out)" if left else ""), False)
             )
-            for ax, group in zip(axes[0], COLUMNS, strict=True):
-                _row(ax, place, row, group)
+            for ax, group, one in zip(axes[0], COLUMNS, (row["minority"], row["majority"]), strict=True):
+                _row(ax, place, one, GROUP_COLOR[group], filled=row["filled"])
         place -= 1
     for ax, group in zip(axes[0], COLUMNS, strict=True):
         ax.axvline(0, color="k", lw=0.8)
@@ -135,11 +155,11 @@ def forest(sections: dict[str, list[dict[str, Any]]], unit: str) -> Figure:
     return fig
 
 
-def _row(ax: Axes, place: float, row: dict[str, Any], group: str) -> None:
-    one, color = row[group], GROUP_COLOR[group]
+def _row(ax: Axes, place: float, one: Difference | None, color: str, *, filled: bool) -> None:
     if one is None or one["estimate"] is None:
-        ax.text(0, place, "no seed left ", va="center", ha="right", fontsize=7.5, color="#555555")
+        ax.text(0, place, "no seed left ", NOTE, va="center", ha="right")
         return
-    if one["low"] is not None:
-        ax.plot([one["low"], one["high"]], [place, place], color=color, lw=1.2)
-    ax.plot(one["estimate"], place, "o", ms=4.5, color=color, mfc=color if row["filled"] else "white")
+    low, high = one["low"], one["high"]
+    if low is not None and high is not None:
+        ax.plot([low, high], [place, place], color=color, lw=1.2)
+    ax.plot(one["estimate"], place, "o", ms=4.5, color=color, mfc=color if filled else "white")

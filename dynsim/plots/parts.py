@@ -1,10 +1,12 @@
-"""The pieces that the figures of `plots` are put together from: axes, bands over seeds, stage marks, tables.
+"""Building blocks of the figures: axes, bands over seeds, marks of the stage ends, legends, tables.
 
-Every function draws into the Axes that it is given; what is drawn comes from reduced results (`curves.reduce`).
+`curves` is always a Dataset of `analysis.curves.reduce`, and `of_group` a selection of one group of features from it.
+Stages are the three phases of training; stage k ends at step Tk, which may differ between seeds and groups.
 """
 
 import math
-from typing import Any
+from collections.abc import Sequence
+from typing import Literal, NotRequired, TypedDict
 
 import numpy as np
 import xarray as xr
@@ -17,26 +19,70 @@ from matplotlib.transforms import Bbox
 
 from dynsim.analysis.stages import STAGES
 
-# Okabe & Ito: told apart with every common kind of colour blindness.
+# the palette of Okabe and Ito, which people with any common kind of colour blindness can tell apart
 GROUP_COLOR = {"majority": "#0072B2", "minority": "#D55E00", "all": "#444444"}
 CLASS_COLOR = {"specialist": "#009E73", "ordinary": "#E69F00", "other": "#56B4E9"}
 FEWEST_NEURONS = 1.0
-"""A class with fewer neurons per seed than this is named in the legend but not drawn: it would be single neurons."""
+"""A class with fewer neurons per seed than this is named in the legend but not drawn: quantiles would mean little."""
 MARK = "#888888"
 SEPARATE = 0.05
 """Marks closer than this share of the axis get their labels on two levels."""
+NOTE = {"fontsize": 7.5, "color": "#555555"}
+"""Style of the small grey texts within a panel."""
+LEADER = {"arrowstyle": "-", "lw": 0.6, "shrinkA": 0, "shrinkB": 0}
+"""Style of the thin line from a level to its label."""
 
-Seeds = tuple[np.ndarray, np.ndarray, np.ndarray]
+Band = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""Lower edge, middle line and upper edge, each of shape (record,)."""
 
 
-def panels(rows: int, columns: int, size: tuple[float, float], **options: Any) -> tuple[Figure, np.ndarray]:
-    """Return a figure and its Axes, shape (rows, columns); `options` go to `Figure.subplots`."""
+class Difference(TypedDict):
+    """A mean difference over paired seeds with its interval; None stands for what too few seeds cannot give."""
+
+    estimate: float | None
+    low: float | None
+    high: float | None
+    p_holm: NotRequired[float | None]
+    """p-value after Holm's correction for several tests."""
+
+
+EndDifference = TypedDict(
+    "EndDifference",
+    {
+        "n_seeds": int,
+        "n_diverged": int,
+        "n_exploded": int,
+        "equal steps": NotRequired[dict[str, Difference]],
+    },
+)
+"""The part of `analysis.outcomes.difference` that is written into a panel: seeds kept and left out, differences."""
+
+
+class StageCounts(TypedDict):
+    """In how many seeds each stage end was found."""
+
+    n_seeds: int
+    found: dict[str, dict[str, int]]
+    """{group: {stage: number of seeds}}."""
+
+
+def panels(
+    rows: int,
+    columns: int,
+    size: tuple[float, float],
+    *,
+    sharex: bool = False,
+    sharey: bool | Literal["row"] = False,
+    height_ratios: Sequence[float] | None = None,
+) -> tuple[Figure, np.ndarray]:
+    """Return a figure of `size` inches and its Axes, shape (rows, columns); options as for `Figure.subplots`."""
     fig = Figure(figsize=size, layout="constrained")
-    return fig, fig.subplots(rows, columns, squeeze=False, **options)
+    axes = fig.subplots(rows, columns, squeeze=False, sharex=sharex, sharey=sharey, height_ratios=height_ratios)
+    return fig, axes
 
 
 def step_axis(ax: Axes, steps: np.ndarray) -> None:
-    """Make the x axis one of steps: linear from 0 to 1, logarithmic beyond, up to the last step."""
+    """Scale the x axis for training steps: linear from 0 to 1, logarithmic from there to the last step."""
     last = int(steps[-1])
     decades = [10**k for k in range(len(str(last))) if 10**k <= last]
     ax.set_xscale("symlog", linthresh=1, linscale=0.3)
@@ -47,14 +93,14 @@ def step_axis(ax: Axes, steps: np.ndarray) -> None:
 
 
 def plain_log_labels(ax: Axes) -> None:
-    """Label a logarithmic y axis in plain numbers at 1, 2 and 5 of every decade."""
+    """Label a logarithmic y axis with plain numbers: 1, 2 and 5 times each power of ten."""
     ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     ax.yaxis.set_minor_formatter(NullFormatter())
 
 
-def over_seeds(values: xr.DataArray) -> Seeds:
-    """Return minimum, median and maximum over seeds, each (record,); NaN where no seed has a value."""
+def over_seeds(values: xr.DataArray) -> Band:
+    """Return minimum, median and maximum over seeds; NaN where no seed has a value."""
     array = values.transpose("seed", "record").values
     some = np.isfinite(array).any(axis=0)
     low, mid, high = (np.full(array.shape[1], np.nan) for _ in range(3))
@@ -63,15 +109,15 @@ def over_seeds(values: xr.DataArray) -> Seeds:
     return low, mid, high
 
 
-def band(ax: Axes, steps: np.ndarray, values: Seeds, color: str, label: str) -> None:
-    """Draw a line with a band, from (low, middle, high), each (record,)."""
+def band(ax: Axes, steps: np.ndarray, values: Band, color: str, label: str) -> None:
+    """Draw a line with a band around it, against `steps` (record,)."""
     low, mid, high = values
     ax.fill_between(steps, low, high, color=color, alpha=0.2, lw=0)
     ax.plot(steps, mid, color=color, label=label)
 
 
 def draw_groups(ax: Axes, curves: xr.Dataset, name: str) -> None:
-    """Draw a count (seed, record, group) of majority and minority features: median and range over seeds."""
+    """Draw the variable `name` (seed, record, group) for majority and minority: median and range over seeds."""
     for group in ("majority", "minority"):
         values = over_seeds(curves[name].sel(group=group))
         if np.isfinite(values[1]).any():
@@ -79,12 +125,12 @@ def draw_groups(ax: Axes, curves: xr.Dataset, name: str) -> None:
 
 
 def is_drawn(of_group: xr.Dataset, label: str) -> bool:
-    """Return whether a class of neurons has enough members for its quantiles to mean something."""
+    """Return whether a class of neurons has enough members for quantiles over them."""
     return bool(of_group["class_size"].sel(neuron_class=label) >= FEWEST_NEURONS)
 
 
 def draw_classes(ax: Axes, of_panel: xr.Dataset) -> None:
-    """Draw median and 10-90 % band of each class of neurons for one group and direction."""
+    """Draw the projections of each class of neurons: median and 10-90 % band, for one group and direction."""
     for label, color in CLASS_COLOR.items():
         values = of_panel["projection"].sel(neuron_class=label)
         if is_drawn(of_panel, label) and np.isfinite(values).any():
@@ -93,7 +139,7 @@ def draw_classes(ax: Axes, of_panel: xr.Dataset) -> None:
 
 
 def draw_closed_form(ax: Axes, of_group: xr.Dataset, rate: float | None) -> None:
-    """Draw exp(rate * step) from the initial median of each class up to a bit past the group's T1."""
+    """Draw exponential growth at `rate` per step, from the initial median of each class to a little beyond T1."""
     steps = of_group["step"].values
     ends = _ends(of_group, "T1")
     if rate is None or ends.size == 0:
@@ -106,7 +152,7 @@ def draw_closed_form(ax: Axes, of_group: xr.Dataset, rate: float | None) -> None
 
 
 def class_handles(of_group: xr.Dataset, closed_form: bool) -> list[Artist]:
-    """Return the legend of one row: each class with its mean number of neurons per seed."""
+    """Return the legend entries of one row: each class with its mean number of neurons per seed."""
     handles: list[Artist] = []
     for label, color in CLASS_COLOR.items():
         size = float(of_group["class_size"].sel(neuron_class=label))
@@ -121,9 +167,9 @@ def class_handles(of_group: xr.Dataset, closed_form: bool) -> list[Artist]:
 
 
 def stage_lines(ax: Axes, of_group: xr.Dataset) -> None:
-    """Mark T1, T2 and T3 of one group by vertical lines, labelled above the panel; bands are the range over seeds.
+    """Mark T1, T2 and T3 of one group: median as a vertical line, range over seeds as a band, label above the panel.
 
-    Call it when the limits of the x axis are set. A stage that no seed has is left out.
+    Call it after the limits of the x axis are set. A stage end that was found in no seed is left out.
     """
     previous, level = -math.inf, 0
     for stage in STAGES:
@@ -136,22 +182,21 @@ def stage_lines(ax: Axes, of_group: xr.Dataset) -> None:
         place = ax.transAxes.inverted().transform(ax.transData.transform((middle, 1.0)))[0]
         level = 1 - level if place - previous < SEPARATE else 0
         previous = place
-        ax.text(middle, 1.01 + 0.05 * level, stage, transform=ax.get_xaxis_transform(), ha="center", va="bottom",
-                fontsize=7.5, color="#555555")  # fmt: skip
+        height = 1.01 + 0.05 * level
+        ax.text(middle, height, stage, NOTE, transform=ax.get_xaxis_transform(), ha="center", va="bottom")
 
 
 def switch_line(ax: Axes, curves: xr.Dataset) -> None:
-    """Mark by a dotted line, labelled at the bottom, where the thresholds are switched on (median over seeds)."""
+    """Mark the step at which the thresholds are switched on (median over seeds) by a labelled dotted line."""
     switched = curves["switch_step"].values[(curves["switch_step"].values > 0) & (curves["diverged_step"].values < 0)]
     if switched.size:
         place = float(np.median(switched))
         ax.axvline(place, color=MARK, lw=1.0, ls=":")
-        ax.text(place, 0.02, "thresholds on ", transform=ax.get_xaxis_transform(), ha="right", fontsize=7.5,
-                color="#555555")  # fmt: skip
+        ax.text(place, 0.02, "thresholds on ", NOTE, transform=ax.get_xaxis_transform(), ha="right")
 
 
 def boxed_legend(ax: Axes, handles: list[Artist]) -> None:
-    """Put a legend on a white ground, so that no line runs through its text; none where there is nothing to name."""
+    """Draw a legend on a white background, so that no line crosses its text; without handles, draw nothing."""
     if handles:
         box = ax.legend(
             handles=handles, loc="upper left", frameon=True, framealpha=1.0, edgecolor="none", borderaxespad=1.0
@@ -160,26 +205,30 @@ def boxed_legend(ax: Axes, handles: list[Artist]) -> None:
 
 
 def side_legend(ax: Axes, handles: list[Artist]) -> None:
-    """Put a legend to the right of a panel, where it hides nothing; none where there is nothing to name."""
+    """Draw a legend to the right of a panel, where it hides nothing; without handles, draw nothing."""
     if handles:
         ax.legend(handles=handles, loc="upper left", bbox_to_anchor=(1.0, 1.0))
 
 
 def stage_triangles(ax: Axes, curves: xr.Dataset) -> None:
-    """Mark the median stage ends of each group by labelled triangles in a strip above the panel, a row per group."""
-    above = ax.get_xaxis_transform()
+    """Mark the median stage ends by labelled triangles above the panel, one row of them per group."""
     for row, group in enumerate(("minority", "majority")):
         for stage in STAGES:
             ends = _ends(curves.sel(group=group), stage)
             if ends.size:
-                place, height = float(np.median(ends)), 1.035 + 0.06 * row
-                ax.plot(place, height, "v", ms=4, color=GROUP_COLOR[group], transform=above, clip_on=False)
-                ax.annotate(stage, (place, height), (4, 0), xycoords=above, textcoords="offset points", fontsize=7.5,
-                            va="center", color=GROUP_COLOR[group], annotation_clip=False)  # fmt: skip
+                _triangle(ax, float(np.median(ends)), 1.035 + 0.06 * row, stage, GROUP_COLOR[group])
+
+
+def _triangle(ax: Axes, step: float, height: float, label: str, color: str) -> None:
+    """Draw a triangle with a label to its right; `height` 1 is the top of the panel."""
+    above = ax.get_xaxis_transform()
+    ax.plot(step, height, "v", ms=4, color=color, transform=above, clip_on=False)
+    text = ax.annotate(label, (step, height), (4, 0), above, "offset points", annotation_clip=False)
+    text.set(fontsize=7.5, color=color, va="center")
 
 
 def draw_floors(ax: Axes, floors: dict[str, float]) -> None:
-    """Draw horizontal reference levels, each labelled with its value at the right, kept apart where they are close."""
+    """Draw horizontal reference levels, with name and value at the right; close labels are moved apart."""
     bottom, top = ax.get_ylim()
     for value in floors.values():
         bottom, top = min(bottom, value * 0.9 if value > 0 else value), max(top, value * 1.1)
@@ -189,13 +238,12 @@ def draw_floors(ax: Axes, floors: dict[str, float]) -> None:
         place = ax.transAxes.inverted().transform(ax.transData.transform((0.0, value)))[1]
         previous = max(place, previous + 0.09)
         ax.axhline(value, color="k", ls=":", lw=1.0)
-        ax.annotate(f"{label}\n{value:.3g}", (1.0, place), (1.03, previous), xycoords=ax.transAxes,
-                    textcoords=ax.transAxes, va="center", fontsize=8, annotation_clip=False,
-                    arrowprops={"arrowstyle": "-", "lw": 0.6, "shrinkA": 0, "shrinkB": 0})  # fmt: skip
+        text = ax.annotate(f"{label}\n{value:.3g}", (1.0, place), (1.03, previous), ax.transAxes, arrowprops=LEADER)
+        text.set(fontsize=8, va="center", annotation_clip=False)
 
 
 def spread(places: np.ndarray, share: float = 0.02) -> np.ndarray:
-    """Return `places` (feature,) with equal ones spread over `share` of the largest, so that their bars can be seen."""
+    """Return x positions (feature,) of error bars, with equal ones moved apart by `share` of the largest in all."""
     moved = np.array(places, np.float64)
     for value in np.unique(places):
         same = places == value
@@ -204,15 +252,28 @@ def spread(places: np.ndarray, share: float = 0.02) -> np.ndarray:
     return moved
 
 
-def draw_stage_table(ax: Axes, counts: dict[str, Any]) -> None:
-    """Write {"n_seeds": n, "found": {group: {stage: seeds}}} as a table, stages down and groups across."""
+def interval_text(label: str, one: Difference | None) -> str:
+    """Return a text like "label +3.1 [+1.2, +4.9] *"; the star stands for p <= 0.05 after Holm's correction."""
+    if one is None or one["estimate"] is None:
+        return f"{label}: no seed left"
+    ends = "" if one["low"] is None else f" [{one['low']:+.1f}, {one['high']:+.1f}]"
+    p_holm = one.get("p_holm")
+    star = " *" if p_holm is not None and p_holm <= 0.05 and one["low"] is not None else ""
+    return f"{label} {one['estimate']:+.1f}{ends}{star}"
+
+
+def draw_stage_table(ax: Axes, counts: StageCounts) -> None:
+    """Write the numbers of seeds as a table, with a row per stage and a column per group."""
     ax.axis("off")
     found, n_seeds = counts["found"], counts["n_seeds"]
     groups = [group for group in GROUP_COLOR if group in found]
     if not groups:
         return
-    cells = [[f"{found[group][stage]}/{n_seeds}" if stage in found[group] else "" for group in groups]
-             for stage in STAGES]  # fmt: skip
+
+    def cell_text(stage: str, group: str) -> str:
+        return f"{found[group][stage]}/{n_seeds}" if stage in found[group] else ""
+
+    cells = [[cell_text(stage, group) for group in groups] for stage in STAGES]
     table = ax.table(
         cells, rowLabels=list(STAGES), colLabels=groups, cellLoc="center", bbox=Bbox.from_bounds(0.1, 0.0, 0.9, 0.95)
     )
@@ -226,6 +287,6 @@ def draw_stage_table(ax: Axes, counts: dict[str, Any]) -> None:
 
 
 def _ends(of_group: xr.Dataset, stage: str) -> np.ndarray:
-    """Return the steps at which the seeds that have this stage end it, shape (found,)."""
+    """Return the steps at which a stage ends in the seeds in which its end was found, shape (found,)."""
     values = of_group["stage_end"].sel(stage=stage).values
     return values[np.isfinite(values)]

@@ -1,11 +1,10 @@
-"""Draws what pruning does over the course of a run: counts, who is masked, amplification, driver, release.
+"""Figures of what pruning does during training: numbers of specialists, which neurons are masked, how growth changes.
 
-Data in, matplotlib Figure out. Lines are means over seeds and bands their 95 % t intervals unless a caption says
-otherwise. Minority and majority features keep the colours of all other figures.
+Pruning masks a share of the neurons, or of the weights, while the gradient is computed. Lines are means over seeds and
+bands their 95 % t intervals, unless a caption says otherwise.
 """
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import matplotlib
 import numpy as np
@@ -18,14 +17,22 @@ from matplotlib.ticker import FuncFormatter
 
 from dynsim.analysis.groups import DISJOINT_GROUPS
 from dynsim.plots import parts
-from dynsim.plots.parts import GROUP_COLOR, MARK
+from dynsim.plots.parts import GROUP_COLOR, MARK, EndDifference
 from dynsim.plots.style import STYLE
 from dynsim.stats.intervals import t_half_widths
 
-MASKED_CLASS_COLOR = {"minority": GROUP_COLOR["minority"], "majority": GROUP_COLOR["majority"], "none": "#009E73",
-               "silent": "#222222"}  # fmt: skip
-CLASS_LABEL = {"minority": "minority specialists", "majority": "majority specialists", "none": "no specialists",
-               "silent": "silent on all samples"}  # fmt: skip
+MASKED_CLASS_COLOR = {
+    "minority": GROUP_COLOR["minority"],
+    "majority": GROUP_COLOR["majority"],
+    "none": "#009E73",
+    "silent": "#222222",
+}
+CLASS_LABEL = {
+    "minority": "minority specialists",
+    "majority": "majority specialists",
+    "none": "no specialists",
+    "silent": "silent on all samples",
+}
 KIND_STYLE = {"lowest": "-", "random_fixed": "--", "highest": ":"}
 KIND_LABEL = {
     "lowest": "lowest norms masked",
@@ -70,31 +77,30 @@ CAPTIONS = {
 
 
 def _mean_band(
-    ax: Axes, x: np.ndarray, values: np.ndarray, limits: tuple[float, float] = (-np.inf, np.inf), **style: Any
+    ax: Axes,
+    x: np.ndarray,
+    values: np.ndarray,
+    limits: tuple[float, float] = (-np.inf, np.inf),
+    *,
+    color: str,
+    ls: str = "-",
+    label: str | None = None,
 ) -> None:
-    """Draw the mean over seeds with its 95 % t interval, cut to what is possible; `values` (seed, point)."""
+    """Draw the mean of `values` (seed, point) over seeds with its 95 % t interval, cut to the possible values."""
     mean, half = t_half_widths(values)
-    ax.plot(x, mean, **style)
+    ax.plot(x, mean, color=color, ls=ls, label=label)
     low, high = np.clip((mean - half, mean + half), *limits)
-    ax.fill_between(x, low, high, color=style.get("color"), alpha=0.15, lw=0)
-
-
-def interval_text(label: str, one: dict[str, Any] | None) -> str:
-    """Return "label +3.1 [1.2, 4.9] *" of a paired difference; the star says p < 0.05 after Holm."""
-    if one is None or one["estimate"] is None:
-        return f"{label}: no seed left"
-    ends = "" if one["low"] is None else f" [{one['low']:+.1f}, {one['high']:+.1f}]"
-    star = " *" if one.get("p_holm") is not None and one["p_holm"] <= 0.05 and one["low"] is not None else ""
-    return f"{label} {one['estimate']:+.1f}{ends}{star}"
+    ax.fill_between(x, low, high, color=color, alpha=0.15, lw=0)
 
 
 @matplotlib.rc_context(STYLE)
-def counts(curves: xr.Dataset, rows: dict[str, dict[str, Any]]) -> Figure:
-    """Draw specialists against steps, a panel per variant; the first variant is the unpruned one.
+def counts(curves: xr.Dataset, rows: Mapping[str, EndDifference]) -> Figure:
+    """Draw the number of specialists against steps, one panel per variant; the first variant is the unpruned run.
 
     Args:
-        curves: `specialists` (variant, seed, record, group), coordinate `step`; NaN for seeds left out.
-        rows: {variant: `outcomes.difference` from the unpruned run}.
+        curves: Dataset with `specialists` (variant, seed, record, group) and the coordinate `step`; NaN for seeds
+            that are left out.
+        rows: {variant: its difference from the unpruned run}, as `analysis.outcomes.difference` returns it.
     """
     names = [str(name) for name in curves["variant"].values]
     columns = min(3, len(names))
@@ -126,20 +132,29 @@ def counts(curves: xr.Dataset, rows: dict[str, dict[str, Any]]) -> Figure:
     return fig
 
 
-def _say(ax: Axes, row: dict[str, Any]) -> None:
+def _say(ax: Axes, row: EndDifference) -> None:
+    """Write the differences at the end, and how many seeds were left out, into the upper left of a panel."""
+
+    def write(height: float, text: str, color: str = "k") -> None:
+        ax.text(0.02, height, text, transform=ax.transAxes, va="top", fontsize=8, color=color)
+
     steps = row.get("equal steps", {})
     for line, group in enumerate(DISJOINT_GROUPS):
-        ax.text(0.02, 0.985 - 0.085 * line, interval_text(group, steps.get(f"{group} specialists")), va="top",
-                transform=ax.transAxes, fontsize=8, color=GROUP_COLOR[group])  # fmt: skip
+        difference = parts.interval_text(group, steps.get(f"{group} specialists"))
+        write(0.985 - 0.085 * line, difference, GROUP_COLOR[group])
     lost = row["n_diverged"] + row["n_exploded"]
     if lost:
-        ax.text(0.02, 0.815, f"{lost} of {lost + row['n_seeds']} seeds left out", va="top", transform=ax.transAxes,
-                fontsize=8)  # fmt: skip
+        write(0.815, f"{lost} of {lost + row['n_seeds']} seeds left out")
 
 
 @matplotlib.rc_context(STYLE)
 def who_is_masked(shares: xr.Dataset, rates: Sequence[float]) -> Figure:
-    """Draw P(masked | class) of `measures.masked_shares` against steps, a panel per masked share."""
+    """Draw which share of each class of neurons is masked against steps, one panel per masked share of all neurons.
+
+    Args:
+        shares: Dataset with `masked` (rate, seed, record, neuron_class) and the coordinate `step`.
+        rates: shares of all neurons that are masked; a subset of the coordinate `rate`.
+    """
     fig, axes = parts.panels(1, len(rates), (3.7 * len(rates) + 1.6, 3.6), sharex=True, sharey=True)
     steps = shares["step"].values
     for ax, rate in zip(axes[0], rates, strict=True):
@@ -164,12 +179,15 @@ def who_is_masked(shares: xr.Dataset, rates: Sequence[float]) -> Figure:
 
 
 @matplotlib.rc_context(STYLE)
-def amplification(gain: xr.Dataset, trend: dict[str, Any]) -> Figure:
-    """Draw A - 1 against the masked share at each moment, and the ratio of slopes against d.
+def amplification(gain: xr.Dataset, trend: Mapping[str, Sequence[float | None]]) -> Figure:
+    """Draw A - 1 against the masked share at each moment, and the ratio of slopes against the number of features d.
+
+    A is the growth of a feature's future specialists in one step with a mask, over that without one.
 
     Args:
-        gain: `straight_through` (seed, moment, kind, rate, group) and `literal` (seed, moment, rate, group).
-        trend: {d: ratios of the slopes, majority over minority, one per seed}.
+        gain: Dataset with A for two definitions of the masked gradient: `straight_through` (seed, moment, kind, rate,
+            group) and `literal` (seed, moment, rate, group).
+        trend: {d as text: slope of the majority over that of the minority, one per seed, None where there is none}.
     """
     moments = gain["moment"].values
     fig, axes = parts.panels(1, len(moments) + 1, (2.9 * (len(moments) + 1), 4.0))
@@ -202,7 +220,7 @@ def amplification(gain: xr.Dataset, trend: dict[str, Any]) -> Figure:
     return fig
 
 
-def _trend(ax: Axes, trend: dict[str, Any]) -> None:
+def _trend(ax: Axes, trend: Mapping[str, Sequence[float | None]]) -> None:
     sizes = sorted(int(d) for d in trend)
     for d in sizes:
         values = np.array([value for value in trend[str(d)] if value is not None], float)
@@ -220,11 +238,14 @@ def _trend(ax: Axes, trend: dict[str, Any]) -> None:
 
 @matplotlib.rc_context(STYLE)
 def driver(drivers: xr.Dataset, uniform: float) -> Figure:
-    """Draw D with a mask over D without it against steps, a panel per group.
+    """Draw D with a mask over D without one against steps, one panel per group of features.
+
+    D is the part of a feature's gradient that comes from confusing different samples.
 
     Args:
-        drivers: `driver` (seed, record, kind, group), coordinate `step`; kind "none" is unmasked.
-        uniform: last step of the grey part.
+        drivers: Dataset with D as `driver` (seed, record, kind, group) and the coordinate `step`; kind "none" is D
+            without a mask.
+        uniform: last step of the early phase, drawn grey, in which no mask can change the growth.
     """
     fig, axes = parts.panels(1, 2, (9.6, 3.8), sharex=True, sharey=True)
     steps = drivers["step"].values
@@ -246,10 +267,11 @@ def driver(drivers: xr.Dataset, uniform: float) -> Figure:
 
 @matplotlib.rc_context(STYLE)
 def release(panels: dict[str, xr.Dataset], step: int) -> Figure:
-    """Draw minority specialists with masks that are released at `step`, a panel per pruning.
+    """Draw the number of minority specialists when masks are taken away, one panel per kind of pruning.
 
     Args:
-        panels: {title: Dataset with `specialists` (variant, seed, record, group) and coordinate `step`}.
+        panels: {title: Dataset with `specialists` (variant, seed, record, group) and the coordinate `step`}.
+        step: step at which the masks are taken away.
     """
     fig, axes = parts.panels(1, len(panels), (6.2 * len(panels), 3.8), sharex=True)
     colors = ("k", "#0072B2", "#009E73", "#E69F00")

@@ -1,19 +1,17 @@
-"""Draws figures from reduced results (`curves.reduce`): data in, matplotlib Figure out.
+"""Figures of the three stages of training: projections, specialists, loss, cosines, growth rates, null controls.
 
-No training, no paths except in `save_figure`, no global style. Bands and captions say what spread they show. Steps are
-numbers of updates on an axis that is linear from 0 to 1 and logarithmic beyond.
+`curves` is always a Dataset of `analysis.curves.reduce`. Stage k ends at step Tk, which is found per seed and group.
 """
-
-from typing import Any
 
 import matplotlib
 import numpy as np
 import xarray as xr
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from dynsim.analysis.stages import STAGES
 from dynsim.plots import parts
-from dynsim.plots.parts import GROUP_COLOR
+from dynsim.plots.parts import GROUP_COLOR, StageCounts
 from dynsim.plots.style import STYLE
 from dynsim.stats.intervals import t_half_widths
 
@@ -68,11 +66,11 @@ CAPTIONS = {
 
 @matplotlib.rc_context(STYLE)
 def projections(curves: xr.Dataset, closed_form: dict[str, float]) -> Figure:
-    """Draw the projections of specialist, ordinary and other neurons against steps: theory 6.4's first figure.
+    """Draw the projections of specialist, ordinary and other neurons against steps (theory 6.4).
 
     Args:
-        curves: of `curves.reduce`; projections in units of the weights.
-        closed_form: log growth per step by group (`theory.log_growth`); a group left out gets no line.
+        closed_form: growth of the logarithm per step, by group (`theory.log_growth`); a group without one gets no
+            dashed line.
     """
     fig, axes = parts.panels(2, 3, (12.6, 6.4), sharex=True, sharey=True)
     for row, group in enumerate(("majority", "minority")):
@@ -95,7 +93,7 @@ def projections(curves: xr.Dataset, closed_form: dict[str, float]) -> Figure:
 
 @matplotlib.rc_context(STYLE)
 def specialist_counts(curves: xr.Dataset) -> Figure:
-    """Draw the number of specialists and the coverage of each group against steps."""
+    """Draw the number of specialists of each group, and the share of its features that have one, against steps."""
     fig, axes = parts.panels(1, 2, (9.5, 3.8), sharex=True)
     labels = {"specialists": "number of specialists", "coverage": "share of features with a specialist"}
     for ax, (name, label) in zip(axes[0], labels.items(), strict=True):
@@ -113,7 +111,8 @@ def loss_curve(curves: xr.Dataset, floors: dict[str, float]) -> Figure:
     """Draw the contrastive loss against steps.
 
     Args:
-        floors: reference levels of the loss (nats; times tau with the temperature prefactor) by their label.
+        floors: reference levels of the loss by their label, in the unit of the loss: nats, or nats times the
+            temperature tau where the loss has tau as a prefactor.
     """
     fig, axes = parts.panels(1, 1, (7.5, 4.2))
     ax = axes[0, 0]
@@ -131,7 +130,7 @@ def loss_curve(curves: xr.Dataset, floors: dict[str, float]) -> Figure:
 
 @matplotlib.rc_context(STYLE)
 def cosine_matrix(curves: xr.Dataset) -> Figure:
-    """Draw |cosine| of every neuron with every feature at the start and at T1, T2 and T3 of one seed."""
+    """Draw the absolute cosine of every neuron with every feature in one seed, at the start and at T1, T2 and T3."""
     moments = curves["moment"].values
     fig, axes = parts.panels(1, len(moments), (11.0, 4.6), sharey=True)
     n_majority = int(np.sum(curves["feature_group"].values == "majority"))
@@ -155,12 +154,13 @@ def cosine_matrix(curves: xr.Dataset) -> Figure:
 
 @matplotlib.rc_context(STYLE)
 def growth_rates(rates: xr.Dataset) -> Figure:
-    """Draw measured against closed-form growth per feature, and the deviation in percent.
+    """Draw measured and predicted growth of each feature, and the deviation of one from the other in percent.
 
     Args:
-        rates: of `rates.rate_table`: `measured` (profile, seed, feature) and `predicted` (profile, feature), growth per
-            step with the decay added back; `activation_probability` (profile, feature); coordinate `profile`. Where
-            the decay is still to be added to both, the attribute `decay` holds it (eta lambda per step).
+        rates: Dataset of `analysis.rates.rate_table`: growth per step, with the decay of the weights added back, as
+            `measured` (profile, seed, feature) and `predicted` (profile, feature), and `activation_probability`
+            (profile, feature). If rates are given without the decay, the attribute `decay` holds what is to be added
+            (learning rate times penalty).
     """
     fig, axes = parts.panels(2, 1, (6.5, 6.0), sharex=True, height_ratios=(2.2, 1))
     top, bottom = axes[:, 0]
@@ -170,10 +170,8 @@ def growth_rates(rates: xr.Dataset) -> Figure:
         p = one["activation_probability"].values
         expected = one["predicted"].values + decay
         mean, half = t_half_widths(one["measured"].transpose("seed", "feature").values + decay)
-        style: dict[str, Any] = {"fmt": MARKERS[k % len(MARKERS)], "ms": 3.5, "elinewidth": 0.7, "alpha": 0.8}
-        style["color"] = PROFILE_COLOR[k % len(PROFILE_COLOR)]
-        top.errorbar(p, mean, yerr=half, label=str(profile), **style)
-        bottom.errorbar(parts.spread(p), 100 * (mean / expected - 1), yerr=100 * half / np.abs(expected), **style)
+        _points(top, p, mean, half, k, str(profile))
+        _points(bottom, parts.spread(p), 100 * (mean / expected - 1), 100 * half / np.abs(expected), k)
         order = np.argsort(p)
         label = "closed form" if k == 0 else None
         top.plot([0, *p[order]], [0, *expected[order]], "k--", lw=0.9, zorder=1, label=label)
@@ -186,13 +184,20 @@ def growth_rates(rates: xr.Dataset) -> Figure:
     return fig
 
 
+def _points(ax: Axes, x: np.ndarray, y: np.ndarray, half: np.ndarray, k: int, label: str | None = None) -> None:
+    """Draw the points of profile k with their error bars of half width `half`."""
+    marker, color = MARKERS[k % len(MARKERS)], PROFILE_COLOR[k % len(PROFILE_COLOR)]
+    ax.errorbar(x, y, half, fmt=marker, color=color, ms=3.5, elinewidth=0.7, alpha=0.8, label=label)
+
+
 @matplotlib.rc_context(STYLE)
-def controls(curves_by_name: dict[str, xr.Dataset], false_alarm: dict[str, dict[str, Any]]) -> Figure:
-    """Draw specialists per group for several run sets side by side, with a table of the stages found.
+def controls(curves_by_name: dict[str, xr.Dataset], false_alarm: dict[str, StageCounts]) -> Figure:
+    """Draw specialists per group for several sets of runs side by side, with a table of the stage ends found.
 
     Args:
-        false_alarm: {name: {"n_seeds": seeds, "found": {group: {stage: seeds in which it was found}}}}, for counts that
-            rest on other seeds than the curves; a name left out is counted from its curves (`stages_found`).
+        curves_by_name: {title: curves}.
+        false_alarm: {title: counts} for the table, where other seeds were counted than those of the curves; a title
+            that is not in it is counted from its curves.
     """
     n = len(curves_by_name)
     fig, axes = parts.panels(2, n, (2.9 * n + 0.6, 4.6), height_ratios=(3, 1))
@@ -209,8 +214,8 @@ def controls(curves_by_name: dict[str, xr.Dataset], false_alarm: dict[str, dict[
     return fig
 
 
-def stages_found(curves: xr.Dataset) -> dict[str, Any]:
-    """Return {"n_seeds": seeds that did not diverge, "found": {group: {stage: seeds}}} for groups with members."""
+def stages_found(curves: xr.Dataset) -> StageCounts:
+    """Return in how many of the seeds that did not diverge each stage end was found, for groups with members."""
     found: dict[str, dict[str, int]] = {}
     for group in GROUP_COLOR:
         if np.isfinite(curves["specialists"].sel(group=group)).any():

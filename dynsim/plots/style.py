@@ -1,5 +1,6 @@
-"""The look of all figures, and how one is saved."""
+"""The style of all figures, and how one is saved."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ from matplotlib.figure import Figure
 
 from dynsim.results.sealed import atomic_write
 
+# matplotlib's own type of settings differs between its versions
 STYLE: dict[Any, Any] = {
     "font.size": 9.0,
     "axes.titlesize": 9.5,
@@ -22,19 +24,21 @@ STYLE: dict[Any, Any] = {
 DPI = 130
 
 
-def save_figure(fig: Figure, path: Path, caption: str, metadata: dict[str, Any]) -> None:
-    """Write a figure as PNG or SVG, by the suffix of `path`: atomically, and the same bytes for the same figure.
+def save_figure(fig: Figure, path: Path, caption: str, metadata: Mapping[str, object]) -> None:
+    """Save a figure as PNG or SVG, by the suffix of `path`; equal figures give equal bytes.
+
+    The file is written completely or not at all.
 
     Args:
-        caption: kept inside the file as its description.
-        metadata: where the figure comes from (experiment, config hash, commit); PNG text entries of these names, or
-            the keywords of an SVG.
+        caption: stored in the file as its description.
+        metadata: where the figure comes from (experiment, config hash, commit), stored as text entries of a PNG or
+            as keywords of an SVG.
     Errors:
         `ValueError` for another suffix.
     """
     kind = Path(path).suffix.lstrip(".").lower()
     if kind == "png":
-        texts: dict[str, Any] = {"Software": None, "Description": caption}
+        texts: dict[str, str | list[str] | None] = {"Software": None, "Description": caption}
         options: dict[str, Any] = {"dpi": DPI, "pil_kwargs": {"optimize": True}}
         texts |= {name: str(value) for name, value in metadata.items()}
     elif kind == "svg":
@@ -44,7 +48,7 @@ def save_figure(fig: Figure, path: Path, caption: str, metadata: dict[str, Any])
     else:
         raise ValueError(f"{path}: wanted a suffix of png or svg, got {kind or 'none'}; rename the figure")
     with matplotlib.rc_context(STYLE):
-        # a second drawing would move the layout a little: lay out once, then hold it
+        # drawing a second time would move things a little, so the layout is computed once and then fixed
         fig.draw_without_rendering()
         fig.set_layout_engine("none")
         atomic_write(path, lambda temporary: fig.savefig(temporary, format=kind, metadata=texts, **options))

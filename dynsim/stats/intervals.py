@@ -1,12 +1,11 @@
-"""Paired comparison of two run sets over seeds: what may be paired, differences with intervals, many tests at once.
+"""Intervals and tests over seeds: means, paired differences and ratios, and Holm's correction for several tests.
 
-Runs of one seed share data, dictionary and initial weights (`streams`), so the seed is the unit of every interval and
-test, and the spread between seeds drops out of a difference. A pair may differ in pruning and in nothing else.
-Nothing is simulated here.
+Runs of one seed share data, dictionary and initial weights, whether pruned or not. Each interval and test therefore
+counts a seed once, and what makes one seed differ from another cancels in a difference.
 """
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar, cast
 
 import numpy as np
 from scipy import stats
@@ -15,44 +14,45 @@ from dynsim.config.checks import number, positive_int, require
 
 CONFIDENCE = 0.95
 N_RESAMPLES = 9999
-EXACT_FLIPS = 2**14  # up to this many sign patterns, hence 14 seeds, the test goes through all of them
-FEWEST_SEEDS = 3  # the jackknife of two values is symmetric whatever they are: no skewness to correct for
-ROUNDING = 1e-12  # numbers closer than this share of their size are equal but for rounding
+EXACT_FLIPS = 2**14  # up to this many sign patterns, so up to 14 seeds, the sign-flip test tries all of them
+FEWEST_SEEDS = 3  # two values show no skewness, which a BCa interval corrects for
+ROUNDING = 1e-12  # numbers that differ by a smaller share of their size are taken to be equal
 
 P = TypeVar("P", dict[str, float], Sequence[float])
 
 
 class Interval(NamedTuple):
-    """An estimate over seeds with its confidence interval; all numbers are plain Python ones."""
+    """An estimate over seeds with its confidence interval; all numbers are Python ones."""
 
     estimate: float
     low: float
     """Lower end; NaN for fewer than three seeds."""
     high: float
     p_value: float
-    """Two-sided, of the sign-flip test; NaN where nothing is tested."""
+    """Of the two-sided sign-flip test; NaN if nothing is tested."""
     n_seeds: int
     level: float
 
     def plain(self) -> dict[str, float | int | None]:
-        """Return a dictionary for `results.save_json`, which refuses NaN: null stands for it."""
+        """Return a dictionary with None for NaN, which `results.save_json` refuses."""
         return {name: value if np.isfinite(value) else None for name, value in self._asdict().items()}
 
 
 def bca_interval(
     values: np.ndarray, *, level: float = CONFIDENCE, n_resamples: int = N_RESAMPLES, rng_seed: int = 0
 ) -> Interval:
-    """Return the mean over seeds with its BCa bootstrap interval (Efron 1987); nothing is tested, so p is NaN.
+    """Return the mean over seeds with its BCa bootstrap interval (Efron 1987), without a p-value.
 
     The bias-corrected, accelerated bootstrap of `scipy.stats.bootstrap` draws seeds with replacement. For few seeds
-    such intervals are too narrow: of normal values a 95 % interval holds the mean in about 85 % of cases with 5
-    seeds, 89 % with 8 and 92 % with 16. Where all values are equal, it is a point; for fewer than three
-    seeds both ends are NaN.
+    such intervals are too narrow: for normally distributed values, a 95 % interval contains the mean in about 85 % of
+    cases with 5 seeds, 89 % with 8 and 92 % with 16. If all values are equal, both ends are that value; for fewer than
+    three seeds both are NaN.
 
     Args:
         values: finite numbers, shape (seed,).
-        level: chance that the interval holds the mean, in (0, 1).
-        n_resamples: bootstrap samples, at least 100; rng_seed: seed of NumPy's generator that draws them.
+        level: nominal chance that the interval contains the mean, in (0, 1).
+        n_resamples: number of bootstrap samples, at least 100.
+        rng_seed: seed of NumPy's generator that draws them.
     Errors:
         `ConfigError` in one line for values that are empty, of another shape or not finite.
     """
@@ -69,9 +69,9 @@ def paired_difference(
 ) -> Interval:
     """Return the mean of second - first over seeds, its BCa interval (see `bca_interval`) and a sign-flip p-value.
 
-    The null hypothesis is that each seed's difference is as likely to have the other sign. All 2^n sign patterns are
-    tried up to n = 14 seeds, `n_resamples` random ones beyond (`scipy.stats.permutation_test`). With n seeds the
-    exact p-value is at least 2^(1-n): five seeds cannot reach 0.05.
+    The null hypothesis is that each seed's difference could as likely have had the opposite sign. Up to n = 14 seeds
+    all 2^n sign patterns are tried, beyond that `n_resamples` random ones (`scipy.stats.permutation_test`). The
+    smallest p-value for n seeds is 2^(1-n), so five seeds cannot reach 0.05.
 
     Args:
         first, second: finite numbers, shape (seed,), the same seed at the same place.
@@ -95,8 +95,9 @@ def paired_ratio(
 ) -> Interval:
     """Return the geometric mean of second / first over seeds, with interval and p-value.
 
-    It is exp of `paired_difference` of the logarithms, rather than the ratio of means: each seed counts alike however
-    large its numbers are, and changing places gives the inverse. The p-value is that of no change, a ratio of 1.
+    This is exp of the `paired_difference` of the logarithms, not the ratio of the means: each seed counts alike,
+    however large its numbers are, and exchanging first and second gives the inverse. The null hypothesis of the
+    p-value is a ratio of 1.
 
     Args:
         first, second: finite numbers above 0, shape (seed,); else as for `paired_difference`.
@@ -125,7 +126,7 @@ def sign_flip_p_value(values: np.ndarray, *, n_resamples: int = N_RESAMPLES, rng
     if 2 ** len(x) > EXACT_FLIPS:
         options = {"permutation_type": "samples", "vectorized": True, "n_resamples": n_resamples}
         return float(stats.permutation_test((x,), np.mean, **options, rng=np.random.default_rng(rng_seed)).pvalue)
-    # a pattern and its opposite have one |sum|: half of them, with the last sign held, are enough
+    # a pattern and its opposite have the same |sum|, so half of the patterns, with the last sign fixed, are enough
     codes = np.arange(2 ** (len(x) - 1))[:, np.newaxis]
     signs = 1 - 2 * ((codes >> np.arange(len(x))[np.newaxis]) & 1)
     sums = np.abs(signs @ x)
@@ -133,7 +134,7 @@ def sign_flip_p_value(values: np.ndarray, *, n_resamples: int = N_RESAMPLES, rng
 
 
 def t_interval(values: np.ndarray, confidence: float = CONFIDENCE) -> tuple[float, float]:
-    """Return Student's t interval of the mean over seeds; the mean twice for one seed."""
+    """Return Student's t interval of the mean over seeds; for a single seed, its value as both ends."""
     mean = float(np.mean(values))
     if len(values) < 2:
         return mean, mean
@@ -168,18 +169,19 @@ def _interval(x: np.ndarray, level: float, n_resamples: int, rng_seed: int) -> I
     mean = float(np.mean(x))
     if len(x) < FEWEST_SEEDS:
         return Interval(mean, np.nan, np.nan, np.nan, len(x), level)
-    if np.ptp(x) <= ROUNDING * np.max(np.abs(x)):  # nothing to resample, and BCa would divide by zero
+    if np.ptp(x) <= ROUNDING * np.max(np.abs(x)):  # all values are equal: BCa would divide by zero
         return Interval(mean, mean, mean, np.nan, len(x), level)
-    # BCa cubes deviations: brought to size 1 they neither vanish nor overflow; a power of two rounds nothing
+    # BCa cubes deviations: scaled to about 1, cubes neither vanish nor overflow; a power of two adds no rounding
     scale = 2.0 ** np.frexp(np.max(np.abs(x)))[1]
-    options: dict[str, Any] = {"n_resamples": n_resamples, "confidence_level": level, "method": "BCa"}
-    done = stats.bootstrap((x / scale,), _sorted_mean, **options, rng=np.random.default_rng(rng_seed))
+    rng = np.random.default_rng(rng_seed)
+    options = {"n_resamples": n_resamples, "confidence_level": level, "method": "BCa"}
+    done = stats.bootstrap((x / scale,), _sorted_mean, **options, rng=rng)
     low, high = (float(scale * end) for end in done.confidence_interval)
     return Interval(mean, low, high, np.nan, len(x), level)
 
 
-def _sorted_mean(x: np.ndarray, axis: int) -> Any:
-    # rounded alike for every order: BCa counts ties, and the sample itself, redrawn in another order, is one
+def _sorted_mean(x: np.ndarray, axis: int) -> np.ndarray | np.floating:
+    # sorted, so that the same values in another order give the same rounding: BCa counts resamples with equal means
     return np.mean(np.sort(x, axis), axis)
 
 
@@ -191,7 +193,7 @@ def _check_options(level: float, n_resamples: int, rng_seed: int) -> None:
 
 
 def _finite(name: str, values: np.ndarray) -> np.ndarray:
-    """Return values as float64, shape (seed,). Errors: `ConfigError` for others; NaN is never left out silently."""
+    """Return values as float64, shape (seed,). Errors: `ConfigError` otherwise, for NaN too."""
     x = np.asarray(values, np.float64)
     require(x.ndim == 1 and x.size > 0, name, "one number per seed, shape (seed,)", f"shape {x.shape}")
     bad = np.flatnonzero(~np.isfinite(x)).tolist()
@@ -206,10 +208,11 @@ def _pair(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray
 
 
 def holm(p_values: P) -> P:
-    """Return p-values adjusted for testing all of them (Holm 1979): reject those at most the level.
+    """Return p-values adjusted for testing several hypotheses at once (Holm 1979).
 
-    The k-th smallest of n, k = 0, 1, ..., is multiplied by n - k, raised to the adjusted one before it, and capped at
-    1. The chance of any false rejection is then at most the level, however the tests depend on each other.
+    The k-th smallest of n p-values, k = 0, 1, ..., is multiplied by n - k, raised to the adjusted one before it if that
+    is larger, and capped at 1. If hypotheses with an adjusted p-value of at most a level are rejected, the chance of
+    any false rejection is at most that level, however the tests depend on each other.
 
     Args:
         p_values: numbers in [0, 1], in a dictionary by name or in a sequence.
@@ -217,15 +220,13 @@ def holm(p_values: P) -> P:
     Returns:
         A dictionary with the same names in the same order, or a list in the order of the sequence.
     Errors:
-        `ConfigError` in one line for a number outside [0, 1], NaN among them.
+        `ConfigError` in one line for NaN or a number outside [0, 1].
     """
-    given: Any = p_values  # either kind; the type checker would ask for both at once
-    raw = list(given.values() if isinstance(given, dict) else given)
+    raw = list(p_values.values() if isinstance(p_values, dict) else p_values)
     for p in raw:
         require(0 <= p <= 1, "p_values", "numbers in [0, 1]", p)
     adjusted, least = [0.0] * len(raw), 0.0
     for k, place in enumerate(sorted(range(len(raw)), key=raw.__getitem__)):
         least = max(least, min(1.0, (len(raw) - k) * float(raw[place])))
         adjusted[place] = least
-    out: Any = dict(zip(given, adjusted, strict=True)) if isinstance(given, dict) else adjusted
-    return out
+    return cast(P, dict(zip(p_values, adjusted, strict=True)) if isinstance(p_values, dict) else adjusted)

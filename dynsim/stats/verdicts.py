@@ -1,4 +1,4 @@
-"""Verdicts: the words in which results are judged, and the two rules that choose the word from intervals over seeds.
+"""Verdicts: the words for what results show, and the two rules that choose a word from intervals over seeds.
 
 =================  ==================================================================================================
 `judge`            the verdict on a statement, which says in which range a number lies (theory 8.5)
@@ -18,7 +18,7 @@ unstable           too many seeds are lost against the dense runs, or against ev
 untested           the interval against the dense runs does not hold 0, and no placebo was run
 =================  ==================================================================================================
 
-Which seeds are left out as lost is for the caller to say (`analysis.outcomes.EXCLUSION`).
+The caller decides which seeds are lost, that is left out because training failed (`analysis.outcomes.EXCLUSION`).
 """
 
 import math
@@ -36,10 +36,16 @@ HELPS, NOTHING, HARMS, UNSTABLE, UNTESTED = "helps", "nothing", "harms", "unstab
 
 Span = tuple[float, float]
 """Lower and upper end of an interval."""
+Entry = dict[str, Any]
+"""What a summary says of one statement, as plain values; None stands for what too few seeds cannot give.
+
+Keys: claim, quantity, measured, interval (two ends), wanted (two ends, None for an open one), p_holm (None if no null
+hypothesis is tested), seeds, seeds_left_out, verdict, rival, what_would_refute.
+"""
 
 
 class Statement(NamedTuple):
-    """One sentence that a number can refute."""
+    """A claim that a measured number can refute."""
 
     claim: str
     quantity: str
@@ -47,12 +53,13 @@ class Statement(NamedTuple):
     wanted: tuple[float, float]
     """Range of the number for which the claim holds; infinite ends are open."""
     rival: str
-    """What else would explain the number."""
+    """Another explanation of the number."""
     refuted_by: str
+    """What would refute the claim, in words."""
 
 
 def judge(low: float, high: float, wanted: tuple[float, float], p_holm: float | None = None) -> str:
-    """Return the verdict by the table at the top of the module; NaN ends are those of too few seeds."""
+    """Return the verdict by the table at the top of the module; NaN ends stand for too few seeds."""
     if not (math.isfinite(low) and math.isfinite(high)):
         return NOT_AT_THIS_SIZE
     inside, outside = wanted[0] <= low and high <= wanted[1], high < wanted[0] or low > wanted[1]
@@ -62,7 +69,7 @@ def judge(low: float, high: float, wanted: tuple[float, float], p_holm: float | 
 
 
 def side_of_zero(low: float, high: float) -> int:
-    """Return 1 where an interval lies above 0, -1 where it lies below, else 0."""
+    """Return 1 for an interval above 0, -1 for one below 0, and 0 for one that contains 0."""
     return int(low > 0) - int(high < 0)
 
 
@@ -70,13 +77,13 @@ def judge_contrasts(dense: Span | None, placebos: Sequence[Span | None]) -> str:
     """Return the verdict on pruning at one point by the table at the top of the module.
 
     Args:
-        dense: ends of the interval of pruned - dense; None where too few seeds are left.
-        placebos: the same for each kind of placebo that was run.
+        dense: interval of pruned - dense (dense: unpruned); None if too few seeds are left.
+        placebos: interval of pruned - placebo, for each kind of placebo that was run; None as for `dense`.
     """
     if dense is None:
         return UNSTABLE
     side = side_of_zero(*dense)
-    if side == 0:  # whatever a placebo does
+    if side == 0:  # placebos cannot change this verdict
         return NOTHING
     if not placebos:
         return UNTESTED
@@ -93,12 +100,13 @@ def _null(wanted: tuple[float, float]) -> float | None:
     return finite[0] if len(finite) == 1 else None
 
 
-def judged(parts: Sequence[tuple[Statement, np.ndarray]], **options: Any) -> list[dict[str, Any]]:
-    """Return one summary entry per statement, with Holm's correction over all of them that test a null hypothesis.
+def judged(parts: Sequence[tuple[Statement, np.ndarray]]) -> list[Entry]:
+    """Return what a summary says of each statement, with Holm's correction over those that test a null hypothesis.
+
+    A statement tests one if its range has a single finite end: that the number equals this end.
 
     Args:
-        parts: statements with one number per seed; NaN and infinity are left out and counted.
-        options: those of `intervals.paired_difference`.
+        parts: statements with one number per seed; NaN and infinity are left out, and how many is part of the entry.
     """
     found: list[intervals.Interval] = []
     p_values: dict[str, float] = {}
@@ -109,9 +117,9 @@ def judged(parts: Sequence[tuple[Statement, np.ndarray]], **options: Any) -> lis
         if len(kept) == 0:
             found.append(intervals.Interval(math.nan, math.nan, math.nan, math.nan, 0, intervals.CONFIDENCE))
         elif null is None:
-            found.append(intervals.bca_interval(kept, **options))
+            found.append(intervals.bca_interval(kept))
         else:
-            tested = intervals.paired_difference(np.full_like(kept, null), kept, **options)
+            tested = intervals.paired_difference(np.full_like(kept, null), kept)
             moved = [null + end for end in tested[:3]]
             found.append(tested._replace(estimate=moved[0], low=moved[1], high=moved[2]))
             p_values[str(position)] = tested.p_value
@@ -122,7 +130,7 @@ def judged(parts: Sequence[tuple[Statement, np.ndarray]], **options: Any) -> lis
     ]
 
 
-def _entry(statement: Statement, n_given: int, found: intervals.Interval, p_holm: float | None) -> dict[str, Any]:
+def _entry(statement: Statement, n_given: int, found: intervals.Interval, p_holm: float | None) -> Entry:
     plain = found.plain()
     return {
         "claim": statement.claim,

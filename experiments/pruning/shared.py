@@ -9,8 +9,9 @@ from dynsim.analysis.outcomes import difference
 from dynsim.config import PruneConfig
 from dynsim.results.dataset import config_of
 from dynsim.stats.verdicts import Statement
+from experiments.pruning.keys import MAIN_DENSE, Key, RunKey
 
-NamedRuns = dict[str, xr.Dataset]
+NamedRuns = dict[Key, xr.Dataset]
 Measured = tuple[Statement, np.ndarray]
 """A statement, and the number that decides it for every seed, (seed,)."""
 Judged = tuple[list[dict[str, Any]], dict[str, Any], dict[str, xr.Dataset]]
@@ -44,7 +45,11 @@ def row(name: str, dense: xr.Dataset, run: xr.Dataset, may_differ: tuple[str, ..
     }
 
 
-def base(runs: NamedRuns, name: str) -> xr.Dataset:
+def base_key(runs: NamedRuns, variant: str) -> RunKey:
+    """Return the key of the run of the sweeps' shape at the frequency ratio of the command line."""
+    return RunKey("small", variant, ratio=config_of(runs[MAIN_DENSE]).data.minority_ratio)
+
+
+def base(runs: NamedRuns, variant: str) -> xr.Dataset:
     """Return the run of the sweeps' shape at the frequency ratio of the command line."""
-    r = config_of(runs["main/dense"]).data.minority_ratio
-    return runs[f"small/{name} r={r:g}"]
+    return runs[base_key(runs, variant)]

@@ -3,8 +3,6 @@
 Each function takes the runs by key (`pruning.keys`) and the main configuration.
 """
 
-from typing import Any
-
 import numpy as np
 import xarray as xr
 
@@ -18,7 +16,7 @@ from experiments.pruning import runs as table
 from experiments.pruning.claims import claim
 from experiments.pruning.keys import MAIN_DENSE, MASKED, FactorKey, Key, RunKey, Shape
 from experiments.pruning.measures import slope
-from experiments.pruning.shared import Judged, Measured, NamedRuns, base, base_key, label_of, row
+from experiments.pruning.shared import Judged, Measured, NamedRuns, Row, base, base_key, label_of, row
 
 COUNT = "minority specialists"
 BOTH_SHAPES: tuple[Shape, ...] = ("main", "small")
@@ -123,16 +121,16 @@ def _counts(runs: NamedRuns, dense: Key, named: dict[str, Key]) -> xr.Dataset:
 def p6(runs: NamedRuns, config: Config) -> Judged:
     """One choice of the pruning at a time (P6)."""
     dense = base(runs, "dense")
-    rows: dict[str, list[dict[str, Any]]] = {}
+    rows: dict[str, list[Row]] = {}
     for key, run in runs.items():
         if isinstance(key, FactorKey):
             prune = config_of(run).prune
             rows.setdefault(key.factor, []).append(row(key.level, dense, run, ("prune",), prune.rate > 0))
-    tested = [one for of in rows.values() for one in of if one["filled"] and one["minority"] is not None]
-    tested = [one for one in tested if one["minority"]["low"] is not None]
-    worse = sum(one["minority"]["high"] < 0 for one in tested)
-    better = sum(one["minority"]["low"] > 0 for one in tested)
-    ends = [one["minority"]["estimate"] for one in tested]
+    effects = [one["minority"] for of in rows.values() for one in of if one["filled"]]
+    tested = [one for one in effects if one is not None and one["low"] is not None]
+    worse = sum(one["high"] < 0 for one in tested)
+    better = sum(one["low"] > 0 for one in tested)
+    ends = [one["estimate"] for one in tested]
     all_better = bool(tested) and better == len(tested)
     verdict = "not as stated" if worse else "as stated" if all_better else "not at this size"
     said = claim("P6", "whatever")
@@ -160,7 +158,7 @@ def _balanced(variant: str, implicit: bool) -> RunKey:
 def p7(runs: NamedRuns, config: Config) -> Judged:
     """Equal frequencies, and an imbalance that no frequency shows (P7)."""
     parts: list[Measured] = []
-    rows: dict[str, list[dict[str, Any]]] = {}
+    rows: dict[str, list[Row]] = {}
     for implicit, heading in P7_HEADINGS.items():
         if (dense := runs.get(_balanced("dense", implicit))) is None:
             continue
@@ -183,7 +181,7 @@ def p8(runs: NamedRuns, config: Config) -> Judged:
     """Masks that are released early (P8)."""
     parts: list[Measured] = []
     reduced: dict[str, xr.Dataset] = {}
-    detail: dict[str, Any] = {}
+    detail: dict[str, int] = {}
     dense = base(runs, "dense")
     for name in MASKED:
         key = RunKey("small", name, released=True)

@@ -1,6 +1,6 @@
 """What do statements about pruning share? Words for prunings, ranges, and rows of paired differences."""
 
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 import xarray as xr
@@ -18,6 +18,21 @@ Judged = tuple[list[dict[str, Any]], dict[str, Any], dict[str, xr.Dataset]]
 """(entries of the summary, details, reduced Datasets for the figures)."""
 
 
+class Row(TypedDict):
+    """A row of a forest: how far the numbers of specialists of a run lie from those of the unpruned one."""
+
+    label: str
+    filled: bool
+    """Whether the mark is filled: the pruning itself, no placebo."""
+    n_seeds: int
+    n_given: int
+    minority: dict[str, Any] | None
+    """Interval of the paired difference, None where no seed is left; the same for the majority."""
+    majority: dict[str, Any] | None
+    all: dict[str, Any]
+    """The whole of `outcomes.difference`."""
+
+
 def label(prune: PruneConfig) -> str:
     """Return a pruning in words."""
     if prune.kind == "none":
@@ -31,7 +46,7 @@ def label_of(run: xr.Dataset) -> str:
     return label(config_of(run).prune)
 
 
-def row(name: str, dense: xr.Dataset, run: xr.Dataset, may_differ: tuple[str, ...], filled: bool) -> dict[str, Any]:
+def row(name: str, dense: xr.Dataset, run: xr.Dataset, may_differ: tuple[str, ...], filled: bool) -> Row:
     """Return a row of a forest, with all differences from the unpruned run behind it."""
     found = difference(dense, dense, run, may_differ)
     steps = found.get("equal steps", {})
@@ -40,7 +55,8 @@ def row(name: str, dense: xr.Dataset, run: xr.Dataset, may_differ: tuple[str, ..
         "filled": filled,
         "n_seeds": found["n_seeds"],
         "n_given": dense.sizes["seed"],
-        **{group: steps.get(f"{group} specialists") for group in ("minority", "majority")},
+        "minority": steps.get("minority specialists"),
+        "majority": steps.get("majority specialists"),
         "all": found,
     }
 

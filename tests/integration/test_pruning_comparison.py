@@ -17,8 +17,8 @@ from experiments.pruning import runs as table
 from experiments.pruning.keys import MAIN_DENSE, DimensionKey, FactorKey, RunKey
 from experiments.pruning_comparison import PRESETS, all_runs
 
-TOY = ["--preset", "quick", "--seeds", "3", "--train.n-steps", "40", "--train.n-records", "8",
-       "--data.batch-size", "16", "--encoder.n-neurons", "12"]  # fmt: skip
+SIZES = "--train.n-steps 40 --train.n-records 8 --data.batch-size 16 --encoder.n-neurons 12"
+TOY = ["--preset", "quick", "--seeds", "3", *SIZES.split()]
 TESTS = [f"P{k}" for k in range(1, 9)]
 VERDICTS = {"as stated", "not as stated", "not at this size"}
 FULL = all_runs(PRESETS["default"])

@@ -1,9 +1,7 @@
 """What do the runs say about the outcome of pruning: P4 to P8 of theory 8.5?
 
-Each function takes the runs by name (`pruning.runs`) and the main configuration.
+Each function takes the runs by key (`pruning.keys`) and the main configuration.
 """
-
-from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -12,101 +10,103 @@ from dynsim.analysis import outcomes
 from dynsim.analysis.outcomes import end_difference
 from dynsim.config import Config
 from dynsim.results.dataset import config_of
-from dynsim.stats.verdicts import Statement, judged
+from dynsim.stats.verdicts import judged
 from experiments.pruning import measures
 from experiments.pruning import runs as table
+from experiments.pruning.claims import claim
+from experiments.pruning.keys import MAIN_DENSE, MASKED, FactorKey, Key, RunKey, Shape
 from experiments.pruning.measures import slope
-from experiments.pruning.shared import ABOVE_0, Judged, NamedRuns, base, label_of, row, statement
+from experiments.pruning.shared import Judged, Measured, NamedRuns, Row, base, base_key, label_of, row
 
 COUNT = "minority specialists"
-FLAT, UNIT = (-0.25, 0.25), (0.75, 1.25)
-SMALL_GAIN = 0.1
-"""P7: a gain at r = 1 is small within this share of the unpruned number of specialists of that half."""
+BOTH_SHAPES: tuple[Shape, ...] = ("main", "small")
+COMPARED = (*MASKED, "literal")
+"""The prunings that P5 holds against placebos, where they were run."""
+P7_HEADINGS = {False: "equal frequencies, r = 1", True: "r = 1, minority kept with chance 1/2"}
+"""{whether the imbalance is implicit: heading}."""
+
+
+def section_of(shape: str, name: str) -> str:
+    """Return the heading under which P5 lists a pruning and its placebos."""
+    return f"{shape} shape, {name}"
+
+
+def release_of(pruning: str) -> str:
+    """Return under which name the curves of released masks are kept; `pruning` in words."""
+    return f"release {pruning}"
 
 
 def p4(runs: NamedRuns, config: Config) -> Judged:
     """End states against r (P4)."""
-    ratios = sorted({float(name.split("r=")[1]) for name in runs if name.startswith("small/dense r=")})
-    x, dense = np.log(ratios), [runs[f"small/dense r={r:g}"] for r in ratios]
-    parts: list[tuple[Statement, np.ndarray]] = []
+    swept = {key.ratio for key in runs if isinstance(key, RunKey) and key.variant == "dense"}
+    ratios = sorted(ratio for ratio in swept if ratio is not None)
+    x, dense = np.log(ratios), [runs[RunKey("small", "dense", ratio=r)] for r in ratios]
+    parts: list[Measured] = []
     arrays: list[xr.DataArray] = []
-    for name in ("neurons", "weights"):
-        ends = measures.end_states(dense, [runs[f"small/{name} r={r:g}"] for r in ratios])
-        words = label_of(runs[f"small/{name} r={ratios[0]:g}"])
+    names = []
+    for name in MASKED:
+        at_ratios = [runs[RunKey("small", name, ratio=r)] for r in ratios]
+        ends = measures.end_states(dense, at_ratios)
+        pruning = label_of(at_ratios[0])
+        names.append(pruning)
         for moment, quantities in ends.items():
             for quantity, values in quantities.items():
-                slopes = slope(x, values.transpose(0, 2, 1))  # (run, seed)
-                what = f"{quantity}, {moment}"
-                rival = "all features grow alike, so that ratios stay what they were"
+                unpruned, pruned = slope(x, values.transpose(0, 2, 1))  # each (seed,)
+                words = {"quantity": quantity, "moment": moment, "pruning": pruning}
                 if name == "neurons" and moment == "equal steps":
-                    parts.append((statement("Without pruning the minority falls behind in proportion to r.",
-                                             f"slope in log r of log {what}, unpruned", UNIT, "saturation hides r",
-                                             "a slope outside 0.75 to 1.25"), slopes[0]))  # fmt: skip
-                parts += [
-                    (statement(f"With pruning the end state does not depend on r ({words}).",
-                                f"slope in log r of log {what}, pruned", FLAT, "it did not without pruning either",
-                                "a slope outside -0.25 to 0.25"), slopes[1]),
-                    (statement(f"Pruning makes the dependence on r smaller ({words}).",
-                                f"slope unpruned - slope pruned of log {what}", ABOVE_0, rival, "no smaller slope"),
-                     slopes[0] - slopes[1]),
-                ]  # fmt: skip
+                    parts.append((claim("P4", "unpruned", **words), unpruned))
+                parts.append((claim("P4", "pruned", **words), pruned))
+                parts.append((claim("P4", "smaller", **words), unpruned - pruned))
         stacked = np.stack([np.stack(list(quantities.values())) for quantities in ends.values()])
         arrays.append(xr.DataArray(stacked, dims=("moment", "quantity", "run", "ratio", "seed")))
-    names = [label_of(runs[f"small/{name} r={ratios[0]:g}"]) for name in ("neurons", "weights")]
     joined = xr.concat(arrays, xr.Variable("variant", names))
     coords = {"moment": list(measures.COMPARED_AT), "quantity": list(measures.QUANTITIES), "ratio": ratios}
     return judged(parts), {}, {"end_states": xr.Dataset({"end_state": joined.assign_coords(coords)})}
 
 
-def _more(
-    first: xr.Dataset, second: xr.Dataset, dense: xr.Dataset, claim: str, rival: str
-) -> tuple[Statement, np.ndarray]:
-    """Return the statement that `second` ends with more minority specialists than `first`, and its numbers."""
-    said = statement(claim, "difference in the number of minority specialists at the end", ABOVE_0, rival,
-                           "no more minority specialists")  # fmt: skip
-    return said, end_difference(dense, first, second, COUNT)
-
-
 def p5(runs: NamedRuns, config: Config) -> Judged:
     """Placebos, and what pruning is worth without them (P5)."""
-    parts, sections = [], {}
-    for shape, dense, pick in (("main", runs["main/dense"], lambda name: runs[f"main/{name}"]),
-                               ("small", base(runs, "dense"), lambda name: base(runs, name))):  # fmt: skip
-        for name in ("neurons", "weights", *(["literal"] if f"{shape}/literal" in runs else [])):
-            run = pick(name)
-            words = f"{label_of(run)}, {shape} shape"
-            parts.append(_more(dense, run, dense, f"Pruning gives more minority specialists than none ({words}).",
-                               "fewer neurons, whichever, or a larger step"))  # fmt: skip
+    parts: list[Measured] = []
+    sections = {}
+    for shape in BOTH_SHAPES:
+        for name in COMPARED:
+            if (run := _of_shape(runs, shape, name)) is None:
+                continue
+            dense = runs[MAIN_DENSE] if shape == "main" else base(runs, "dense")
+            words = {"pruning": label_of(run), "shape": shape}
+            parts.append((claim("P5", "more than none", **words), end_difference(dense, dense, run, COUNT)))
             rows = [row(label_of(run), dense, run, ("prune",), True)]
             for kind in table.PLACEBOS:
-                if (placebo := runs.get(f"{shape}/{name} {kind}")) is None:
+                if (placebo := runs.get(RunKey(shape, name, kind))) is None:
                     continue
-                words_of = label_of(placebo)
-                parts.append(_more(placebo, run, dense, f"{words}: more minority specialists than under its placebo, "
-                                   f"{words_of}.", "what helps is masking, not whom it masks"))  # fmt: skip
-                rows.append(row(words_of, dense, placebo, ("prune",), False))
-            sections[f"{shape} shape, {name}"] = rows
+                said = claim("P5", "more than masks", placebo=label_of(placebo), **words)
+                parts.append((said, end_difference(dense, placebo, run, COUNT)))
+                rows.append(row(label_of(placebo), dense, placebo, ("prune",), False))
+            sections[section_of(shape, name)] = rows
     dense, rows = base(runs, "dense"), []
     for name in (*table.OTHERS, "oracle"):
-        if (placebo := runs.get(f"small/{name}")) is None:
+        if (placebo := runs.get(RunKey("small", name))) is None:
             continue
         fields = ("own",) if name == "oracle" else tuple(table.OTHERS[name])
-        words = "inverse-frequency loss" if name == "oracle" else name
-        rows.append(row(words, dense, placebo, fields, False))
-        for variant in ("neurons", "weights"):
+        words_of = "inverse-frequency loss" if name == "oracle" else name
+        rows.append(row(words_of, dense, placebo, fields, False))
+        for variant in MASKED:
             run = base(runs, variant)
-            claim = f"{label_of(run)}, small shape: more minority specialists than with {words}."
-            parts.append(_more(placebo, run, dense, claim, "any faster or stronger training does it"))
+            said = claim("P5", "more than others", pruning=label_of(run), placebo=words_of)
+            parts.append((said, end_difference(dense, placebo, run, COUNT)))
     sections["small shape, without a mask"] = rows
-    return judged(parts), {"rows": sections}, {"counts": _counts(runs, "main/dense", table_main(runs))}
+    of_main: dict[str, Key] = {
+        label_of(runs[key]): key for key in runs if isinstance(key, RunKey) and key.shape == "main"
+    }
+    return judged(parts), {"rows": sections}, {"counts": _counts(runs, MAIN_DENSE, of_main)}
 
 
-def table_main(runs: NamedRuns) -> dict[str, str]:
-    """Return {label: run name} of the main shape, the unpruned run first."""
-    return {label_of(run): name for name, run in runs.items() if name.startswith("main/")}
+def _of_shape(runs: NamedRuns, shape: Shape, name: str) -> xr.Dataset | None:
+    """Return a pruning at the frequency ratio of the command line, None where it was not run at that shape."""
+    return runs.get(RunKey("main", name) if shape == "main" else base_key(runs, name))
 
 
-def _counts(runs: NamedRuns, dense: str, named: dict[str, str]) -> xr.Dataset:
+def _counts(runs: NamedRuns, dense: Key, named: dict[str, Key]) -> xr.Dataset:
     """Return specialists (variant, seed, record, group); NaN for seeds that are left out of that variant."""
     arrays = []
     for name in named.values():
@@ -121,22 +121,22 @@ def _counts(runs: NamedRuns, dense: str, named: dict[str, str]) -> xr.Dataset:
 def p6(runs: NamedRuns, config: Config) -> Judged:
     """One choice of the pruning at a time (P6)."""
     dense = base(runs, "dense")
-    rows: dict[str, list[dict[str, Any]]] = {}
-    for name, run in runs.items():
-        if name.startswith("factor/"):
-            _, factor, level = name.split("/")
+    rows: dict[str, list[Row]] = {}
+    for key, run in runs.items():
+        if isinstance(key, FactorKey):
             prune = config_of(run).prune
-            rows.setdefault(factor, []).append(row(level, dense, run, ("prune",), prune.rate > 0))
-    tested = [one for of in rows.values() for one in of if one["filled"] and one["minority"] is not None]
-    tested = [one for one in tested if one["minority"]["low"] is not None]
-    worse = sum(one["minority"]["high"] < 0 for one in tested)
-    better = sum(one["minority"]["low"] > 0 for one in tested)
-    ends = [one["minority"]["estimate"] for one in tested]
+            rows.setdefault(key.factor, []).append(row(key.level, dense, run, ("prune",), prune.rate > 0))
+    effects = [one["minority"] for of in rows.values() for one in of if one["filled"]]
+    tested = [one for one in effects if one is not None and one["low"] is not None]
+    worse = sum(one["high"] < 0 for one in tested)
+    better = sum(one["low"] > 0 for one in tested)
+    ends = [one["estimate"] for one in tested]
     all_better = bool(tested) and better == len(tested)
     verdict = "not as stated" if worse else "as stated" if all_better else "not at this size"
+    said = claim("P6", "whatever")
     entry = {
-        "claim": "Pruning gives more minority specialists whatever its share, gradient, refresh and start.",
-        "quantity": "settings with more, of all settings with three seeds left (intervals apart from 0)",
+        "claim": said.claim,
+        "quantity": said.quantity,
         "measured": better,
         "interval": [min(ends, default=None), max(ends, default=None)],
         "interval_is": "smallest and largest mean difference over the settings",
@@ -144,62 +144,62 @@ def p6(runs: NamedRuns, config: Config) -> Judged:
         "settings_with_fewer": worse,
         "seeds": int(dense.sizes["seed"]),
         "verdict": verdict,
-        "rival": "one lucky setting",
-        "what_would_refute": "a setting with fewer minority specialists than without pruning",
-    }  # fmt: skip
+        "rival": said.rival,
+        "what_would_refute": said.refuted_by,
+    }
     return [entry], {"rows": rows}, {}
+
+
+def _balanced(variant: str, implicit: bool) -> RunKey:
+    """Return the key of a run in which all features are equally frequent, before any are left out."""
+    return RunKey("small", variant, implicit=True) if implicit else RunKey("small", variant, ratio=1.0)
 
 
 def p7(runs: NamedRuns, config: Config) -> Judged:
     """Equal frequencies, and an imbalance that no frequency shows (P7)."""
-    parts: list[tuple[Statement, np.ndarray]] = []
-    rows: dict[str, list[dict[str, Any]]] = {}
-    for heading, end in (("equal frequencies, r = 1", "r=1"), ("r = 1, minority kept with chance 1/2", "implicit")):
-        if (dense := runs.get(f"small/dense {end}")) is None:
+    parts: list[Measured] = []
+    rows: dict[str, list[Row]] = {}
+    for implicit, heading in P7_HEADINGS.items():
+        if (dense := runs.get(_balanced("dense", implicit))) is None:
             continue
         rows[heading] = []
-        for name in ("neurons", "weights"):
-            if (run := runs.get(f"small/{name} {end}")) is None:
+        for name in MASKED:
+            if (run := runs.get(_balanced(name, implicit))) is None:
                 continue
             words = label_of(run)
             rows[heading].append(row(words, dense, run, ("prune",), True))
-            if end == "implicit":
-                parts.append(_more(dense, run, dense, f"Pruning helps where imbalance is implicit ({words}).",
-                                   "it raises all features alike"))  # fmt: skip
-                continue
-            unpruned = outcomes.MEASURES[COUNT](outcomes.at_end(dense))
-            parts.append((statement(f"Where frequencies are equal pruning gains little ({words}).",
-                                     "difference in specialists of the second half, over their unpruned number",
-                                     (-SMALL_GAIN, SMALL_GAIN), "it acts on all features alike",
-                                     "a change of more than a tenth"),
-                          end_difference(dense, dense, run, COUNT) / np.maximum(unpruned, 1)))  # fmt: skip
+            more = end_difference(dense, dense, run, COUNT)
+            if implicit:
+                parts.append((claim("P7", "implicit", pruning=words), more))
+            else:
+                unpruned = outcomes.MEASURES[COUNT](outcomes.at_end(dense))
+                parts.append((claim("P7", "equal", pruning=words), more / np.maximum(unpruned, 1)))
     return judged(parts), {"rows": rows}, {}
 
 
 def p8(runs: NamedRuns, config: Config) -> Judged:
     """Masks that are released early (P8)."""
-    parts, reduced, detail = [], {}, {}
+    parts: list[Measured] = []
+    reduced: dict[str, xr.Dataset] = {}
+    detail: dict[str, int] = {}
     dense = base(runs, "dense")
-    for name in ("neurons", "weights"):
-        if f"small/{name} released" not in runs:
+    for name in MASKED:
+        key = RunKey("small", name, released=True)
+        if key not in runs:
             continue
-        released, fixed = runs[f"small/{name} released"], runs[f"small/{name} random_fixed released"]
+        released, fixed = runs[key], runs[key._replace(placebo="random_fixed")]
         words = label_of(released)
-        r = config_of(dense).data.minority_ratio
-        named = {
-            "no mask": f"small/dense r={r:g}",
-            "never released": f"small/{name} r={r:g}",
-            "released": f"small/{name} released",
-            "fixed random, released": f"small/{name} random_fixed released",
+        named: dict[str, Key] = {
+            "no mask": base_key(runs, "dense"),
+            "never released": base_key(runs, name),
+            "released": key,
+            "fixed random, released": key._replace(placebo="random_fixed"),
         }
-        reduced[f"release {words}"] = _counts(runs, named["no mask"], named)
+        reduced[release_of(words)] = _counts(runs, named["no mask"], named)
         detail["step"] = config_of(released).prune.stop_step
-        parts += [
-            _more(dense, released, dense, f"A released mask leaves more minority specialists ({words}).",
-                  "learning with fewer neurons for a while"),
-            _more(fixed, released, dense, f"More than a fixed random mask that is released ({words}).",
-                  "learning with fewer neurons for a while"),
-            _more(released, base(runs, name), dense, f"Fewer than with a mask to the end ({words}).",
-                  "what counts is decided early"),
-        ]  # fmt: skip
+        held_against = {"more than none": dense, "more than random": fixed}
+        for than, other in held_against.items():
+            parts.append((claim("P8", than, pruning=words), end_difference(dense, other, released, COUNT)))
+        more_kept = end_difference(dense, released, base(runs, name), COUNT)
+        parts.append((claim("P8", "fewer than kept", pruning=words), more_kept))
     return judged(parts), detail, reduced

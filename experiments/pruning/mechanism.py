@@ -10,8 +10,10 @@ from dynsim.analysis import outcomes
 from dynsim.config import Config
 from dynsim.stats.verdicts import judged
 from experiments.pruning import measures, probe
+from experiments.pruning.claims import claim
+from experiments.pruning.keys import MAIN_DENSE, DimensionKey
 from experiments.pruning.measures import slope, slope_through_origin
-from experiments.pruning.shared import ABOVE_0, INF, Judged, NamedRuns, statement
+from experiments.pruning.shared import Judged, Measured, NamedRuns
 
 FIGURE_RATES = (0.3, 0.5, 0.7)
 PROBE_RATES = tuple(round(0.1 * k, 1) for k in range(1, 10))
@@ -21,25 +23,19 @@ KINDS = ("lowest", "random_fixed", "highest")
 
 def p1(runs: NamedRuns, config: Config) -> Judged:
     """Who is masked (theory 8.5 P1)."""
-    dense, rate = runs["main/dense"], config.prune.rate
+    dense, rate = runs[MAIN_DENSE], config.prune.rate
     dense = dense.isel(seed=outcomes.usable(dense))
     shares = measures.masked_shares(dense, sorted({*FIGURE_RATES, rate}))
     places = probe.moments(dense)
-    rival = "the lowest norms are those of unspecialised neurons, so that the mask changes few logits"
-    parts, detail = [], {}
+    parts: list[Measured] = []
+    detail = {}
     for moment in ("T2", "end"):
         at = shares.sel(rate=rate).isel(record=xr.DataArray(places[:, probe.PROBE_MOMENTS.index(moment)], dims="seed"))
         of = {name: at["masked"].sel(neuron_class=name).values for name in measures.MASKED_CLASSES}
         share = {name: at["of_masked"].sel(neuron_class=name).values for name in measures.MASKED_CLASSES}
-        words = f"at {moment}, {rate:.0%} of the neurons masked"
-        parts += [
-            (statement(f"The lowest norms are those of minority neurons ({words}).",
-                        "P(masked | minority specialist) - P(masked | majority specialist)", ABOVE_0, rival,
-                        "a difference of at most 0"), of["minority"] - of["majority"]),
-            (statement(f"Most masked neurons are minority specialists ({words}).",
-                        "share of the masked neurons that are minority specialists", (0.5, INF), rival,
-                        "a share below one half"), share["minority"]),
-        ]  # fmt: skip
+        words = {"moment": moment, "rate": rate}
+        parts.append((claim("P1", "lowest norms", **words), of["minority"] - of["majority"]))
+        parts.append((claim("P1", "most masked", **words), share["minority"]))
         known = {name: (values[np.isfinite(values)], share[name]) for name, values in of.items()}
         detail[moment] = {
             name: {"masked": float(a.mean()) if len(a) else None, "of_masked": float(b.mean())}
@@ -50,45 +46,33 @@ def p1(runs: NamedRuns, config: Config) -> Judged:
 
 def p2(runs: NamedRuns, config: Config) -> Judged:
     """One-step amplification at the same weights, its slope in the masked share, and its trend in d (P2)."""
-    main = runs["main/dense"]
+    main = runs[MAIN_DENSE]
     main = main.isel(seed=outcomes.usable(main))
     straight = probe.amplifications(main, "straight_through", KINDS, PROBE_RATES)
     literal = probe.amplifications(main, "literal", ("lowest",), PROBE_RATES).sel(kind="lowest", drop=True)
     slopes = _slopes(straight)
     by_d = {int(main.sizes["feature"]): slopes.sel(kind="lowest")}
-    for name, run in runs.items():
-        if name.startswith("d="):
+    for key, run in runs.items():
+        if isinstance(key, DimensionKey):
             good = run.isel(seed=outcomes.usable(run))
             found = probe.amplifications(good, "straight_through", ("lowest",), PROBE_RATES)
             by_d.setdefault(int(run.sizes["feature"]), _slopes(found).sel(kind="lowest"))
-    rival = "the mask weakens every logit, so that all features gain alike"
-    parts = [(statement("Before the thresholds the mask amplifies nothing, as the softmax weights are uniform.",
-                         "slope of A - 1 in the masked share, minority, stage 1", (-0.1, 0.1), "none",
-                         "a slope beyond 0.1"),
-              slopes.sel(kind="lowest", moment="stage 1", group="minority").values)]  # fmt: skip
+    parts: list[Measured] = [
+        (claim("P2", "before thresholds"), slopes.sel(kind="lowest", moment="stage 1", group="minority").values)
+    ]
     for moment in ("T2", "end"):
         at = slopes.sel(moment=moment)
         low, fixed = at.sel(kind="lowest"), at.sel(kind="random_fixed")
         minority, majority = (low.sel(group=group).values for group in ("minority", "majority"))
         of_literal = _slopes(literal.expand_dims(kind=["lowest"])).sel(moment=moment, kind="lowest", group="minority")
+        random = fixed.sel(group="minority").values
         parts += [
-            (statement(f"Masking amplifies the minority's growth, in proportion to the masked share ({moment}).",
-                        "slope of A - 1, minority, straight through", ABOVE_0, rival, "a slope of at most 0"),
-             minority),
-            (statement(f"It amplifies the minority more than the majority ({moment}).",
-                        "slope of A - 1, minority - majority", ABOVE_0, rival, "no larger slope"),
-             minority - majority),
-            (statement(f"Masking the lowest norms amplifies the minority more than random neurons do ({moment}).",
-                        "slope of A - 1, minority, lowest - fixed random", ABOVE_0, "fewer neurons, whichever",
-                        "no larger slope"), minority - fixed.sel(group="minority").values),
-            (statement(f"The same holds for the literal gradient ({moment}).",
-                        "slope of A - 1, minority, literal", ABOVE_0, rival, "a slope of at most 0"),
-             of_literal.values),
-        ]  # fmt: skip
-    exponent = _trend_exponent(by_d, "T2")
-    parts.append((statement("The majority's amplification is smaller by a factor d (T2).",
-                             "exponent in d of slope majority / slope minority; no number where a slope is not above 0",
-                             (-1.5, -0.5), rival, "an exponent outside -1.5 to -0.5"), exponent))  # fmt: skip
+            (claim("P2", "in proportion", moment=moment), minority),
+            (claim("P2", "more than majority", moment=moment), minority - majority),
+            (claim("P2", "more than random", moment=moment), minority - random),
+            (claim("P2", "literal gradient", moment=moment), of_literal.values),
+        ]
+    parts.append((claim("P2", "factor d"), _trend_exponent(by_d, "T2")))
     trend = {str(d): _plain(_ratio(found.sel(moment="T2"))) for d, found in by_d.items()}
     data = xr.Dataset({"straight_through": straight, "literal": literal})
     return judged(parts), {"trend_in_d": trend}, {"amplification": data}
@@ -97,8 +81,8 @@ def p2(runs: NamedRuns, config: Config) -> Judged:
 def _slopes(gain: xr.DataArray) -> xr.DataArray:
     """Return the slope of A - 1 in the masked share up to one half, (seed, moment, kind, group)."""
     few = gain.sel(rate=gain["rate"].values[gain["rate"].values <= LINEAR_UP_TO]).transpose(..., "rate")
-    return xr.DataArray(slope_through_origin(few["rate"].values, few.values - 1), few.isel(rate=0, drop=True).coords,
-                        few.dims[:-1])  # fmt: skip
+    slopes = slope_through_origin(few["rate"].values, few.values - 1)
+    return xr.DataArray(slopes, few.isel(rate=0, drop=True).coords, few.dims[:-1])
 
 
 def _ratio(slopes: xr.DataArray) -> np.ndarray:
@@ -125,7 +109,7 @@ def _plain(values: np.ndarray) -> list[float | None]:
 
 def p3(runs: NamedRuns, config: Config) -> Judged:
     """The driver D with and without masks (P3)."""
-    dense = runs["main/dense"]
+    dense = runs[MAIN_DENSE]
     dense = dense.isel(seed=outcomes.usable(dense))
     n = dense.sizes["record"]
     found = probe.group_drivers_over_time(dense, KINDS, config.prune.rate, sorted({0, *range(n - 1, -1, -2)}))
@@ -134,19 +118,13 @@ def p3(runs: NamedRuns, config: Config) -> Judged:
     change = {kind: found.sel(kind=kind).transpose("seed", "record", "group").values / safe for kind in KINDS}
     uniform = measures.uniform_until(dense)
     early = found["step"].values <= uniform
-    rival = "a mask of any neurons blurs samples, and so raises every feature's driver"
     low, fixed = change["lowest"], change["random_fixed"]
-    parts = [
-        (statement("While the softmax weights are uniform, no mask changes the driver.",
-                    "D masked / unmasked, minority, mean over these records", (0.95, 1.05), "none",
-                    "a change of more than 5 %"), low[:, early, 0].mean(axis=1)),
-        (statement("At the end the mask raises the driver of minority features.", "D masked / unmasked, minority",
-                    (1.0, INF), rival, "a ratio of at most 1"), low[:, -1, 0]),
-        (statement("It raises the minority's more than the majority's.", "minority ratio - majority ratio", ABOVE_0,
-                    rival, "no larger ratio"), low[:, -1, 0] - low[:, -1, 1]),
-        (statement("The lowest norms raise the minority's more than random neurons do.",
-                    "ratio lowest - ratio fixed random, minority", ABOVE_0, rival, "no larger ratio"),
-         low[:, -1, 0] - fixed[:, -1, 0]),
-    ]  # fmt: skip
+    minority, majority = low[:, -1, 0], low[:, -1, 1]  # at the end, (seed,)
+    parts: list[Measured] = [
+        (claim("P3", "uniform"), low[:, early, 0].mean(axis=1)),
+        (claim("P3", "raised"), minority),
+        (claim("P3", "more than majority"), minority - majority),
+        (claim("P3", "more than random"), minority - fixed[:, -1, 0]),
+    ]
     detail = {"uniform_until_step": uniform, "rate": config.prune.rate}
     return judged(parts), detail, {"driver": xr.Dataset({"driver": found})}

@@ -3,9 +3,11 @@
 Data in (the summary of `experiments/pruning_regimes.py`), matplotlib Figure out; verdicts are read, never made here.
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 import matplotlib
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -20,8 +22,11 @@ from experiments.pruning.regimes import PRIMARY
 VERDICT_COLOR = {HELPS: "#0072B2", NOTHING: "#666666", HARMS: "#D55E00", UNSTABLE: "#CC79A7"}
 SIDES = {"dense": ("o", -0.22), "random_fixed": ("s", 0.06), "random": ("D", 0.3)}
 """Marker and place within the row of each contrast."""
-SIDE_LABEL = {"dense": "against dense runs", "random_fixed": "against a fixed random mask",
-              "random": "against random masks, redrawn"}  # fmt: skip
+SIDE_LABEL = {
+    "dense": "against dense runs",
+    "random_fixed": "against a fixed random mask",
+    "random": "against random masks, redrawn",
+}
 PALE = 0.35
 ROW_INCHES = 0.27
 
@@ -77,12 +82,16 @@ def regime_map(numbers: dict[str, Any]) -> Figure:
     return fig
 
 
-def _count_axis(axes: Any, points: list[dict[str, Any]], readings: list[str]) -> None:
+def _count_axis(axes: Iterable[Axes], points: list[dict[str, Any]], readings: list[str]) -> None:
     """Give all panels one axis of counts, symmetric about zero: linear up to 2, logarithmic beyond."""
-    spans = [one["equal steps"][PRIMARY] for point in points for reading in readings
-             for one in point["readings"][reading][point["readings"][reading]["seeds"]]["contrasts"].values()
-             if one.get("equal steps", {}).get(PRIMARY)]  # fmt: skip
-    reach = 1.15 * max([3.0, *(abs(value) for span in spans for value in span)])
+    reach = 3.0
+    for point in points:
+        for reading in readings:
+            found = point["readings"][reading]
+            for one in found[found["seeds"]]["contrasts"].values():
+                span = one.get("equal steps", {}).get(PRIMARY) or ()
+                reach = max([reach, *(abs(value) for value in span)])
+    reach *= 1.15
     ticks = [tick for tick in (1, 2, 5, 10, 20, 50, 100, 200, 500) if tick <= reach]
     for ax in axes:
         ax.set_xscale("symlog", linthresh=2, linscale=1)
@@ -107,8 +116,8 @@ def _axis_names(ax: Axes, points: list[dict[str, Any]], places: list[float]) -> 
     for place, point in zip(places, points, strict=True):
         if point["axis"] != axis:
             axis = point["axis"]
-            ax.annotate(axis, (0, place - 0.85), (-6, 0), xycoords=ax.get_yaxis_transform(), va="center", ha="right",
-                        textcoords="offset points", fontsize=8.5, fontweight="bold", annotation_clip=False)  # fmt: skip
+            style: dict[str, Any] = {"fontsize": 8.5, "fontweight": "bold", "annotation_clip": False}
+            _beside(ax, axis, (0, place - 0.85), (-6, 0), ha="right", **style)
 
 
 def _row(ax: Axes, place: float, found: dict[str, Any]) -> None:
@@ -121,27 +130,40 @@ def _row(ax: Axes, place: float, found: dict[str, Any]) -> None:
         if one.get("equal steps", {}).get(PRIMARY):
             estimate, low, high = one["equal steps"][PRIMARY]
             bars = [[max(estimate - low, 0)], [max(high - estimate, 0)]]
-            ax.errorbar(estimate, place + shift, xerr=bars, fmt=marker, ms=3.2, color=color, alpha=alpha,
-                        elinewidth=1.1, mfc=color if side == "dense" else "white", mec=color, zorder=3)  # fmt: skip
+            face = color if side == "dense" else "white"
+            style: dict[str, Any] = {
+                "fmt": marker,
+                "ms": 3.2,
+                "color": color,
+                "mfc": face,
+                "mec": color,
+                "alpha": alpha,
+            }
+            ax.errorbar(estimate, place + shift, xerr=bars, elinewidth=1.1, zorder=3, **style)
         if lost:
-            ax.annotate(f"{one['n_used']}/{one['n_seeds']}", (1, place + shift), (-2, 0), ha="right", va="center",
-                        xycoords=ax.get_yaxis_transform(), textcoords="offset points", fontsize=5.5,
-                        color=VERDICT_COLOR[UNSTABLE])  # fmt: skip
+            left = f"{one['n_used']}/{one['n_seeds']}"
+            _beside(ax, left, (1, place + shift), (-2, 0), ha="right", fontsize=5.5, color=VERDICT_COLOR[UNSTABLE])
 
 
 def _no_specialists(ax: Axes, place: float) -> None:
-    ax.annotate("no specialists", (0, place), (3, 0), xycoords=ax.get_yaxis_transform(), textcoords="offset points",
-                va="center", fontsize=6, color=VERDICT_COLOR[NOTHING])  # fmt: skip
+    _beside(ax, "no specialists", (0, place), (3, 0), fontsize=6, color=VERDICT_COLOR[NOTHING])
 
 
-def _handles(readings: list[str], points: list[dict[str, Any]]) -> list[Any]:
-    sides = {side for point in points for reading in readings
-             for side in point["readings"][reading]["search"]["contrasts"]}  # fmt: skip
+def _beside(ax: Axes, text: str, at: tuple[float, float], shift: tuple[float, float], **style: Any) -> None:
+    """Write beside a row; `at` is (share of the axis width, row), `shift` is in points."""
+    place = ax.get_yaxis_transform()
+    ax.annotate(text, at, shift, va="center", xycoords=place, textcoords="offset points", **style)
+
+
+def _handles(readings: list[str], points: list[dict[str, Any]]) -> list[Artist]:
+    searched = [point["readings"][reading]["search"]["contrasts"] for point in points for reading in readings]
+    sides = set().union(*searched)
+    style: dict[str, Any] = {"ls": "", "ms": 4, "color": "k"}
     marks = [
-        Line2D([], [], marker=marker, ls="", ms=4, color="k", mfc="k" if side == "dense" else "white",
-               label=SIDE_LABEL[side])
-        for side, (marker, _) in SIDES.items() if side in sides
-    ]  # fmt: skip
+        Line2D([], [], marker=marker, mfc="k" if side == "dense" else "white", label=SIDE_LABEL[side], **style)
+        for side, (marker, _) in SIDES.items()
+        if side in sides
+    ]
     verdicts = [Line2D([], [], color=color, lw=3, label=name) for name, color in VERDICT_COLOR.items()]
     rest = [
         Line2D([], [], color="k", lw=3, alpha=PALE, label="pale: search seeds only"),

@@ -16,7 +16,7 @@ from experiments.pruning import runs as table
 from experiments.pruning.claims import claim
 from experiments.pruning.keys import MAIN_DENSE, MASKED, FactorKey, Key, RunKey, Shape
 from experiments.pruning.measures import slope
-from experiments.pruning.shared import Judged, Measured, NamedRuns, Row, base, base_key, label_of, row
+from experiments.pruning.shared import Judged, Measured, NamedRuns, PairedRow, base, base_key, label_of, row
 
 COUNT = "minority specialists"
 BOTH_SHAPES: tuple[Shape, ...] = ("main", "small")
@@ -121,7 +121,7 @@ def _counts(runs: NamedRuns, dense: Key, named: dict[str, Key]) -> xr.Dataset:
 def p6(runs: NamedRuns, config: Config) -> Judged:
     """One choice of the pruning at a time (P6)."""
     dense = base(runs, "dense")
-    rows: dict[str, list[Row]] = {}
+    rows: dict[str, list[PairedRow]] = {}
     for key, run in runs.items():
         if isinstance(key, FactorKey):
             prune = config_of(run).prune
@@ -158,7 +158,7 @@ def _balanced(variant: str, implicit: bool) -> RunKey:
 def p7(runs: NamedRuns, config: Config) -> Judged:
     """Equal frequencies, and an imbalance that no frequency shows (P7)."""
     parts: list[Measured] = []
-    rows: dict[str, list[Row]] = {}
+    rows: dict[str, list[PairedRow]] = {}
     for implicit, heading in P7_HEADINGS.items():
         if (dense := runs.get(_balanced("dense", implicit))) is None:
             continue

@@ -18,7 +18,7 @@ Judged = tuple[list[dict[str, Any]], dict[str, Any], dict[str, xr.Dataset]]
 """(entries of the summary, details, reduced Datasets for the figures)."""
 
 
-class Row(TypedDict):
+class PairedRow(TypedDict):
     """A row of a forest: how far the numbers of specialists of a run lie from those of the unpruned one."""
 
     label: str
@@ -46,7 +46,7 @@ def label_of(run: xr.Dataset) -> str:
     return label(config_of(run).prune)
 
 
-def row(name: str, dense: xr.Dataset, run: xr.Dataset, may_differ: tuple[str, ...], filled: bool) -> Row:
+def row(name: str, dense: xr.Dataset, run: xr.Dataset, may_differ: tuple[str, ...], filled: bool) -> PairedRow:
     """Return a row of a forest, with all differences from the unpruned run behind it."""
     found = difference(dense, dense, run, may_differ)
     steps = found.get("equal steps", {})

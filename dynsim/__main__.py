@@ -1,4 +1,4 @@
-"""python -m dynsim: list the experiments, or examine the machine."""
+"""The command python -m dynsim: lists the experiments, or reports whether this machine is ready to run them."""
 
 import sys
 
@@ -13,7 +13,7 @@ Experiments (python experiments/NAME --help tells options, time and what to expe
 
 
 def experiment_questions() -> dict[str, str]:
-    """Return {file name: question} of the experiments, from their records; empty where they are not installed."""
+    """Return {file name: question} of the experiments; empty if only the package is installed, without them."""
     try:
         from experiments import make_figures
     except ModuleNotFoundError as error:
@@ -25,7 +25,7 @@ def experiment_questions() -> dict[str, str]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command and return the exit code: 0, 1 where the doctor is not content, 2 for an unknown word."""
+    """Run the command and return the exit code: 0, 1 if the doctor finds a problem, 2 for an unknown command."""
     words = sys.argv[1:] if arguments is None else arguments
     if words == ["doctor"]:
         from dynsim.doctor import report

@@ -1,7 +1,7 @@
-"""What the command lines of the experiments share: presets, one-line errors, output folders, JAX settings.
+"""What the command lines of all experiments share: presets, one-line errors, the folder for results, JAX settings.
 
-Every field of `Config` is an option. A preset is a complete set of options with a name; other options change it. A
-wrong option ends the program with one line and exit code 2, before anything is compiled or written.
+Every field of `Config` is an option. A preset is a named, complete set of options; options on the command line change
+single ones. A wrong option ends the program with a one-line message and exit code 2, before anything is computed.
 """
 
 import contextlib
@@ -26,19 +26,19 @@ LONGEST_NAME = 100  # characters in the longest file name that is used in the fo
 
 @dataclass(frozen=True)
 class RunOptions:
-    """Options of an experiment: its configuration, and what is not part of it."""
+    """Options of an experiment: the configuration, and how often, where and on what it is run."""
 
     config: Annotated[Config, tyro.conf.arg(name="")] = field(default_factory=Config)
     seeds: int = 10
     """Number of seeds."""
     seed: int = 0
-    """First seed; the others are the numbers after it."""
+    """First seed; the others follow it."""
     out: Path = Path("results")
     """Folder for results; each configuration gets its own folder in it."""
     redraw: bool = False
-    """Draw the figures again from the saved result, without simulating."""
+    """Draw the figures again from the saved results, without simulating."""
     device: Literal["auto", "cpu", "gpu", "tpu"] = "auto"
-    """Device to run on; auto takes the fastest one that JAX finds."""
+    """Device to run on; auto takes the fastest that JAX finds."""
 
     def __post_init__(self) -> None:
         positive_int("seeds", self.seeds)
@@ -74,11 +74,11 @@ def _take_preset(arguments: list[str], presets: Sequence[str], program: str) -> 
 def parse(
     presets: dict[str, Options], arguments: Sequence[str] | None, *, program: str, description: str
 ) -> tuple[str, Options]:
-    """Return the name of the chosen preset, and the options with what the command line changes.
+    """Return the name of the chosen preset, and its options as changed by the command line.
 
     Args:
         presets: options by preset name; the first one is the default.
-        arguments: the command line without the program; None takes that of the process.
+        arguments: the command line without the program; None stands for that of the process.
         program: name of the program in messages.
         description: first text of --help.
 
@@ -91,14 +91,14 @@ def parse(
 
 
 def check_out(out: Path, words: Sequence[str] = ()) -> None:
-    """Refuse a folder for results that cannot be made or written to.
+    """Refuse a folder for results that cannot be created or written to.
 
-    To find out, the folder is made and a small file written, whose name is as long as any that a study uses. The file
-    is removed again, and so is a folder that was not there before.
+    To test it, the folder is created and a small file written to it, whose name is as long as the longest that a study
+    uses. The file is removed again, and so are folders that did not exist before.
 
     Args:
         out: the folder.
-        words: the command line, which shows an empty name; as a path, that would be the current folder.
+        words: the command line, in which an empty name is recognised; as a path it would be the current folder.
 
     Errors: `ConfigError` in one line.
     """
@@ -185,7 +185,7 @@ def set_up_jax(device: str, precision: str, program: str) -> None:
 
 
 def run_main(body: Callable[[], object], program: str) -> None:
-    """Call `body`; errors that a user can mend end with one line and exit code 2, Ctrl-C with exit code 130."""
+    """Call `body`; errors that a user can fix end with one line and exit code 2, Ctrl-C with exit code 130."""
     from dynsim.results.sealed import ResultError
 
     try:

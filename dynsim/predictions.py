@@ -1,11 +1,12 @@
-"""Theory beside measurement: every prediction with the measured quantity of the same shape, in one table.
+"""Every prediction of the theory beside the measured quantity, in one table: `PREDICTIONS`.
 
-`PREDICTIONS[name]` holds two functions: `predicted(config)` of shape (...) and `measured(result)` of shape (seed, ...),
-in the same unit, so that a plot or a check lays one over the other. Statement numbers are those of theory 5-6.
+An entry holds two functions, `predicted(config)` of shape (...) and `measured(result)` of shape (seed, ...), in the
+same unit, so that they can be compared directly. Numbers such as S1a or 6.1 are those of statements and sections in
+the theory notes, sections 5 and 6.
 """
 
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -21,6 +22,7 @@ from dynsim.engine import train
 from dynsim.engine.numbers import resolve
 from dynsim.engine.replay import held_out_batch, recorded, restored
 from dynsim.results.dataset import config_of
+from dynsim.results.sealed import Json
 from dynsim.stats.intervals import t_interval
 from dynsim.theory import GROUPS
 from dynsim.theory.specialists import is_lucky, is_specialist
@@ -236,14 +238,14 @@ PREDICTIONS = {
 }
 
 
-def compare(result: xr.Dataset) -> dict[str, dict[str, Any]]:
+def compare(result: xr.Dataset) -> dict[str, Json]:
     """Return per prediction and group: predicted, measured mean over seeds, and its 95 % interval.
 
     Predictions per feature are averaged over the features of a group; nan entries are left out, and a prediction whose
     assumptions the configuration breaks is given with the reason instead of numbers.
     """
     config = config_of(result)
-    out: dict[str, dict[str, Any]] = {}
+    out: dict[str, Json] = {}
     for name, prediction in PREDICTIONS.items():
         try:
             predicted, measured = prediction.predicted(config), prediction.measured(result)
@@ -254,7 +256,7 @@ def compare(result: xr.Dataset) -> dict[str, dict[str, Any]]:
     return out
 
 
-def _grouped(per: str, predicted: np.ndarray, measured: np.ndarray, result: xr.Dataset) -> dict[str, Any]:
+def _grouped(per: str, predicted: np.ndarray, measured: np.ndarray, result: xr.Dataset) -> Json:
     if per == "run":
         return {"all": _row(predicted, measured)}
     if per == "group":
@@ -271,7 +273,7 @@ def _nanmean(values: np.ndarray) -> np.ndarray:
     return np.where(known.any(axis=1), total / np.maximum(known.sum(axis=1), 1), np.nan)
 
 
-def _row(predicted: Any, per_seed: np.ndarray) -> dict[str, Any]:
+def _row(predicted: float | np.ndarray, per_seed: np.ndarray) -> Json:
     known = np.asarray(per_seed, float)[np.isfinite(per_seed)]
     value = float(predicted) if np.isfinite(predicted) else None
     if known.size == 0:

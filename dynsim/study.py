@@ -1,7 +1,7 @@
-"""A study is a folder that fills up part by part: finished parts are kept, an unfinished one has checkpoints.
+"""A study is a folder for several simulations, its parts; one that was interrupted continues where it stopped.
 
-Until the study is finished its parts lie in `<folder>/unfinished/`, so that the same command goes on where a kill or
-Ctrl-C left it; `finish` takes them away.
+Finished parts, and checkpoints of the one that is running, lie in `<folder>/unfinished/`. Running the same command
+again loads the finished parts and resumes from the last checkpoint. `finish` removes them once the results are saved.
 """
 
 import json
@@ -9,7 +9,7 @@ import re
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import xarray as xr
 
@@ -18,26 +18,28 @@ from dynsim.config import Config
 from dynsim.config.serial import config_hash
 from dynsim.engine import checkpoint
 from dynsim.engine.simulate import simulate
+from dynsim.results.sealed import Json
 
 UNFINISHED = "unfinished"
+NumbersT = TypeVar("NumbersT")
 
 
 def part_path(folder: Path, name: str) -> Path:
-    """Return where a part of an unfinished study lies."""
+    """Return the path at which a part of an unfinished study is saved."""
     return folder / UNFINISHED / (re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_") + ".nc")
 
 
 def simulate_part(
     folder: Path, name: str, config: Config, seeds: Sequence[int], *, finished: Sequence[Path] = (), **options: Any
 ) -> xr.Dataset:
-    """Simulate one part of a study, or load it where an earlier call finished it.
+    """Simulate one part of a study, or load it if an earlier call finished it.
 
     Args:
         folder: the study's folder.
         name: the part's name within the study; the progress bar shows it.
         config, seeds: what to run.
-        finished: results of earlier, finished studies that may hold the same part.
-        options: further arguments of `simulate`.
+        finished: result files of other, finished studies that may hold the same part.
+        options: further arguments of `engine.simulate.simulate`.
 
     Returns:
         The part's Dataset, saved in the folder.
@@ -59,13 +61,13 @@ def simulate_part(
     return part
 
 
-def keep_numbers(folder: Path, name: str, made_from: dict[str, Any], make: Callable[[], Any]) -> Any:
-    """Return numbers that take long to make: those that an earlier call of an unfinished study kept, or new ones.
+def keep_numbers(folder: Path, name: str, made_from: Json, make: Callable[[], NumbersT]) -> NumbersT:
+    """Compute numbers that take long, or load them if an earlier call of this unfinished study saved them.
 
     Args:
         folder, name: as for `simulate_part`.
-        made_from: what the numbers depend on beside the program, as plain values; kept numbers must have the same.
-        make: makes them, as plain values without tuples; they are saved before they are returned.
+        made_from: what the numbers depend on beside the program; saved numbers are used only if it is the same.
+        make: computes them, as values that JSON can hold, without tuples. They are saved before they are returned.
     """
     path = part_path(folder, name).with_suffix(".json")
     origin = {"made_from": made_from, "program": _program(results.provenance())}
@@ -79,12 +81,13 @@ def keep_numbers(folder: Path, name: str, made_from: dict[str, Any], make: Calla
     return numbers
 
 
-def _program(provenance: dict[str, Any]) -> dict[str, Any]:
+def _program(provenance: Json) -> Json:
+    """Return the part of a provenance that says which program, versions and device made a result."""
     return {name: provenance[name] for name in ("code", "versions", "device", "x64")}
 
 
 def _same_program(part: xr.Dataset) -> bool:
-    """Return whether a saved part was made by this code and these versions, so that its bits can be trusted."""
+    """Return whether a saved part was made by this code, these versions and this device, so that it can be reused."""
     return _program(results.provenance_of(part)) == _program(results.provenance())
 
 

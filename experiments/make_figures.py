@@ -14,10 +14,9 @@ import dataclasses
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from dynsim.cli import Refused, parse_plain, run_main, set_up_jax
-from dynsim.experiment import Experiment, load, run, save_figures
+from dynsim.experiment import Experiment, Json, load, run, save_figures
 from experiments import pruning_comparison, pruning_regimes, stage_tracking, step_cost
 
 PROGRAM = "make_figures.py"
@@ -32,9 +31,9 @@ class MakeFigures:
     simulate: bool = False
     """Run the experiments first and renew figures/data/."""
     only: str = ""
-    """Name of one study, for instance stage_tracking; all of them where it is empty."""
+    """Name of one experiment, such as stage_tracking; all of them if it is empty."""
     out: Path = Path("results")
-    """Where the runs of --simulate are kept."""
+    """Folder for the runs of --simulate."""
 
 
 EXPERIMENTS = (
@@ -54,8 +53,8 @@ def toml_text(value: object) -> str:
     return f'"{text}"'
 
 
-def manifest_rows(experiment: Experiment, numbers: dict[str, Any], paths: dict[str, Path]) -> list[dict[str, Any]]:
-    """Return one manifest row per figure, {name: path}, of an experiment."""
+def manifest_rows(experiment: Experiment, numbers: Json, paths: dict[str, Path]) -> list[Json]:
+    """Return one row of the manifest per figure of an experiment; `paths` are those of the figures by name."""
     captions = experiment.captions()
     return [
         {
@@ -72,7 +71,7 @@ def manifest_rows(experiment: Experiment, numbers: dict[str, Any], paths: dict[s
     ]
 
 
-def renew(experiment: Experiment, options: MakeFigures) -> list[dict[str, Any]]:
+def renew(experiment: Experiment, options: MakeFigures) -> list[Json]:
     """Draw the figures of one experiment into figures/ and return their manifest rows."""
     data, name = FIGURES / "data", experiment.name
     if options.simulate:
@@ -88,7 +87,7 @@ def renew(experiment: Experiment, options: MakeFigures) -> list[dict[str, Any]]:
     return manifest_rows(experiment, numbers, paths)
 
 
-def write_manifest(rows: list[dict[str, Any]]) -> None:
+def write_manifest(rows: list[Json]) -> None:
     """Write figures/manifest.toml: one table per figure."""
     from dynsim import results
 
@@ -98,7 +97,7 @@ def write_manifest(rows: list[dict[str, Any]]) -> None:
 
 
 def make(options: MakeFigures) -> None:
-    """Draw everything that was asked for; the manifest keeps the rows of the other studies."""
+    """Draw the figures of the chosen experiments; the manifest keeps the rows of the others."""
     import tomllib
 
     names = [experiment.name for experiment in EXPERIMENTS]

@@ -33,9 +33,13 @@ from dynsim.config import Config, replace
 from dynsim.config.checks import require
 from dynsim.experiment import Experiment, configuration_of
 from experiments.pruning import runs as table
+from experiments.pruning.keys import DimensionKey, Key
 
 if TYPE_CHECKING:
+    import xarray as xr
     from matplotlib.figure import Figure
+
+    from experiments.pruning.shared import NamedRuns
 
 LOSS_BATCHES = 4
 BASE = replace(
@@ -97,16 +101,15 @@ def study_folder(options: PruningComparison) -> Path:
     return options.out / f"pruning_comparison-{name}-{options.sweeps}-{options.sweep_shape}"
 
 
-def all_runs(options: PruningComparison) -> dict[str, table.Run]:
-    """Return every run that the tests need, by name."""
+def all_runs(options: PruningComparison) -> dict[Key, table.Run]:
+    """Return every run that the tests need, by key."""
     few = options.sweeps == "few"
     small = table.small_config(options.config, options.sweep_shape)
-    factors = table.factor_runs(small, few)
     return {
         **table.main_runs(options.config, few),
         **table.sweep_runs(small, few),
-        **{f"factor/{factor}/{level}": run for factor, levels in factors.items() for level, run in levels.items()},
-        **{f"d={d}/dense": run for d, run in table.shape_runs(small, options.config, few).items()},
+        **table.factor_runs(small, few),
+        **{DimensionKey(d): run for d, run in table.shape_runs(small, options.config, few).items()},
     }
 
 
@@ -119,23 +122,23 @@ def _recorder(structure: Config, keep_weights: bool) -> Callable[..., Any]:
     return recorder_with_loss(train.built_in_parts(structure), LOSS_BATCHES, keep_weights=keep_weights)
 
 
-def simulate_all(options: PruningComparison, folder: Path) -> dict[str, Any]:
-    """Train every distinct run, or load it where an earlier call finished it; return the results by name."""
+def simulate_all(options: PruningComparison, folder: Path) -> "NamedRuns":
+    """Train every distinct run, or load it where an earlier call finished it; return the results by key."""
     from dynsim.engine.numbers import resolve
     from dynsim.study import simulate_part
     from experiments.pruning.reweighted import inverse_frequency_loss
 
     named = all_runs(options)
     _, seeds = configuration_of(options)
-    results: dict[table.Run, Any] = {}
-    for run, name in table.unique(list(named.items())).items():
+    results: dict[table.Run, xr.Dataset] = {}
+    for run, key in table.unique(list(named.items())).items():
         own: dict[str, Any] = {"loss": inverse_frequency_loss} if run.oracle else {}
         record = _recorder(resolve(run.config).structure, run.keep_weights)
-        results[run] = simulate_part(folder, name, run.config, seeds, record_fn=record, **own)
-    return {name: results[run] for name, run in named.items()}
+        results[run] = simulate_part(folder, key.label, run.config, seeds, record_fn=record, **own)
+    return {key: results[run] for key, run in named.items()}
 
 
-def analyse(runs: dict[str, Any], options: PruningComparison) -> tuple[dict[str, Any], dict[str, Any]]:
+def analyse(runs: "NamedRuns", options: PruningComparison) -> tuple[dict[str, Any], dict[str, "xr.Dataset"]]:
     """Return (summary, reduced Datasets for the figures) of the runs."""
     from dynsim.config import serial
     from experiments.pruning import end_states as outcome
@@ -146,7 +149,7 @@ def analyse(runs: dict[str, Any], options: PruningComparison) -> tuple[dict[str,
     _, seeds = configuration_of(options)
     numbers: dict[str, Any] = {"config": serial.to_dict(options.config), "seeds": list(seeds)}
     numbers |= {"tests": {}, "details": {}}
-    reduced: dict[str, Any] = {}
+    reduced: dict[str, xr.Dataset] = {}
     for name, test in (of_mechanism | of_outcome).items():
         numbers["tests"][name], numbers["details"][name], more = test(runs, options.config)
         reduced |= more
@@ -161,15 +164,21 @@ def captions() -> dict[str, str]:
     return pruning_plots.CAPTIONS | forest.CAPTIONS
 
 
-def draw(numbers: dict[str, Any], reduced: dict[str, Any]) -> dict[str, "Figure"]:
+def draw(numbers: dict[str, Any], reduced: dict[str, "xr.Dataset"]) -> dict[str, "Figure"]:
     """Return every figure by name."""
+    from dynsim.config import serial
     from dynsim.plots import forest
     from dynsim.plots import pruning as pruning_plots
+    from experiments.pruning.end_states import COMPARED, release_of, section_of
     from experiments.pruning.mechanism import FIGURE_RATES
+    from experiments.pruning.shared import label
 
     details, unit = numbers["details"], "more specialists"
-    release = {name.removeprefix("release "): data for name, data in reduced.items() if name.startswith("release ")}
-    of_main = [row for name, of in details["P5"]["rows"].items() if name.startswith("main") for row in of]
+    masks = table.variants(serial.from_dict(numbers["config"]))
+    prunings = [label(table.changed(Config(), changes).prune) for changes in masks.values()]
+    release = {pruning: reduced[name] for pruning in prunings if (name := release_of(pruning)) in reduced}
+    sections = details["P5"]["rows"]
+    of_main = [row for name in COMPARED for row in sections.get(section_of("main", name), [])]
     rows = {row["label"]: row["all"] for row in of_main}
     return {
         "counts": pruning_plots.counts(reduced["counts"], rows),

@@ -1,8 +1,8 @@
 """How do the neurons of a one-layer transformer encoder go through the three stages of training?
 
-Claim (Liao et al. 2026, Lemmas 3.1 and 3.2, Theorem 3.1, as read in the notes that this project works from): neurons
-first grow along all feature directions, then a lucky few specialise in single features, then all converge; minority
-features are learned later and by fewer neurons.
+Claim (Liao et al. 2026, Lemmas 3.1 and 3.2, Theorem 3.1): neurons first grow along all feature directions; then those
+that happened to be well aligned with one feature specialise in it; then all converge. Minority features are learned
+later and by fewer neurons.
 
 Command:  python experiments/stage_tracking.py [--preset quick|default|harder|large] [--controls]
 
@@ -11,16 +11,16 @@ Example:  python experiments/stage_tracking.py --preset quick --data.minority-ra
 Time:     default about 2 minutes and quick about 20 seconds on 2 CPU cores; --controls adds about 6 minutes.
 
 Expected: all three stages in every seed; about 178 majority and 75 minority specialists of 256 neurons at the end; no
-          stage 2 with the threshold held at zero.
+          stage 2 if the threshold stays zero.
 
-Writes result.nc, curves.nc, summary.json and the figures into <out>/stage_tracking-<config hash>/, with -controls
-behind it where they were asked for; the last line printed is the path of summary.json.
+Writes result.nc, curves.nc, summary.json and the figures into <out>/stage_tracking-<config hash>/, with --controls into
+a folder whose name ends in -controls; the last line printed is the path of summary.json.
 """
 
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -28,10 +28,10 @@ from dynsim import experiment
 from dynsim.cli import RunOptions
 from dynsim.config import Config, PruneConfig, replace
 from dynsim.config.checks import require
-from dynsim.experiment import Experiment, configuration_of
+from dynsim.experiment import Experiment, Figures, Json, Reduced, configuration_of
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    import xarray as xr
 
 N_CONTROL_SEEDS = 20
 B_ZERO, FROM_START, EQUAL_FREQUENCIES = CONTROLS = ("b = 0", "threshold from step 0", "r = 1")
@@ -43,7 +43,8 @@ class StageTracking(RunOptions):
     """Options of this experiment."""
 
     controls: bool = False
-    """Also run the null controls: b = 0 throughout (20 seeds), threshold from step 0, and r = 1."""
+    """Also run the null controls: threshold b = 0 throughout (20 seeds), threshold from step 0, and r = 1, where all
+    features are equally frequent."""
 
 
 PRESETS = {
@@ -83,12 +84,12 @@ PRESETS = {
 
 
 def unpruned(config: Config) -> Config:
-    """Return a configuration without masks: controls, rates and reference losses are those of the plain network."""
+    """Return a configuration without masks, which controls and growth rates are measured with."""
     return dataclasses.replace(config, prune=PruneConfig())
 
 
 def control_configs(config: Config) -> dict[str, Config]:
-    """Return the null controls of a configuration, all unpruned: what a real stage 2 must be told apart from."""
+    """Return the null controls of a configuration, all unpruned, in which stage 2 should be absent or different."""
     config = unpruned(config)
     return {
         B_ZERO: replace(config, **{"threshold.scale": 0.0}),
@@ -108,12 +109,12 @@ def control_configs(config: Config) -> dict[str, Config]:
 
 
 class StageRuns(NamedTuple):
-    """The results of a study."""
+    """The runs of a study."""
 
-    main: Any
-    rates: dict[str, Any]
-    """Unpruned runs at a small learning rate, by frequency profile; empty where growth has no closed form."""
-    controls: dict[str, Any]
+    main: "xr.Dataset"
+    rates: "dict[str, xr.Dataset]"
+    """Unpruned runs at a small learning rate, by frequency profile; empty if growth has no closed form."""
+    controls: "dict[str, xr.Dataset]"
     """The null controls by name."""
 
 
@@ -129,7 +130,7 @@ def study_folder(options: StageTracking, *, controls: bool) -> Path:
 
 
 def simulate_all(options: StageTracking, folder: Path) -> StageRuns:
-    """Run the main configuration, the rate runs and the controls; save each as soon as it is there."""
+    """Run the main configuration, the growth-rate runs and the controls; save each as soon as it is finished."""
     from dynsim import results
     from dynsim.analysis.rates import linear_regime, no_closed_form
     from dynsim.study import simulate_part
@@ -149,7 +150,7 @@ def simulate_all(options: StageTracking, folder: Path) -> StageRuns:
         n_seeds = N_CONTROL_SEEDS if name == B_ZERO else options.seeds
         control_seeds = range(options.seed, options.seed + n_seeds)
         runs.controls[name] = simulate_part(folder, f"control {name}", control, control_seeds)
-    results.save(runs.main, folder / "result.nc")  # first of all: whatever comes of the rest
+    results.save(runs.main, folder / "result.nc")  # before the analysis, whose errors must not cost a training
     return runs
 
 
@@ -158,8 +159,8 @@ def reduced_name(control: str) -> str:
     return f"control {control}"
 
 
-def analyse(runs: StageRuns, options: StageTracking) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return (summary, reduced Datasets for the figures) of the runs; what diverged enters neither."""
+def analyse(runs: StageRuns, options: StageTracking) -> tuple[Json, Reduced]:
+    """Return (summary, Datasets for the figures) of the runs that did not diverge."""
     from dynsim import predictions, theory
     from dynsim.analysis import curves, summary
     from dynsim.engine import reference_losses
@@ -167,7 +168,7 @@ def analyse(runs: StageRuns, options: StageTracking) -> tuple[dict[str, Any], di
     main, config = runs.main, options.config
     ends = summary.all_stage_ends(main)
     numbers = summary.summarise(main, ends)
-    reduced: dict[str, Any] = {}
+    reduced: Reduced = {}
     if "stages" in numbers:
         reduced["main"] = curves.reduce(main, ends)
         numbers["final_loss"]["floors"] = {
@@ -189,14 +190,14 @@ def analyse(runs: StageRuns, options: StageTracking) -> tuple[dict[str, Any], di
     return numbers, reduced
 
 
-def growth_numbers(runs: StageRuns, config: Config) -> tuple[dict[str, Any], Any]:
-    """Return the rates of the summary, and the table of the growth-rate figure or None."""
+def growth_numbers(runs: StageRuns, config: Config) -> "tuple[Json, xr.Dataset | None]":
+    """Return the growth rates for the summary, and the Dataset of their figure, None if there is nothing to draw."""
     from dynsim.analysis import rates, summary
 
     if reason := rates.no_closed_form(config):
         return {"not_measured": reason}, None
     main = summary.finite_runs(runs.main)
-    # a seed that diverged in one profile is left out of all, so that they stay comparable
+    # a seed that diverged in one frequency profile is left out of all, so that all have the same seeds
     good = np.all([run["diverged_step"].values < 0 for run in runs.rates.values()], axis=0)
     small = {name: run.isel(seed=np.flatnonzero(good)) for name, run in runs.rates.items()}
     record = rates.linear_record(main)
@@ -207,8 +208,8 @@ def growth_numbers(runs: StageRuns, config: Config) -> tuple[dict[str, Any], Any
     return numbers, rates.rate_table(small) if good.any() else None
 
 
-def draw(numbers: dict[str, Any], reduced: dict[str, Any]) -> dict[str, "Figure"]:
-    """Return every figure that there are numbers for, by name."""
+def draw(numbers: Json, reduced: Reduced) -> Figures:
+    """Return the figures by name, without those that the runs gave no numbers for."""
     from dynsim import plots, theory
     from dynsim.config import serial
 
@@ -256,8 +257,8 @@ def captions() -> dict[str, str]:
     return plots.CAPTIONS
 
 
-def table_text(numbers: dict[str, Any]) -> str:
-    """Return what is printed of a summary."""
+def table_text(numbers: Json) -> str:
+    """Return the table that is printed."""
     from dynsim.analysis import summary
 
     return summary.table_text(numbers)

@@ -20,7 +20,7 @@ import statistics
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypedDict
 
 from dynsim import experiment
 from dynsim.config import Config, replace
@@ -92,7 +92,7 @@ class Sweep:
     field: str
     """Field of the configuration; seeds and records are not fields of it."""
     label: str
-    base: dict[str, Any]
+    base: dict[str, int]
     sizes: tuple[int, ...]
 
     def config(self, size: int) -> Config:
@@ -105,6 +105,21 @@ class Sweep:
     def title(self) -> str:
         """Return the sizes that are held fixed, in words."""
         return ", ".join(f"{name} = {value}" for name, value in self.base.items())
+
+
+class TimedKey(NamedTuple):
+    """What is timed: one size of one sweep."""
+
+    sweep: str
+    size: int
+
+
+class Times(TypedDict):
+    """The times of one sweep."""
+
+    sizes: list[int]
+    seconds: list[list[float]]
+    """Seconds per step (per run in the sweep of records) of each size, one per round."""
 
 
 def sweeps(preset: str) -> dict[str, Sweep]:
@@ -156,17 +171,17 @@ def candidates(sweep: Sweep, seconds: float) -> dict[int, tuple[Callable[[], obj
     return found
 
 
-def time_all(named: dict[str, Sweep], rounds: int, seconds: float = 0.05) -> dict[str, Any]:
-    """Time every size of every sweep in turn; return {sweep: {"sizes": sizes, "seconds": times per step of each}}."""
+def time_all(named: dict[str, Sweep], rounds: int, seconds: float = 0.05) -> dict[str, Times]:
+    """Time every size of every sweep in turn; return the times by sweep."""
     from dynsim.engine.timing import interleaved
 
     found = {name: candidates(sweep, seconds) for name, sweep in named.items()}
-    runs = {f"{name} {size}": one[0] for name, many in found.items() for size, one in many.items()}
+    runs = {TimedKey(name, size): one[0] for name, many in found.items() for size, one in many.items()}
     times = interleaved(runs, rounds=rounds, warm_up=1)
     return {
         name: {
             "sizes": list(many),
-            "seconds": [[s / n for s in times[f"{name} {size}"]] for size, (_, n) in many.items()],
+            "seconds": [[s / n for s in times[TimedKey(name, size)]] for size, (_, n) in many.items()],
         }
         for name, many in found.items()
     }
@@ -185,7 +200,7 @@ def simulate_all(options: StepCost, folder: Path) -> dict[str, Any]:
     return {"rounds": rounds, "times": times}
 
 
-def fits(named: dict[str, Sweep], times: dict[str, Any]) -> dict[str, Any]:
+def fits(named: dict[str, Sweep], times: dict[str, Times]) -> dict[str, dict[str, Any]]:
     """Return the power laws of the times of `time_all`, as plain values by sweep."""
     from dynsim.engine.timing import power_law
 

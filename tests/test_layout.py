@@ -6,8 +6,11 @@ A room is a folder of dynsim/. The laws are about rooms and hold for whatever mo
 import ast
 import dataclasses
 import graphlib
+import io
+import re
 import subprocess
 import sys
+import tokenize
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -181,6 +184,36 @@ def test_modules_and_functions_are_short():
                 length = node.end_lineno - node.lineno + 1
                 long.append(f"{show(path)}:{node.lineno} {node.name}: {length} lines, wanted at most {MAX_FUNCTION}")
     assert not long, "\n".join(long)
+
+
+def formatting_switched_off(source: str) -> list[int]:
+    """Return the lines with a comment that keeps the formatter away."""
+    tokens = tokenize.generate_tokens(io.StringIO(source).readline)
+    return [
+        one.start[0] for one in tokens if one.type == tokenize.COMMENT and re.search(r"fmt:\s*(skip|off)", one.string)
+    ]
+
+
+def test_all_code_is_formatted():
+    """Code that reads badly when it is formatted is written anew; it is not kept from the formatter."""
+    found = [
+        f"{show(path)}:{line}"
+        for path in sources("dynsim", "experiments")
+        for line in formatting_switched_off(path.read_text(encoding="utf-8"))
+    ]
+    assert not found, f"comments that keep the formatter away: {', '.join(found)}"
+
+
+@pytest.mark.parametrize(
+    ("code", "lines"),
+    [
+        ("x = [1,\n     2]  # fmt: skip\n", [2]),
+        ("# fmt: off\nx = 1\n", [1]),
+        ("x = '# fmt: off'  # fmt is a tool\n", []),
+    ],
+)
+def test_the_formatting_rule_itself(code, lines):
+    assert formatting_switched_off(code) == lines
 
 
 def test_weights_are_replaced_in_two_places_only():

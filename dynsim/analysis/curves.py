@@ -1,8 +1,8 @@
-"""Reduces a result to what the figures need: about a megabyte that can be committed and drawn again without the record.
+"""Reduces a result to what the figures need: about a megabyte, small enough to commit, from which they are redrawn.
 
 Dimensions are seed, record, group (majority, minority, all), neuron_class, direction, quantile, stage, moment, neuron
-and feature. A seed that diverged keeps its place and its `diverged_step`; everything else of it is NaN, and it enters
-no quantile. A group without members is NaN throughout. `results.save` and `results.load` accept the outcome.
+and feature. A seed that diverged keeps its place and its `diverged_step`; all its other values are NaN, and it is left
+out of all quantiles. All values of a group without members are NaN. `results.save` and `results.load` can store it.
 """
 
 from collections.abc import Iterable
@@ -78,9 +78,9 @@ def reduce(result: xr.Dataset, ends: list[GroupEnds]) -> xr.Dataset:
 def neuron_classes(alignment: np.ndarray, specialists: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Sort the neurons of one run into specialist, ordinary and other with respect to a group of features.
 
-    Specialist: at the end it is one for a feature of the group, its own feature. Ordinary: no specialist of the
-    group, but its best-aligned feature at the reference moment lies in the group. Other: neither. Own feature of the
-    last two: the best-aligned one of the group at the reference moment.
+    Specialist: at the end it is a specialist for a feature of the group, which is its own feature. Ordinary: it is not,
+    but its best-aligned feature at the reference moment belongs to the group. Other: neither. For the last two, the own
+    feature is the best-aligned one of the group at the reference moment.
 
     Args:
         alignment: <w_i, M_j> at the reference moment, shape (neuron, feature).

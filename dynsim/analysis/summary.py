@@ -1,7 +1,7 @@
-"""The numbers a reader quotes of a run set: plain dictionaries, ready for summary.json and for a printed table."""
+"""The main numbers of a set of runs: plain dictionaries for summary.json, and the table that is printed."""
 
 import json
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import xarray as xr
@@ -11,6 +11,7 @@ from dynsim.analysis import groups, stages
 from dynsim.analysis.groups import minority_mask
 from dynsim.analysis.stages import STAGES, GroupEnds, StageEnd, Trajectory
 from dynsim.config import serial
+from dynsim.results.sealed import Json
 from dynsim.theory import GROUPS
 from dynsim.theory.specialists import NORM_FLOOR, Snapshot, is_active, is_specialist, purity, residual_share
 
@@ -41,7 +42,7 @@ def finite_runs(result: xr.Dataset) -> xr.Dataset:
     return result.isel(seed=np.flatnonzero(result["diverged_step"].values < 0))
 
 
-def _per_group(specialists: np.ndarray, minority: np.ndarray) -> dict[str, dict[str, Any]]:
+def _per_group(specialists: np.ndarray, minority: np.ndarray) -> dict[str, Json]:
     """Return specialists and coverage per group of Boolean `specialists` (neuron, feature)."""
     out = {}
     for name, mask in groups.group_masks(minority).items():
@@ -50,7 +51,7 @@ def _per_group(specialists: np.ndarray, minority: np.ndarray) -> dict[str, dict[
     return out
 
 
-def counts_at(result: xr.Dataset, ends: list[GroupEnds], norm_floor: float = NORM_FLOOR) -> list[dict[str, Any]]:
+def counts_at(result: xr.Dataset, ends: list[GroupEnds], norm_floor: float = NORM_FLOOR) -> list[Json]:
     """Return per seed {moment: {group: {specialists, coverage}}} at T1, T2, T3 (each group's own) and the end."""
     minority = minority_mask(result)
     out = []
@@ -58,11 +59,11 @@ def counts_at(result: xr.Dataset, ends: list[GroupEnds], norm_floor: float = NOR
         trajectory = seed_trajectory(result, position)
         snapshot = trajectory.snapshot
 
-        def at(record: int, snapshot: Snapshot = snapshot) -> dict[str, dict[str, Any]]:
+        def at(record: int, snapshot: Snapshot = snapshot) -> dict[str, Json]:
             one = [part[record] for part in (snapshot.alignment, snapshot.weight_norm, snapshot.firing)]
             return _per_group(is_specialist(*one, norm_floor=norm_floor), minority)
 
-        moments: dict[str, Any] = {"end": at(-1)}
+        moments: Json = {"end": at(-1)}
         for stage in STAGES:
             moments[stage] = {}
             for group in found:
@@ -73,14 +74,14 @@ def counts_at(result: xr.Dataset, ends: list[GroupEnds], norm_floor: float = NOR
     return out
 
 
-def stage_table(result: xr.Dataset, ends: list[GroupEnds]) -> dict[str, Any]:
+def stage_table(result: xr.Dataset, ends: list[GroupEnds]) -> Json:
     """Return {seed: {group: {T1: step or null, T1_reason: why not, T1_evidence: {...}, ...}}}.
 
     The evidence is that of `stages.StageEnd`: among it `after`, the record before the end.
     """
-    table: dict[str, Any] = {}
+    table: Json = {}
     for seed, found in zip(result["seed"].values, ends, strict=True):
-        rows: dict[str, Any] = {}
+        rows: Json = {}
         for group, by_stage in found.items():
             rows[group] = {}
             for stage, end in by_stage.items():
@@ -92,11 +93,14 @@ def stage_table(result: xr.Dataset, ends: list[GroupEnds]) -> dict[str, Any]:
     return table
 
 
-def control_numbers(result: xr.Dataset) -> dict[str, Any]:
-    """Return n_seeds, found (see `found_counts`) and specialists_at_end of a control; diverged runs do not count."""
+def control_numbers(result: xr.Dataset) -> Json:
+    """Return n_seeds, n_diverged, found (see `found_counts`) and specialists_at_end of a control.
+
+    Diverged runs are left out; if all diverged, only the first two numbers are there.
+    """
     good = finite_runs(result)
     n_good = good.sizes["seed"]
-    out: dict[str, Any] = {"n_seeds": n_good, "n_diverged": result.sizes["seed"] - n_good}
+    out: Json = {"n_seeds": n_good, "n_diverged": result.sizes["seed"] - n_good}
     if n_good:
         ends = all_stage_ends(good)
         out["found"] = found_counts(ends)
@@ -125,7 +129,7 @@ def purity_quantiles(result: xr.Dataset) -> dict[str, float]:
     return {f"{q:g}": float(np.quantile(pure, q)) for q in (0.1, 0.25, 0.5, 0.75, 0.9)}
 
 
-def summarise(result: xr.Dataset, ends: list[GroupEnds]) -> dict[str, Any]:
+def summarise(result: xr.Dataset, ends: list[GroupEnds]) -> Json:
     """Return config, provenance, stages, counts, purity, residual share and loss of a run set.
 
     Diverged runs are listed with their step and left out of everything else.
@@ -133,7 +137,7 @@ def summarise(result: xr.Dataset, ends: list[GroupEnds]) -> dict[str, Any]:
     provenance = results.provenance_of(result)
     diverged = result["diverged_step"].values
     good = diverged < 0
-    out: dict[str, Any] = {
+    out: Json = {
         "config": serial.to_dict(results.config_of(result)),
         "provenance": provenance,
         "seeds": [int(seed) for seed in result["seed"].values],
@@ -171,7 +175,7 @@ def summarise(result: xr.Dataset, ends: list[GroupEnds]) -> dict[str, Any]:
     return out
 
 
-def pick(counts: list[dict[str, Any]], what: str) -> dict[str, Any]:
+def pick(counts: list[Json], what: str) -> Json:
     """Return {moment: {group: [value per seed, null where the stage was not found]}}."""
     groups = list(counts[0]["end"])
     return {
@@ -183,7 +187,7 @@ def pick(counts: list[dict[str, Any]], what: str) -> dict[str, Any]:
     }
 
 
-def _spread(values: list[Any], digits: int = 0) -> str:
+def _spread(values: Sequence[float | None], digits: int = 0) -> str:
     known = [value for value in values if value is not None]
     if not known:
         return "-"
@@ -191,7 +195,7 @@ def _spread(values: list[Any], digits: int = 0) -> str:
     return f"{middle:.{digits}f} [{min(known):.{digits}f}, {max(known):.{digits}f}]"
 
 
-def table_text(summary: dict[str, Any]) -> str:
+def table_text(summary: Json) -> str:
     """Return the printed table: stage ends and specialists per group, median [min, max] over seeds."""
     gone = [f"diverged: seed {s} at step {end['step']}, {end['reason']}" for s, end in summary["diverged"].items()]
     if "stages" not in summary:
@@ -215,7 +219,7 @@ def table_text(summary: dict[str, Any]) -> str:
     return "\n".join(lines + gone)
 
 
-def _control_lines(name: str, control: dict[str, Any]) -> list[str]:
+def _control_lines(name: str, control: Json) -> list[str]:
     """Return the rows of one control: in how many runs each stage was found, per group."""
     n = control["n_seeds"]
     title = f"control {name}, {n} runs" + (f" ({control['n_diverged']} diverged)" if control["n_diverged"] else "")
@@ -227,6 +231,6 @@ def _control_lines(name: str, control: dict[str, Any]) -> list[str]:
     return [title, *rows]
 
 
-def as_text(values: dict[str, Any]) -> str:
+def as_text(values: Json) -> str:
     """Return a dictionary as indented JSON."""
     return json.dumps(values, indent=1)

@@ -6,8 +6,8 @@ of the machine then affects all of them alike.
 
 import statistics
 import time
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Hashable, Sequence
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from scipy import stats
@@ -17,10 +17,12 @@ from dynsim.config.checks import require
 from dynsim.engine.numbers import resolve
 from dynsim.engine.program import program, runs_one_by_one
 
+_Name = TypeVar("_Name", bound=Hashable)
+
 
 def interleaved(
-    candidates: dict[str, Callable[[], object]], *, rounds: int, warm_up: int = 2
-) -> dict[str, list[float]]:
+    candidates: dict[_Name, Callable[[], object]], *, rounds: int, warm_up: int = 2
+) -> dict[_Name, list[float]]:
     """Return the wall times of each candidate in seconds, one per round.
 
     Args:
@@ -31,7 +33,7 @@ def interleaved(
     for run in candidates.values():
         for _ in range(warm_up):
             run()
-    times: dict[str, list[float]] = {name: [] for name in candidates}
+    times: dict[_Name, list[float]] = {name: [] for name in candidates}
     for _ in range(rounds):
         for name, run in candidates.items():
             began = time.perf_counter()

@@ -21,13 +21,22 @@ ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 PARITY = 0x1BD11BDA
 # sqrt(2) erfinv(u) / u as a polynomial in t = -log(1 - u^2) / 8 - 1, lowest power first, fitted by least squares with
 # more weight where the relative error is largest; that is at most 4e-7 for t in [-1, 1], hence for every float32 u
-# fmt: off
 NORMAL = (
-    3.76384359, 1.99523956, -0.45766827, 0.178277635, -0.049861593,
-    -0.0266776514, 0.0488951022, -0.0466570029, 0.0772950449, -0.0586690558,
-    -0.0463487299, 0.0632349334, 0.00563776512, -0.0162691514,
+    3.76384359,
+    1.99523956,
+    -0.45766827,
+    0.178277635,
+    -0.049861593,
+    -0.0266776514,
+    0.0488951022,
+    -0.0466570029,
+    0.0772950449,
+    -0.0586690558,
+    -0.0463487299,
+    0.0632349334,
+    0.00563776512,
+    -0.0162691514,
 )
-# fmt: on
 
 
 def random_bits(key: Key[Array, ""], shape: tuple[int, ...], skip: ArrayLike = 0) -> UInt[Array, "..."]:

@@ -11,6 +11,7 @@ from dynsim.config import Config
 from dynsim.stats.verdicts import judged
 from experiments.pruning import measures, probe
 from experiments.pruning.claims import claim
+from experiments.pruning.keys import MAIN_DENSE, DimensionKey
 from experiments.pruning.measures import slope, slope_through_origin
 from experiments.pruning.shared import Judged, Measured, NamedRuns
 
@@ -22,7 +23,7 @@ KINDS = ("lowest", "random_fixed", "highest")
 
 def p1(runs: NamedRuns, config: Config) -> Judged:
     """Who is masked (theory 8.5 P1)."""
-    dense, rate = runs["main/dense"], config.prune.rate
+    dense, rate = runs[MAIN_DENSE], config.prune.rate
     dense = dense.isel(seed=outcomes.usable(dense))
     shares = measures.masked_shares(dense, sorted({*FIGURE_RATES, rate}))
     places = probe.moments(dense)
@@ -45,14 +46,14 @@ def p1(runs: NamedRuns, config: Config) -> Judged:
 
 def p2(runs: NamedRuns, config: Config) -> Judged:
     """One-step amplification at the same weights, its slope in the masked share, and its trend in d (P2)."""
-    main = runs["main/dense"]
+    main = runs[MAIN_DENSE]
     main = main.isel(seed=outcomes.usable(main))
     straight = probe.amplifications(main, "straight_through", KINDS, PROBE_RATES)
     literal = probe.amplifications(main, "literal", ("lowest",), PROBE_RATES).sel(kind="lowest", drop=True)
     slopes = _slopes(straight)
     by_d = {int(main.sizes["feature"]): slopes.sel(kind="lowest")}
-    for name, run in runs.items():
-        if name.startswith("d="):
+    for key, run in runs.items():
+        if isinstance(key, DimensionKey):
             good = run.isel(seed=outcomes.usable(run))
             found = probe.amplifications(good, "straight_through", ("lowest",), PROBE_RATES)
             by_d.setdefault(int(run.sizes["feature"]), _slopes(found).sel(kind="lowest"))
@@ -108,7 +109,7 @@ def _plain(values: np.ndarray) -> list[float | None]:
 
 def p3(runs: NamedRuns, config: Config) -> Judged:
     """The driver D with and without masks (P3)."""
-    dense = runs["main/dense"]
+    dense = runs[MAIN_DENSE]
     dense = dense.isel(seed=outcomes.usable(dense))
     n = dense.sizes["record"]
     found = probe.group_drivers_over_time(dense, KINDS, config.prune.rate, sorted({0, *range(n - 1, -1, -2)}))

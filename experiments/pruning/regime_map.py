@@ -3,9 +3,11 @@
 Data in (the summary of `experiments/pruning_regimes.py`), matplotlib Figure out; verdicts are read, never made here.
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 import matplotlib
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -80,7 +82,7 @@ def regime_map(numbers: dict[str, Any]) -> Figure:
     return fig
 
 
-def _count_axis(axes: Any, points: list[dict[str, Any]], readings: list[str]) -> None:
+def _count_axis(axes: Iterable[Axes], points: list[dict[str, Any]], readings: list[str]) -> None:
     """Give all panels one axis of counts, symmetric about zero: linear up to 2, logarithmic beyond."""
     reach = 3.0
     for point in points:
@@ -153,7 +155,7 @@ def _beside(ax: Axes, text: str, at: tuple[float, float], shift: tuple[float, fl
     ax.annotate(text, at, shift, va="center", xycoords=place, textcoords="offset points", **style)
 
 
-def _handles(readings: list[str], points: list[dict[str, Any]]) -> list[Any]:
+def _handles(readings: list[str], points: list[dict[str, Any]]) -> list[Artist]:
     searched = [point["readings"][reading]["search"]["contrasts"] for point in points for reading in readings]
     sides = set().union(*searched)
     style: dict[str, Any] = {"ls": "", "ms": 4, "color": "k"}

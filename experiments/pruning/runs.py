@@ -1,6 +1,6 @@
 """Which runs does the comparison of pruning need? The table of them; `pruning_comparison.py` trains and reads them.
 
-Names are "<shape>/<what>". The main shape is that of the command line; sweeps use a smaller shape of their own.
+Each is found by its key (`keys`). The main shape is that of the command line; sweeps use a smaller shape of their own.
 """
 
 import math
@@ -10,6 +10,7 @@ from typing import Any
 
 from dynsim.config import Config, LossConfig, PruneConfig, replace
 from dynsim.config.checks import require
+from experiments.pruning.keys import MAIN_DENSE, MASKED, FactorKey, Key, RunKey
 
 SHAPES: dict[str, dict[str, Any]] = {
     "small": {
@@ -121,71 +122,83 @@ def other_changes(config: Config, name: str) -> dict[str, Any]:
     return out
 
 
-def main_runs(config: Config, few: bool) -> dict[str, Run]:
+def main_runs(config: Config, few: bool) -> dict[Key, Run]:
     """Return the runs of the main shape."""
     of = variants(config)
     fixed = {"prune.kind": "random_fixed"}
-    more = {
-        "main/weights random_fixed": Run(changed(config, of["weights"], fixed)),
-        "main/literal": Run(changed(config, of["literal"])),
+    runs: dict[Key, Run] = {
+        MAIN_DENSE: Run(changed(config), keep_weights=True),
+        RunKey("main", "neurons"): Run(changed(config, of["neurons"])),
+        RunKey("main", "neurons", "random_fixed"): Run(changed(config, of["neurons"], fixed)),
+        RunKey("main", "weights"): Run(changed(config, of["weights"])),
     }
-    return {
-        "main/dense": Run(changed(config), keep_weights=True),
-        "main/neurons": Run(changed(config, of["neurons"])),
-        "main/neurons random_fixed": Run(changed(config, of["neurons"], fixed)),
-        "main/weights": Run(changed(config, of["weights"])),
-        **({} if few else more),
-    }
-
-
-def sweep_runs(config: Config, few: bool) -> dict[str, Run]:
-    """Return the runs of P4, P5, P7 and P8 at the shape of the sweeps."""
-    of, base = variants(config), config.data.minority_ratio
-    runs: dict[str, Run] = {}
-    for r in sorted({*RATIOS["few" if few else "full"], base}, reverse=True):
-        at = {"data.minority_ratio": r}
-        runs[f"small/dense r={r:g}"] = Run(changed(config, at), keep_weights=r == base)
-        for name in ("neurons", "weights"):
-            runs[f"small/{name} r={r:g}"] = Run(changed(config, of[name], at))
-    implicit = {"data.minority_ratio": 1.0, "data.minority_keep": KEEP}
-    release = {"prune.stop": "at_step", "prune.stop_step": max(2, round(RELEASE_SHARE * config.train.n_steps))}
-    for name in ("neurons", "weights"):
-        for kind in PLACEBOS[: (1 if name == "neurons" else 0) if few else None]:
-            runs[f"small/{name} {kind}"] = Run(changed(config, of[name], {"prune.kind": kind}))
-        if name == "neurons" or not few:
-            start = {"prune.start": "at_step", "prune.start_step": 0}
-            runs[f"small/{name} released"] = Run(changed(config, of[name], start, release))
-            fixed = {"prune.kind": "random_fixed"}
-            runs[f"small/{name} random_fixed released"] = Run(changed(config, of[name], fixed, start, release))
-        if not few:
-            runs[f"small/{name} implicit"] = Run(changed(config, of[name], implicit))
-    for name in list(OTHERS)[: 1 if few else None]:
-        runs[f"small/{name}"] = Run(changed(config, other_changes(config, name)))
     if not few:
-        runs["small/dense implicit"] = Run(changed(config, implicit))
-        runs["small/oracle"] = Run(changed(config), oracle=True)
+        runs[RunKey("main", "weights", "random_fixed")] = Run(changed(config, of["weights"], fixed))
+        runs[RunKey("main", "literal")] = Run(changed(config, of["literal"]))
     return runs
 
 
-def factor_runs(config: Config, few: bool) -> dict[str, dict[str, Run]]:
-    """Return {factor: {level: run}} of P6: one factor at a time around the pruning of the command line and (ratios)
+def sweep_runs(config: Config, few: bool) -> dict[Key, Run]:
+    """Return the runs of P4, P5, P7 and P8 at the shape of the sweeps."""
+    of, base = variants(config), config.data.minority_ratio
+    runs: dict[Key, Run] = {}
+    for r in sorted({*RATIOS["few" if few else "full"], base}, reverse=True):
+        at = {"data.minority_ratio": r}
+        runs[RunKey("small", "dense", ratio=r)] = Run(changed(config, at), keep_weights=r == base)
+        for name in MASKED:
+            runs[RunKey("small", name, ratio=r)] = Run(changed(config, of[name], at))
+    implicit = {"data.minority_ratio": 1.0, "data.minority_keep": KEEP}
+    release = {"prune.stop": "at_step", "prune.stop_step": max(2, round(RELEASE_SHARE * config.train.n_steps))}
+    for name in MASKED:
+        for kind in PLACEBOS[: (1 if name == "neurons" else 0) if few else None]:
+            runs[RunKey("small", name, kind)] = Run(changed(config, of[name], {"prune.kind": kind}))
+        if name == "neurons" or not few:
+            start = {"prune.start": "at_step", "prune.start_step": 0}
+            runs[RunKey("small", name, released=True)] = Run(changed(config, of[name], start, release))
+            fixed = {"prune.kind": "random_fixed"}
+            placebo = RunKey("small", name, "random_fixed", released=True)
+            runs[placebo] = Run(changed(config, of[name], fixed, start, release))
+        if not few:
+            runs[RunKey("small", name, implicit=True)] = Run(changed(config, of[name], implicit))
+    for other in list(OTHERS)[: 1 if few else None]:
+        runs[RunKey("small", other)] = Run(changed(config, other_changes(config, other)))
+    if not few:
+        runs[RunKey("small", "dense", implicit=True)] = Run(changed(config, implicit))
+        runs[RunKey("small", "oracle")] = Run(changed(config), oracle=True)
+    return runs
+
+
+def _of_neurons(config: Config, more: dict[str, Any]) -> Run:
+    """Return a run with the masks of neurons of the command line but for some fields of the section `prune`."""
+    own = {f"prune.{field}": value for field, value in more.items()}
+    return Run(changed(config, variants(config)["neurons"], own))
+
+
+def factor_runs(config: Config, few: bool) -> dict[Key, Run]:
+    """Return the runs of P6: one factor at a time around the pruning of the command line and (ratios)
     around masks of single weights on one branch."""
     of = variants(config)
-
-    def of_neurons(**more: Any) -> Run:
-        return Run(changed(config, of["neurons"], {f"prune.{key}": value for key, value in more.items()}))
-
     rates = RATES["few" if few else "full"]
     ratios = sorted({*rates, config.prune.rate})
     found = {
-        "ratio, neurons straight through": {f"{rate:g}": of_neurons(rate=rate) for rate in ratios},
+        "ratio, neurons straight through": {f"{rate:g}": _of_neurons(config, {"rate": rate}) for rate in ratios},
         "ratio, weights on one branch": {
             f"{rate:g}": Run(changed(config, of["weights"], {"prune.rate": rate}))
             for rate in sorted({*rates[:: 1 if few else 2], 0.6})
         },
     }
-    if few:
-        return found
+    if not few:
+        found |= _further_factors(config)
+    return {FactorKey(factor, level): run for factor, levels in found.items() for level, run in levels.items()}
+
+
+def _further_factors(config: Config) -> dict[str, dict[str, Run]]:
+    """Return {factor: {level: run}} of the choices other than the masked share."""
+    found: dict[str, dict[str, Run]] = {}
+
+    def of_neurons(**more: Any) -> Run:
+        return _of_neurons(config, more)
+
     for unit in ("neuron", "weight"):
         found[f"gradient, unit {unit}"] = {
             kind.replace("_", " "): of_neurons(unit=unit, semantics=kind) for kind in SEMANTICS
@@ -219,9 +232,9 @@ def shape_runs(config: Config, main: Config, few: bool) -> dict[int, Run]:
     return runs
 
 
-def unique(named: Sequence[tuple[str, Run]]) -> dict[Run, str]:
-    """Return each distinct run with the first of its names: equal ones are trained once."""
-    found: dict[Run, str] = {}
-    for name, run in named:
-        found.setdefault(run, name)
+def unique(named: Sequence[tuple[Key, Run]]) -> dict[Run, Key]:
+    """Return each distinct run with the first of its keys: equal ones are trained once."""
+    found: dict[Run, Key] = {}
+    for key, run in named:
+        found.setdefault(run, key)
     return found

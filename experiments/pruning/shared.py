@@ -1,6 +1,6 @@
 """What do statements about pruning share? Words for prunings, ranges, and rows of paired differences."""
 
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 import xarray as xr
@@ -9,12 +9,28 @@ from dynsim.analysis.outcomes import difference
 from dynsim.config import PruneConfig
 from dynsim.results.dataset import config_of
 from dynsim.stats.verdicts import Statement
+from experiments.pruning.keys import MAIN_DENSE, Key, RunKey
 
-NamedRuns = dict[str, xr.Dataset]
+NamedRuns = dict[Key, xr.Dataset]
 Measured = tuple[Statement, np.ndarray]
 """A statement, and the number that decides it for every seed, (seed,)."""
 Judged = tuple[list[dict[str, Any]], dict[str, Any], dict[str, xr.Dataset]]
 """(entries of the summary, details, reduced Datasets for the figures)."""
+
+
+class PairedRow(TypedDict):
+    """A row of a forest: how far the numbers of specialists of a run lie from those of the unpruned one."""
+
+    label: str
+    filled: bool
+    """Whether the mark is filled: the pruning itself, no placebo."""
+    n_seeds: int
+    n_given: int
+    minority: dict[str, Any] | None
+    """Interval of the paired difference, None where no seed is left; the same for the majority."""
+    majority: dict[str, Any] | None
+    all: dict[str, Any]
+    """The whole of `outcomes.difference`."""
 
 
 def label(prune: PruneConfig) -> str:
@@ -30,7 +46,7 @@ def label_of(run: xr.Dataset) -> str:
     return label(config_of(run).prune)
 
 
-def row(name: str, dense: xr.Dataset, run: xr.Dataset, may_differ: tuple[str, ...], filled: bool) -> dict[str, Any]:
+def row(name: str, dense: xr.Dataset, run: xr.Dataset, may_differ: tuple[str, ...], filled: bool) -> PairedRow:
     """Return a row of a forest, with all differences from the unpruned run behind it."""
     found = difference(dense, dense, run, may_differ)
     steps = found.get("equal steps", {})
@@ -39,12 +55,17 @@ def row(name: str, dense: xr.Dataset, run: xr.Dataset, may_differ: tuple[str, ..
         "filled": filled,
         "n_seeds": found["n_seeds"],
         "n_given": dense.sizes["seed"],
-        **{group: steps.get(f"{group} specialists") for group in ("minority", "majority")},
+        "minority": steps.get("minority specialists"),
+        "majority": steps.get("majority specialists"),
         "all": found,
     }
 
 
-def base(runs: NamedRuns, name: str) -> xr.Dataset:
+def base_key(runs: NamedRuns, variant: str) -> RunKey:
+    """Return the key of the run of the sweeps' shape at the frequency ratio of the command line."""
+    return RunKey("small", variant, ratio=config_of(runs[MAIN_DENSE]).data.minority_ratio)
+
+
+def base(runs: NamedRuns, variant: str) -> xr.Dataset:
     """Return the run of the sweeps' shape at the frequency ratio of the command line."""
-    r = config_of(runs["main/dense"]).data.minority_ratio
-    return runs[f"small/{name} r={r:g}"]
+    return runs[base_key(runs, variant)]

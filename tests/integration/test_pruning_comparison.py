@@ -14,10 +14,11 @@ from dynsim.engine.numbers import resolve
 from dynsim.stats import verdicts
 from experiments import make_figures, pruning_comparison
 from experiments.pruning import runs as table
+from experiments.pruning.keys import MAIN_DENSE, DimensionKey, FactorKey, RunKey
 from experiments.pruning_comparison import PRESETS, all_runs
 
-TOY = ["--preset", "quick", "--seeds", "3", "--train.n-steps", "40", "--train.n-records", "8",
-       "--data.batch-size", "16", "--encoder.n-neurons", "12"]  # fmt: skip
+SIZES = "--train.n-steps 40 --train.n-records 8 --data.batch-size 16 --encoder.n-neurons 12"
+TOY = ["--preset", "quick", "--seeds", "3", *SIZES.split()]
 TESTS = [f"P{k}" for k in range(1, 9)]
 VERDICTS = {"as stated", "not as stated", "not at this size"}
 FULL = all_runs(PRESETS["default"])
@@ -38,41 +39,41 @@ def jax_settings_stay():
 # ----- the table of runs
 
 
-def test_the_sweeps_change_what_their_names_say():
-    base = FULL["small/neurons r=0.5"].config
-    assert base.data.n_features == 16 and FULL["main/neurons"].config.data.n_features == 64
-    assert FULL["small/neurons released"].config.prune.stop_step == 500
-    assert FULL["small/neurons implicit"].config.data.minority_keep == table.KEEP
-    assert FULL["small/negatives x 3"].config.data.n_negatives == 3 * 127
-    assert FULL["small/learning rate x 2"].config.optimizer.learning_rate == 2 * base.optimizer.learning_rate
-    assert not FULL["small/temperature x 2, no prefactor"].config.loss.temperature_prefactor
-    assert FULL["main/weights"].config.prune.semantics == "one_branch"
-    assert [name for name, run in FULL.items() if run.oracle] == ["small/oracle"]
-    assert {name for name, run in FULL.items() if run.keep_weights} == {
-        "main/dense",
-        "small/dense r=0.5",
-        "d=16/dense",
-        "d=32/dense",
-    }
+BASE = RunKey("small", "dense", ratio=0.5)
+
+
+def test_the_sweeps_change_what_their_keys_say():
+    base = FULL[RunKey("small", "neurons", ratio=0.5)].config
+    assert base.data.n_features == 16 and FULL[RunKey("main", "neurons")].config.data.n_features == 64
+    assert FULL[RunKey("small", "neurons", released=True)].config.prune.stop_step == 500
+    assert FULL[RunKey("small", "neurons", implicit=True)].config.data.minority_keep == table.KEEP
+    assert FULL[RunKey("small", "negatives x 3")].config.data.n_negatives == 3 * 127
+    faster = FULL[RunKey("small", "learning rate x 2")].config
+    assert faster.optimizer.learning_rate == 2 * base.optimizer.learning_rate
+    assert not FULL[RunKey("small", "temperature x 2, no prefactor")].config.loss.temperature_prefactor
+    assert FULL[RunKey("main", "weights")].config.prune.semantics == "one_branch"
+    assert [key for key, run in FULL.items() if run.oracle] == [RunKey("small", "oracle")]
+    kept = {key for key, run in FULL.items() if run.keep_weights}
+    assert kept == {MAIN_DENSE, BASE, DimensionKey(16), DimensionKey(32)}
 
 
 def test_every_pair_differs_in_what_is_compared_and_in_nothing_else():
-    for name, run in FULL.items():
-        shape, what = name.split("/")[0], name.split("/", 1)[1]
-        if shape == "main":
-            check_pair(FULL["main/dense"].config, run.config)
-        elif shape == "factor":
-            check_pair(FULL["small/dense r=0.5"].config, run.config)
-        elif "r=" in what or "implicit" in what:
-            check_pair(FULL[f"small/dense {what.split()[-1]}"].config, run.config)
-        elif shape == "small":
-            check_pair(FULL["small/dense r=0.5"].config, run.config, ("prune", *table.OTHERS.get(what, ())))
+    for key, run in FULL.items():
+        if isinstance(key, FactorKey):
+            check_pair(FULL[BASE].config, run.config)
+        elif isinstance(key, RunKey) and key.shape == "main":
+            check_pair(FULL[MAIN_DENSE].config, run.config)
+        elif isinstance(key, RunKey) and (key.ratio is not None or key.implicit):
+            check_pair(FULL[key._replace(variant="dense")].config, run.config)
+        elif isinstance(key, RunKey):
+            check_pair(FULL[BASE].config, run.config, ("prune", *table.OTHERS.get(key.variant, ())))
 
 
 def test_equal_runs_are_trained_once_and_numbers_do_not_recompile():
     distinct = table.unique(list(FULL.items()))
     assert len(distinct) < len(FULL) and set(distinct) == set(FULL.values())
-    rates = {resolve(run.config).structure for name, run in FULL.items() if "ratio, neurons" in name}
+    swept = [run for key, run in FULL.items() if isinstance(key, FactorKey) and key.factor.startswith("ratio, neurons")]
+    rates = {resolve(run.config).structure for run in swept}
     assert len(rates) == 2  # one with masks, and the unpruned one of rate 0
     quick = {resolve(run.config).structure for run in all_runs(PRESETS["quick"]).values()}
     assert len(quick) == 4, "each structure costs seconds of compilation in CI"

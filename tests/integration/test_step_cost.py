@@ -79,8 +79,13 @@ def test_times_outlive_what_fails_after_them(broken, tmp_path, monkeypatch, caps
 
 @pytest.mark.parametrize("preset", ["default", "quick"])
 def test_the_sweeps_hold_all_but_one_size(preset):
-    of = {"K": lambda c: c.data.batch_size, "L": lambda c: c.data.n_tokens, "d": lambda c: c.data.n_features,
-          "d1": lambda c: c.data.token_dim, "m": lambda c: c.encoder.n_neurons}  # fmt: skip
+    of = {
+        "K": lambda c: c.data.batch_size,
+        "L": lambda c: c.data.n_tokens,
+        "d": lambda c: c.data.n_features,
+        "d1": lambda c: c.data.token_dim,
+        "m": lambda c: c.encoder.n_neurons,
+    }
     for name, sweep in step_cost.sweeps(preset).items():
         for size in sweep.sizes:
             config = sweep.config(size)

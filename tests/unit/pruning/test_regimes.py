@@ -115,15 +115,20 @@ def test_claims_are_adjusted_over_the_stable_points_of_each_reading():
 
 
 def test_the_strongest_claims_are_confirmed_first():
-    made = [regimes.Claim(name, "one", way, p, p) for name, way, p in
-            [("a", "harms", 1e-4), ("b", "helps", 1e-3), ("c", "harms", 1e-2), ("d", "helps", 2e-2)]]  # fmt: skip
+    made = [
+        regimes.Claim(name, "one", way, p, p)
+        for name, way, p in [("a", "harms", 1e-4), ("b", "helps", 1e-3), ("c", "harms", 1e-2), ("d", "helps", 2e-2)]
+    ]
     assert [c.point for c in regimes.to_confirm(made, {"helps": 1, "harms": 2})] == ["b", "a", "c"]
 
 
 def test_search_and_confirmation_share_no_seed():
     regimes.check_fresh_seeds(range(3), range(3, 6))
-    for search, confirm, word in [(range(4), range(3, 6), "[3] in both"), (range(2), range(5, 9), "search seeds"),
-                                  (range(3), (7, 7, 8), "confirmation seeds")]:  # fmt: skip
+    for search, confirm, word in [
+        (range(4), range(3, 6), "[3] in both"),
+        (range(2), range(5, 9), "search seeds"),
+        (range(3), (7, 7, 8), "confirmation seeds"),
+    ]:
         with pytest.raises(ConfigError) as caught:
             regimes.check_fresh_seeds(search, confirm)
         assert word in str(caught.value) and "\n" not in str(caught.value)

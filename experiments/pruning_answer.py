@@ -31,14 +31,14 @@ from experiments.pruning import answers, arms, measures
 from experiments.pruning import plan as plans
 from experiments.pruning.answers import Outcome
 from experiments.pruning.arms import FADING, KAPPA, ORACLE, UNMASKED, Arm
-from experiments.pruning.plan import Plan, Point
+from experiments.pruning.plan import AnswerPlan, PlanPoint
 
 if TYPE_CHECKING:
     import xarray as xr
     from matplotlib.figure import Figure
 
 SEARCHED_RATIOS = (0.7, 0.5, 0.4, 0.3, 0.2, 0.15)
-N_HELD_OUT = 4  # batches per record for the losses
+HELD_OUT_BATCHES = 4  # batches per record for the losses
 FOLLOWED = (UNMASKED, FADING, KAPPA, "one branch", "literal")  # arms whose silent neurons are drawn
 PREMISE_RATE = 0.3  # share of neurons masked where P1 to P3 try a mask on recorded weights
 
@@ -58,11 +58,11 @@ class PruningAnswer:
     """Where to run; auto takes the fastest that JAX finds."""
 
 
-def plan_of(preset: str) -> Plan:
+def plan_of(preset: str) -> AnswerPlan:
     """Return the plan of a preset: that of the file, or the file's at another shape or cut down."""
     plan = plans.load_plan()
     if preset == "search":
-        points = [Point(noise, ratio) for noise in arms.NOISES for ratio in SEARCHED_RATIOS]
+        points = [PlanPoint(noise, ratio) for noise in arms.NOISES for ratio in SEARCHED_RATIOS]
         return plan._replace(
             lengths=plan.lengths[:1],
             seeds=plan.searched,
@@ -94,7 +94,7 @@ def record_fn(structure: Config, keep_weights: bool) -> Any:
     from dynsim.engine import mask_effect, train
 
     parts = train.built_in_parts(structure)
-    return mask_effect.recorder_with_loss(parts, N_HELD_OUT, keep_weights=keep_weights, with_probe=True)
+    return mask_effect.recorder_with_loss(parts, HELD_OUT_BATCHES, keep_weights=keep_weights, with_probe=True)
 
 
 def run_arm(folder: Path, arm: Arm, shape: str, n_steps: int, seeds: range) -> "xr.Dataset":
@@ -112,7 +112,7 @@ def run_arm(folder: Path, arm: Arm, shape: str, n_steps: int, seeds: range) -> "
     return simulate_part(folder, name, config, seeds, record_fn=record_fn(resolve(config).structure, keep), **own)
 
 
-def outcome_of(folder: Path, plan: Plan, arm: Arm, partner: "xr.Dataset | None") -> tuple[Outcome, "xr.Dataset"]:
+def outcome_of(folder: Path, plan: AnswerPlan, arm: Arm, partner: "xr.Dataset | None") -> tuple[Outcome, "xr.Dataset"]:
     """Train an arm until it has settled or the plan's last length is reached; return its outcome and its result."""
     for n_steps in plan.lengths:
         result = run_arm(folder, arm, plan.shape, n_steps, plan.seeds)
@@ -136,7 +136,7 @@ def simulate_all(options: PruningAnswer, folder: Path) -> dict[Arm, Outcome]:
             partners[arm] = result
         if arm.reading == UNMASKED:
             found[arm] = found[arm]._replace(values=found[arm].values | premises(result))
-        if Point(arm.noise, arm.ratio) in plan.points:
+        if PlanPoint(arm.noise, arm.ratio) in plan.points:
             found[arm] = found[arm]._replace(curves=measures.life(result))
     return found
 
@@ -169,8 +169,8 @@ def analyse(found: dict[Arm, Outcome], options: PruningAnswer) -> tuple[dict[str
     points = [
         {
             **point._asdict(),
-            "false_firing_rate": theory.false_firing_rate(arms.base_config(plan.shape, *point, plan.lengths[0])),
-            "config": serial.to_dict(arms.base_config(plan.shape, *point, plan.lengths[0])),
+            "false_firing_rate": theory.false_firing_rate(arms.point_config(plan.shape, *point, plan.lengths[0])),
+            "config": serial.to_dict(arms.point_config(plan.shape, *point, plan.lengths[0])),
         }
         for point in plan.points
     ]
@@ -197,11 +197,11 @@ def arm_row(arm: Arm, one: Outcome) -> dict[str, Any]:
     return {**arm._asdict(), "label": arm.label, "settled": one.settled, "n_steps": one.n_steps, "ends": ends}
 
 
-def configuration(options: PruningAnswer) -> tuple[Config, range]:
+def opening_configuration(options: PruningAnswer) -> tuple[Config, range]:
     """Return the first unmasked configuration and the seeds; all others follow from the plan."""
     plan = plan_of(options.preset)
-    point: Point = plan.points[0]
-    return arms.base_config(plan.shape, point.noise, point.ratio, plan.lengths[0]), plan.seeds
+    point: PlanPoint = plan.points[0]
+    return arms.point_config(plan.shape, point.noise, point.ratio, plan.lengths[0]), plan.seeds
 
 
 def draw(numbers: dict[str, Any], reduced: dict[str, Any]) -> dict[str, "Figure"]:
@@ -232,7 +232,7 @@ EXPERIMENT = Experiment(
     statements="Algorithm 1, Theorem 3.2",
     presets={"": PruningAnswer()},
     folder=lambda options: options.out / f"pruning_answer-{options.preset}",
-    configuration=configuration,
+    configuration=opening_configuration,
     simulate=simulate_all,
     analyse=analyse,
     draw=draw,

@@ -13,7 +13,7 @@ from dynsim.analysis import outcomes
 from dynsim.analysis.groups import DISJOINT_GROUPS
 from dynsim.config.checks import require
 
-TOLERANCE = {"specialists": 0.02, "coverage": 0.03, "probe": 0.02}
+DRIFT_ALLOWED = {"specialists": 0.02, "coverage": 0.03, "probe": 0.02}
 """Largest change that counts as settled: of specialists as a share of all neurons, of coverage, and of accuracy."""
 
 
@@ -57,5 +57,5 @@ def drifts(result: xr.Dataset) -> dict[str, float]:
 
 
 def has_settled(result: xr.Dataset) -> bool:
-    """Return whether all of `drifts` are within `TOLERANCE`; one that is not finite is not."""
-    return all(abs(change) <= TOLERANCE[name.split()[-1]] for name, change in drifts(result).items())
+    """Return whether all of `drifts` are within `DRIFT_ALLOWED`; one that is not finite is not."""
+    return all(abs(change) <= DRIFT_ALLOWED[name.split()[-1]] for name, change in drifts(result).items())

@@ -146,6 +146,7 @@ def summarise(result: xr.Dataset, ends: list[GroupEnds]) -> Json:
             for seed, at, why in zip(result["seed"].values, diverged, result["diverged_reason"].values, strict=True)
             if at >= 0
         },
+        "false_firing_rate": result.attrs.get("false_firing_rate"),
         "wall_s": provenance["wall_s"],
         "steps_per_s": provenance["steps_per_s"],
     }
@@ -216,6 +217,8 @@ def table_text(summary: Json) -> str:
         lines += _control_lines(name, control)
     reasons = sorted({row[group][key] for row in seeds for group in row for key in row[group] if "_reason" in key})
     lines += [f"not found: {reason}" for reason in reasons]
+    if (rate := summary.get("false_firing_rate")) is not None:
+        lines.append(f"noise alone makes a neuron fire on {rate:.3g} of the tokens (false-firing rate)")
     return "\n".join(lines + gone)
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import xarray as xr
 from tqdm.auto import tqdm
 
-from dynsim import results
+from dynsim import results, theory
 from dynsim.config import Config
 from dynsim.config.checks import MAX_SEED, ConfigError, require
 from dynsim.config.serial import config_hash
@@ -117,7 +117,8 @@ def simulate(
         label: text beside the progress bar.
 
     Returns:
-        A Dataset with dimensions seed, record, neuron and feature (see `results.to_dataset`).
+        A Dataset with dimensions seed, record, neuron and feature (see `results.to_dataset`). Its attribute
+        `false_firing_rate` says how noisy the data are: `theory.false_firing_rate` (absent for architecture relu).
     Errors:
         `ConfigError` before anything is compiled; if your own functions do not fit, before the first step.
     """
@@ -260,4 +261,6 @@ def _label(
         "batching": "one by one" if runs_one_by_one(config) else "vmap",
         **peak_memory(),
     }
-    return results.to_dataset(config, groups, seeds, stops, joined, per_seed, info)
+    out = results.to_dataset(config, groups, seeds, stops, joined, per_seed, info)
+    rate = theory.false_firing_rate(config) if config.encoder.architecture == "transformer" else None
+    return out if rate is None else out.assign_attrs(false_firing_rate=rate)

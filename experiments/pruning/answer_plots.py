@@ -19,7 +19,7 @@ COLOURS = {
 }
 GREY = "#8c8c8c"
 LINES = ("#222222", "#D55E00", "#CC79A7", "#0072B2", "#56B4E9", "#009E73", "#E69F00", "#999933", "#882255", "#88CCEE")
-MARKERS = {"lowest": "o", "fixed random": "s", "redrawn random": "D"}
+KIND_MARKERS = {"lowest": "o", "fixed random": "s", "redrawn random": "D"}
 KIND_WORDS = {
     "lowest": "smallest weights masked",
     "fixed random": "as many at random",
@@ -76,10 +76,10 @@ def _panel(ax: "Axes", numbers: dict[str, Any], point: dict[str, Any], rows: lis
         if arm["kind"] == UNMASKED and arm["reading"] not in (FADING, KAPPA, LAMBDA, ORACLE):
             _mark(ax, arm, rows.index(arm["reading"]), "|", "black", 0.0)
             continue
-        kind = arm["kind"] if arm["kind"] in MARKERS else UNMASKED
+        kind = arm["kind"] if arm["kind"] in KIND_MARKERS else UNMASKED
         colour = COLOURS.get(words.get(arm["reading"], ""), GREY) if kind == "lowest" else GREY
         shift = {"lowest": -0.17, "fixed random": 0.08, "redrawn random": 0.27}.get(kind, 0.0)
-        _mark(ax, arm, rows.index(arm["reading"]), MARKERS.get(kind, "^"), colour, shift, filled=kind == "lowest")
+        _mark(ax, arm, rows.index(arm["reading"]), KIND_MARKERS.get(kind, "^"), colour, shift, filled=kind == "lowest")
     ax.axhline(len(rows) - 4.5, color=GREY, linewidth=0.6)
     rate = point["false_firing_rate"]
     ax.set_title(f"noise fires a neuron on {rate:.0%} of tokens\nr = {point['ratio']:g}", fontsize=10)

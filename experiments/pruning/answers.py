@@ -12,13 +12,13 @@ import xarray as xr
 
 from dynsim.analysis import convergence, outcomes
 from dynsim.analysis.groups import minority_mask
+from dynsim.analysis.summary import FLOORS
 from dynsim.stats import verdicts
 from dynsim.stats.intervals import holm, t_interval, t_p_value
 from experiments.pruning.arms import UNMASKED, Arm, placebos
-from experiments.pruning.plan import Plan, Planned, Point
+from experiments.pruning.plan import AnswerPlan, Planned, PlanPoint
 
-PRIMARY = "minority coverage"
-FLOORS = (0.03, 0.1, 0.3)
+DECIDING = "minority coverage"
 LEAST_SHARE = 0.75
 """A comparison of which more than a quarter of the seeds is lost is called unstable."""
 
@@ -34,7 +34,7 @@ class Outcome(NamedTuple):
     """Of `measures.life`."""
 
 
-class Difference(NamedTuple):
+class Contrast(NamedTuple):
     """A paired difference over seeds, with Student's 95 % interval and p-value."""
 
     estimate: float
@@ -86,7 +86,7 @@ def outcome(result: xr.Dataset, partner: xr.Dataset | None, more: Mapping[str, n
     return Outcome(values, settled, int(result["step"].values[-1]))
 
 
-def difference(second: Outcome, first: Outcome | None, quantity: str) -> Difference:
+def paired_contrast(second: Outcome, first: Outcome | None, quantity: str) -> Contrast:
     """Return second - first of a quantity over the seeds that both have; first None stands for zero."""
     values = np.asarray(second.values[quantity], np.float64)
     if first is not None:
@@ -95,12 +95,12 @@ def difference(second: Outcome, first: Outcome | None, quantity: str) -> Differe
     n_lost = len(values) - len(kept)
     if len(kept) < max(3, LEAST_SHARE * len(values)):
         mean = float(np.mean(kept)) if len(kept) else np.nan
-        return Difference(mean, np.nan, np.nan, np.nan, len(kept), n_lost)
+        return Contrast(mean, np.nan, np.nan, np.nan, len(kept), n_lost)
     low, high = t_interval(kept)
-    return Difference(float(np.mean(kept)), low, high, t_p_value(kept), len(kept), n_lost)
+    return Contrast(float(np.mean(kept)), low, high, t_p_value(kept), len(kept), n_lost)
 
 
-def verdict(found: Mapping[Arm, Outcome], arm: Arm, margin: float, quantity: str = PRIMARY) -> dict[str, Any]:
+def reading_verdict(found: Mapping[Arm, Outcome], arm: Arm, margin: float, quantity: str = DECIDING) -> dict[str, Any]:
     """Return the verdict on one reading at one point, with the differences that it rests on.
 
     Args:
@@ -110,8 +110,8 @@ def verdict(found: Mapping[Arm, Outcome], arm: Arm, margin: float, quantity: str
     """
     against = [one for one in placebos(arm) if one in found]
     mine, base = found[arm], found[arm.partner]
-    unmasked = difference(mine, base, quantity)
-    each = {one.label: difference(mine, found[one], quantity) for one in against}
+    unmasked = paired_contrast(mine, base, quantity)
+    each = {one.label: paired_contrast(mine, found[one], quantity) for one in against}
     # a placebo that lost too many seeds or never settles says nothing; the others decide
     usable = {one.label: each[one.label] for one in against if found[one].settled and np.isfinite(each[one.label].low)}
     settled = mine.settled and base.settled and bool(usable)
@@ -133,10 +133,10 @@ def verdict(found: Mapping[Arm, Outcome], arm: Arm, margin: float, quantity: str
 
 def ends(one: Outcome, quantity: str) -> dict[str, Any]:
     """Return mean and interval of a quantity over the seeds that an arm kept."""
-    return plain(difference(one, None, quantity))
+    return plain(paired_contrast(one, None, quantity))
 
 
-def plain(found: Difference) -> dict[str, Any]:
+def plain(found: Contrast) -> dict[str, Any]:
     """Return a difference ready for summary.json: None stands for what is not finite."""
     return {
         name: (value if np.isfinite(value) else None) if isinstance(value, float) else value
@@ -159,13 +159,13 @@ def two_one_sided_p(values: np.ndarray, margin: float) -> float:
 
 
 def all_verdicts(
-    found: Mapping[Arm, Outcome], arms: Sequence[Arm], margin: float, quantity: str = PRIMARY
+    found: Mapping[Arm, Outcome], arms: Sequence[Arm], margin: float, quantity: str = DECIDING
 ) -> list[dict[str, Any]]:
     """Return one verdict per reading and point for which its runs are there."""
-    return [verdict(found, arm, margin, quantity) for arm in arms if arm in found and arm.partner in found]
+    return [reading_verdict(found, arm, margin, quantity) for arm in arms if arm in found and arm.partner in found]
 
 
-def judge_statements(plan: Plan, found: Mapping[Arm, Outcome]) -> list[dict[str, Any]]:
+def judge_statements(plan: AnswerPlan, found: Mapping[Arm, Outcome]) -> list[dict[str, Any]]:
     """Return one entry per statement and point of the plan, with Holm's correction over all of them.
 
     The p-value is that of the null hypothesis which the statement denies: no difference, or one beyond the margin.
@@ -175,7 +175,7 @@ def judge_statements(plan: Plan, found: Mapping[Arm, Outcome]) -> list[dict[str,
     raw, rows = [], []
     for planned, _, second, first in parts:
         mine, base = found[second], None if first is None else found[first]
-        got = difference(mine, base, planned.quantity)
+        got = paired_contrast(mine, base, planned.quantity)
         values = mine.values[planned.quantity] - (0 if base is None else base.values[planned.quantity])
         within = planned.wanted == "within the margin"
         p = two_one_sided_p(values[np.isfinite(values)], planned.margin) if within else got.p_value
@@ -189,7 +189,7 @@ def judge_statements(plan: Plan, found: Mapping[Arm, Outcome]) -> list[dict[str,
 
 
 def _statement(
-    planned: Planned, point: Point, sides: tuple[Arm, Arm | None], row: tuple[Difference, bool], p_holm: float
+    planned: Planned, point: PlanPoint, sides: tuple[Arm, Arm | None], row: tuple[Contrast, bool], p_holm: float
 ) -> dict[str, Any]:
     got, settled = row
     within = planned.wanted == "within the margin"

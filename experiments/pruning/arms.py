@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from dynsim import theory
 from dynsim.config import Config, replace
 
-BASE: dict[str, Any] = {
+BASE_SHAPE: dict[str, Any] = {
     "data.n_features": 16,
     "data.token_dim": 32,
     "encoder.n_neurons": 64,
@@ -18,20 +18,20 @@ BASE: dict[str, Any] = {
     "loss.temperature_prefactor": False,
     "train.n_records": 24,
 }
-TOY: dict[str, Any] = BASE | {
+TOY_SHAPE: dict[str, Any] = BASE_SHAPE | {
     "data.n_features": 8,
     "data.token_dim": 16,
     "encoder.n_neurons": 24,
     "data.batch_size": 32,
     "data.activation_rate": 0.25,
 }
-NARROW: dict[str, Any] = BASE | {
+NARROW: dict[str, Any] = BASE_SHAPE | {
     "data.n_features": 64,
     "data.token_dim": 128,
     "encoder.n_neurons": 64,
     "data.activation_rate": 0.1,
 }
-SHAPES = {"base": BASE, "toy": TOY, "narrow": NARROW}
+ARM_SHAPES = {"base": BASE_SHAPE, "toy": TOY_SHAPE, "narrow": NARROW}
 """narrow: as many neurons as features, so that neurons are scarce."""
 
 NOISES: dict[str, float | None] = {"none": 0.0, "1 percent": 0.01, "default": None}
@@ -61,7 +61,7 @@ def _masks(loss: dict[str, Any] | None = None, **fields: Any) -> Reading:
     return Reading(MASK | {f"prune.{name}": value for name, value in fields.items()}, loss or {})
 
 
-READINGS: dict[str, Reading] = {
+MASK_READINGS: dict[str, Reading] = {
     "one branch": _masks(semantics="one_branch"),
     "one branch, 30 %": _masks(semantics="one_branch", rate=0.3),
     "one branch, 90 %": _masks(semantics="one_branch", rate=0.9),
@@ -80,9 +80,9 @@ READINGS: dict[str, Reading] = {
 }
 """Readings by name; masks of 60 % of all single weights, anew at each step, where the name says nothing else."""
 
-KINDS = {"lowest": "lowest", "fixed random": "random_fixed", "redrawn random": "random"}
+MASK_KINDS = {"lowest": "lowest", "fixed random": "random_fixed", "redrawn random": "random"}
 """What is masked, by the name that tables use; the last two are the placebos of every reading."""
-PLACEBOS = ("fixed random", "redrawn random")
+RANDOM_KINDS = ("fixed random", "redrawn random")
 UNMASKED = "no mask"
 RELEASE_STEP = 1000
 
@@ -100,7 +100,7 @@ variance of 4 / d and is gone after 1,000 steps; the oracle is the loss whose an
 
 def changes_loss(reading: str) -> bool:
     """Return whether a reading needs an unmasked partner of its own, since its loss is another one."""
-    return reading in READINGS and any(name.startswith("loss.") for name in READINGS[reading].loss)
+    return reading in MASK_READINGS and any(name.startswith("loss.") for name in MASK_READINGS[reading].loss)
 
 
 class Arm(NamedTuple):
@@ -118,7 +118,7 @@ class Arm(NamedTuple):
     @property
     def label(self) -> str:
         """The arm in words, without its point."""
-        words = [self.reading] + [self.kind] * (self.reading in READINGS and self.kind != "lowest")
+        words = [self.reading] + [self.kind] * (self.reading in MASK_READINGS and self.kind != "lowest")
         return ", ".join(words + ["released"] * self.released)
 
     @property
@@ -128,16 +128,16 @@ class Arm(NamedTuple):
         return Arm(self.noise, self.ratio, self.reading if own else UNMASKED, UNMASKED)
 
 
-def base_config(shape: str, noise: str, ratio: float, n_steps: int) -> Config:
+def point_config(shape: str, noise: str, ratio: float, n_steps: int) -> Config:
     """Return the configuration without a mask at one point."""
-    config = replace(Config(), **SHAPES[shape], **{"data.minority_ratio": ratio, "train.n_steps": n_steps})
+    config = replace(Config(), **ARM_SHAPES[shape], **{"data.minority_ratio": ratio, "train.n_steps": n_steps})
     rate = NOISES[noise]
     return config if rate is None else theory.with_false_firing_rate(config, rate)
 
 
 def arm_config(arm: Arm, shape: str, n_steps: int) -> Config:
     """Return the configuration of an arm; that of the oracle is its partner's, and its loss is another function."""
-    config = base_config(shape, arm.noise, arm.ratio, n_steps)
+    config = point_config(shape, arm.noise, arm.ratio, n_steps)
     if arm.reading in PERTURBATIONS:
         changes = dict(PERTURBATIONS[arm.reading])
         if "data.fading_noise" in changes:
@@ -145,10 +145,10 @@ def arm_config(arm: Arm, shape: str, n_steps: int) -> Config:
         return replace(config, **changes)
     if arm.reading == UNMASKED:
         return config
-    reading = READINGS[arm.reading]
+    reading = MASK_READINGS[arm.reading]
     if arm.kind == UNMASKED:
         return replace(config, **reading.loss)
-    changes = reading.loss | reading.mask | {"prune.kind": KINDS[arm.kind]}
+    changes = reading.loss | reading.mask | {"prune.kind": MASK_KINDS[arm.kind]}
     if arm.released:
         changes |= {"prune.stop": "at_step", "prune.stop_step": RELEASE_STEP}
     return replace(config, **changes)
@@ -159,7 +159,7 @@ def placebos(arm: Arm) -> list[Arm]:
 
     Those without a mask have the default loss, so a reading with another loss has the random masks alone.
     """
-    own = [arm._replace(kind=kind) for kind in PLACEBOS]
+    own = [arm._replace(kind=kind) for kind in RANDOM_KINDS]
     if changes_loss(arm.reading):
         return own
     return own + [Arm(arm.noise, arm.ratio, name, UNMASKED) for name in PERTURBATIONS if name != ORACLE]

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from dynsim.config.checks import ConfigError, require
-from experiments.pruning.arms import KINDS, NOISES, PERTURBATIONS, READINGS, UNMASKED, Arm
+from experiments.pruning.arms import MASK_KINDS, MASK_READINGS, NOISES, PERTURBATIONS, UNMASKED, Arm
 
 PLAN = Path(__file__).with_name("plan.toml")
 WANTED = {"above 0": (0.0, float("inf")), "within the margin": None}
@@ -18,7 +18,7 @@ MEASURED_ON_ONE = ("masked share of minority specialists", "amplification gap", 
 """Quantities of the unmasked arm alone, at its recorded weights."""
 
 
-class Point(NamedTuple):
+class PlanPoint(NamedTuple):
     """Noise level and frequency ratio at which readings are compared."""
 
     noise: str
@@ -42,12 +42,12 @@ class Planned(NamedTuple):
     rival: str
     refuted_by: str
 
-    def arms(self, point: Point) -> tuple[Arm, Arm | None]:
+    def arms(self, point: PlanPoint) -> tuple[Arm, Arm | None]:
         """Return (second, first) at a point."""
         return _arm(self.second, point), None if self.first is None else _arm(self.first, point)
 
 
-class Plan(NamedTuple):
+class AnswerPlan(NamedTuple):
     """What is run and what decides."""
 
     digest: str
@@ -57,14 +57,14 @@ class Plan(NamedTuple):
     seeds: range
     searched: range
     """The seeds of the search, on which the points were chosen."""
-    points: list[Point]
+    points: list[PlanPoint]
     readings: list[str]
     redrawn: list[str]
     """The readings that also stand against masks drawn anew at each step."""
     margin: float
     statements: list[Planned]
 
-    def arms(self, point: Point) -> list[Arm]:
+    def arms(self, point: PlanPoint) -> list[Arm]:
         """Return all arms at a point, each once, those without a mask first."""
         noise, ratio = point
         found = [Arm(noise, ratio, UNMASKED, UNMASKED)]
@@ -80,9 +80,9 @@ class Plan(NamedTuple):
         return sorted(unique, key=lambda arm: arm.kind != UNMASKED)
 
 
-def _arm(given: dict[str, Any], point: Point) -> Arm:
+def _arm(given: dict[str, Any], point: PlanPoint) -> Arm:
     reading = given.get("reading", UNMASKED)
-    masked = reading in READINGS and given.get("masked", True)
+    masked = reading in MASK_READINGS and given.get("masked", True)
     kind = given.get("kind", "lowest") if masked else UNMASKED
     return Arm(point.noise, given.get("ratio", point.ratio), reading, kind, given.get("released", False))
 
@@ -92,11 +92,11 @@ def _range(pair: list[int], name: str) -> range:
     return range(*pair)
 
 
-def load_plan(path: Path = PLAN) -> Plan:
+def load_plan(path: Path = PLAN) -> AnswerPlan:
     """Return the plan of a file. Errors: `ConfigError` in one line for a name that no arm has, or seeds used twice."""
     text = path.read_bytes()
     given = tomllib.loads(text.decode())
-    points = [Point(one["noise"], float(one["ratio"])) for one in given["point"]]
+    points = [PlanPoint(one["noise"], float(one["ratio"])) for one in given["point"]]
     statements = [
         Planned(
             one["name"],
@@ -115,18 +115,18 @@ def load_plan(path: Path = PLAN) -> Plan:
     seeds, searched = _range(given["seeds"], "seeds"), _range(given["search"]["seeds"], "search.seeds")
     require(not set(seeds) & set(searched), "seeds", "seeds that the search has not seen", list(seeds)[:3])
     for name in given["readings"] + given["redrawn"]:
-        require(name in READINGS, "readings", ", ".join(READINGS), name)
+        require(name in MASK_READINGS, "readings", ", ".join(MASK_READINGS), name)
     for one in points:
         require(one.noise in NOISES, "noise", ", ".join(NOISES), one.noise)
     for planned in statements:
         require(planned.wanted in WANTED, planned.name, ", ".join(WANTED), planned.wanted)
         for side in (planned.second, planned.first or {}):
-            known = {*READINGS, *PERTURBATIONS, UNMASKED}
+            known = {*MASK_READINGS, *PERTURBATIONS, UNMASKED}
             require(side.get("reading", UNMASKED) in known, planned.name, "a reading", side.get("reading"))
-            require(side.get("kind", "lowest") in KINDS, planned.name, ", ".join(KINDS), side.get("kind"))
+            require(side.get("kind", "lowest") in MASK_KINDS, planned.name, ", ".join(MASK_KINDS), side.get("kind"))
     digest = hashlib.sha256(text).hexdigest()[:12]
     lengths = tuple(int(n) for n in given["lengths"])
-    return Plan(
+    return AnswerPlan(
         digest,
         given["shape"],
         lengths,
@@ -140,7 +140,7 @@ def load_plan(path: Path = PLAN) -> Plan:
     )
 
 
-def hold(folder: Path, plan: Plan) -> None:
+def hold(folder: Path, plan: AnswerPlan) -> None:
     """Keep the plan's digest in a study's folder before its first run; refuse another plan from then on.
 
     Errors: `ConfigError` in one line for a plan that was edited after the study had begun.

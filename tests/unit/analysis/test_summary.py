@@ -51,6 +51,7 @@ def by_hand(n_seeds=2, diverged=()):
     attrs = {
         "config": serial.to_json(toy(data__n_features=3, data__minority_fraction=0.3)),
         "provenance": json.dumps({"wall_s": 4.0, "steps_per_s": 10.0}),
+        "false_firing_rate": 0.125,
     }
     result = xr.Dataset(
         data, {"seed": np.arange(n_seeds), "step": ("record", STEPS), "group": ("feature", GROUP)}, attrs
@@ -103,6 +104,7 @@ def test_summary_by_hand():
     result = by_hand()
     got = summary.summarise(result, summary.all_stage_ends(result))
     assert got["final_loss"] == {"mean": 1.5, "per_seed": [1.0, 2.0]}
+    assert got["false_firing_rate"] == 0.125
     assert got["switch_step"] == [7, 7] and got["records_before_switch"] == [2, 2]
     assert got["seeds"] == [0, 1] and got["diverged"] == {} and got["wall_s"] == 4.0 and got["steps_per_s"] == 10.0
     assert json.loads(json.dumps(got, allow_nan=False)) == got  # plain values
@@ -171,6 +173,8 @@ def test_table_text_by_hand():
     assert split[3] == ["all", "T3", "0/2", "-", "-", "-"]
     assert split[4] == ["all", "end", "3", "[2,", "4]", "0.75", "[0.50,", "1.00]"]
     assert lines[5:] == ["not found: no stage 2", "not found: no stage 2 before it"]
+    rate = "noise alone makes a neuron fire on 0.15 of the tokens (false-firing rate)"
+    assert summary.table_text(numbers | {"false_firing_rate": 0.15}).splitlines()[-1] == rate
 
 
 def test_the_table_shows_the_controls():

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 import pytest
 
-from dynsim import results
+from dynsim import results, theory
 from dynsim.config.checks import ConfigError
 from dynsim.engine import resume, simulate, train
 from dynsim.engine.numbers import resolve
@@ -113,6 +113,7 @@ def test_the_dataset_has_the_documented_shapes(result):
     assert result.step.values.tolist() == record_grid(T, TOY.train.n_records).tolist()
     assert result.group.values.tolist() == ["majority"] * 3 + ["minority"] * 2
     assert results.config_of(result) == TOY
+    assert result.attrs["false_firing_rate"] == theory.false_firing_rate(TOY)
     named = {"wall_s", "steps_per_s", "precision", "batching", "peak_memory_mb", "cpu_count", "code", "own"}
     assert named <= set(results.provenance_of(result))
     assert results.provenance_of(result)["batching"] == "one by one"

@@ -7,7 +7,7 @@ from dynsim.config.checks import ConfigError
 from dynsim.stats import verdicts
 from dynsim.stats.intervals import t_interval
 from experiments.pruning import answers, arms, plan
-from experiments.pruning.answers import PRIMARY, Outcome
+from experiments.pruning.answers import DECIDING, Outcome
 from experiments.pruning.arms import FADING, KAPPA, LAMBDA, UNMASKED, Arm
 
 MARGIN, N_SEEDS, TRIES = 0.125, 16, 20
@@ -21,7 +21,7 @@ def covered(rng, chance, n_seeds=N_SEEDS):
 
 def planted(rng, chances, *, settled=True):
     """Outcomes of the reading, its partner and its placebos with these chances of covering a minority feature."""
-    return {arm: Outcome({PRIMARY: covered(rng, chance)}, settled, 4000) for arm, chance in chances.items()}
+    return {arm: Outcome({DECIDING: covered(rng, chance)}, settled, 4000) for arm, chance in chances.items()}
 
 
 def world(base, magnitude, random, perturbed):
@@ -33,7 +33,8 @@ def world(base, magnitude, random, perturbed):
 
 def words(chances):
     return [
-        answers.verdict(planted(np.random.default_rng(seed), chances), ARM, MARGIN)["verdict"] for seed in range(TRIES)
+        answers.reading_verdict(planted(np.random.default_rng(seed), chances), ARM, MARGIN)["verdict"]
+        for seed in range(TRIES)
     ]
 
 
@@ -59,7 +60,7 @@ def test_runs_that_were_still_changing_enter_no_verdict():
     rng = np.random.default_rng(0)
     found = planted(rng, world(0.3, 0.9, 0.4, 0.5))
     found[ARM] = found[ARM]._replace(settled=False)
-    assert answers.verdict(found, ARM, MARGIN)["verdict"] == verdicts.NOT_CONVERGED
+    assert answers.reading_verdict(found, ARM, MARGIN)["verdict"] == verdicts.NOT_CONVERGED
 
 
 def test_a_placebo_that_never_settles_is_not_asked_but_is_shown():
@@ -67,7 +68,7 @@ def test_a_placebo_that_never_settles_is_not_asked_but_is_shown():
     for one in arms.placebos(ARM):
         if one.reading != ARM.reading:
             found[one] = found[one]._replace(settled=False)
-    row = answers.verdict(found, ARM, MARGIN)
+    row = answers.reading_verdict(found, ARM, MARGIN)
     assert row["verdict"] == verdicts.HELPS_BEYOND
     assert row["placebos_that_count"] == ["one branch, fixed random", "one branch, redrawn random"]
     assert {FADING, KAPPA, LAMBDA} < set(row["against"])
@@ -75,21 +76,21 @@ def test_a_placebo_that_never_settles_is_not_asked_but_is_shown():
 
 def test_a_quarter_of_the_seeds_may_be_lost_and_no_more():
     found = planted(np.random.default_rng(0), world(0.3, 0.9, 0.4, 0.5))
-    values = found[ARM].values[PRIMARY].copy()
+    values = found[ARM].values[DECIDING].copy()
     values[:4] = np.nan
-    found[ARM] = found[ARM]._replace(values={PRIMARY: values})
-    row = answers.verdict(found, ARM, MARGIN)
+    found[ARM] = found[ARM]._replace(values={DECIDING: values})
+    row = answers.reading_verdict(found, ARM, MARGIN)
     assert row["verdict"] == verdicts.HELPS_BEYOND and row["against"]["no mask"]["n_seeds"] == 12
     assert row["against"]["no mask"]["n_lost"] == 4
     values[4] = np.nan
-    found[ARM] = found[ARM]._replace(values={PRIMARY: values})
-    assert answers.verdict(found, ARM, MARGIN)["verdict"] == verdicts.UNSTABLE
+    found[ARM] = found[ARM]._replace(values={DECIDING: values})
+    assert answers.reading_verdict(found, ARM, MARGIN)["verdict"] == verdicts.UNSTABLE
 
 
 def test_a_difference_by_hand():
-    first = Outcome({PRIMARY: np.array([0.1, 0.2, 0.3, np.nan])}, True, 1)
-    second = Outcome({PRIMARY: np.array([0.3, 0.3, 0.4, 0.9])}, True, 1)
-    got = answers.difference(second, first, PRIMARY)
+    first = Outcome({DECIDING: np.array([0.1, 0.2, 0.3, np.nan])}, True, 1)
+    second = Outcome({DECIDING: np.array([0.3, 0.3, 0.4, 0.9])}, True, 1)
+    got = answers.paired_contrast(second, first, DECIDING)
     low, high = t_interval(np.array([0.2, 0.1, 0.1]))
     assert (got.n_seeds, got.n_lost) == (3, 1) and got.span == pytest.approx((low, high))
     assert got.estimate == pytest.approx(0.4 / 3)
@@ -116,11 +117,11 @@ def test_intervals_of_sixteen_pairs_hold_the_difference_as_often_as_the_plan_say
 
 def statement(name, wanted, **more):
     sides = {"second": {"reading": "one branch"}, "first": {"reading": "one branch", "kind": "fixed random"}} | more
-    return plan.Planned(name, "claim", "us", PRIMARY, sides["second"], sides["first"], wanted, MARGIN, "rival", "no")
+    return plan.Planned(name, "claim", "us", DECIDING, sides["second"], sides["first"], wanted, MARGIN, "rival", "no")
 
 
 def small_plan(statements):
-    point = plan.Point("1 percent", 0.3)
+    point = plan.PlanPoint("1 percent", 0.3)
     return plan.load_plan()._replace(points=[point], statements=statements, readings=["one branch"])
 
 
@@ -171,7 +172,7 @@ def test_every_arm_of_the_plan_is_a_configuration_and_its_partner_comes_first():
 
 
 def test_a_placebo_differs_from_its_reading_in_the_kind_of_mask_alone():
-    for name in arms.READINGS:
+    for name in arms.MASK_READINGS:
         arm = Arm("none", 0.4, name)
         lowest, fixed = (arms.arm_config(one, "base", 100) for one in (arm, arm._replace(kind="fixed random")))
         assert lowest.prune.kind == "lowest" and fixed.prune.kind == "random_fixed"

@@ -15,7 +15,7 @@ import xarray as xr
 from jaxtyping import Array
 
 from dynsim import theory
-from dynsim.analysis import groups, rates, stages, summary
+from dynsim.analysis import groups, outcomes, rates, stages, summary
 from dynsim.config import Config
 from dynsim.config.checks import ConfigError
 from dynsim.engine import train
@@ -25,7 +25,7 @@ from dynsim.results.dataset import config_of
 from dynsim.results.sealed import Json
 from dynsim.stats.intervals import t_interval
 from dynsim.theory import GROUPS
-from dynsim.theory.specialists import is_lucky, is_specialist
+from dynsim.theory.specialists import is_lucky
 
 DRIFT_BATCHES = 32
 
@@ -76,7 +76,8 @@ def measured_stage2_length(result: xr.Dataset) -> np.ndarray:
 def measured_noise_activation(result: xr.Dataset) -> np.ndarray:
     """Return the chance that noise alone fires a neuron, per token, averaged over neurons: (seed,) (4.4).
 
-    From thresholds and norms at the first record after the switch; nan before it, unless there is none to come.
+    From thresholds and norms at the first record after the switch: NaN for a run that has not reached it. Where no
+    switch is configured, from the first record.
     """
     config, step = config_of(result), result["step"].values
     fired = theory.noise_activation(config, result["threshold"].values, result["weight_norm"].values)
@@ -115,8 +116,7 @@ def measured_candidate_count(result: xr.Dataset) -> np.ndarray:
 
 def final_specialists(result: xr.Dataset) -> np.ndarray:
     """Return Boolean specialists (seed, neuron, feature) at the last record."""
-    last = result.isel(record=-1)
-    return is_specialist(last["alignment"].values, last["weight_norm"].values, last["firing"].values)
+    return outcomes.specialist_pairs(result.isel(record=-1))
 
 
 def measured_specialist_count(result: xr.Dataset) -> np.ndarray:

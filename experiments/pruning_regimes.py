@@ -134,7 +134,7 @@ def evidence_at(folder: Path, wanted: Plan, point: Point, reading: str, *, fresh
 
 
 def driver_at(folder: Path, wanted: Plan, point: Point) -> dict[str, Any]:
-    """Return `regimes.driver_summary` at the ends of the dense runs of a point that are sound; empty without three."""
+    """Return `regime_driver.driver_summary` of a point's sound unpruned runs at their end; empty for under three."""
     from dynsim.analysis import outcomes
     from dynsim.analysis.groups import minority_mask
     from dynsim.stats.intervals import FEWEST_SEEDS

@@ -92,9 +92,10 @@ class PruneConfig:
     """First step without the mask if stop is at_step; above start_step where both are given."""
     semantics: Literal["literal", "straight_through", "one_branch", "masked_query", "masked_key"] = "literal"
     """Which gradient the weights get. literal: the one at the masked weights, for masked weights too; straight_through:
-    the unmasked one, but with the softmax of the masked network; one_branch: queries masked and keys not, so that
-    queries give nothing to masked weights; masked_query: the same, but queries give masked weights the literal one;
-    masked_key: the reverse, keys masked and queries not."""
+    the unmasked one, but with the softmax of the masked network; one_branch: only the
+    query is masked, and masked weights get no gradient from it; masked_query: only the query is masked, and masked
+    weights get from it the gradient at the masked weights; masked_key: only the key is masked, and masked weights get
+    from it, where the loss trains keys, the gradient at the masked weights."""
 
     def __post_init__(self) -> None:
         words_and_flags(self)

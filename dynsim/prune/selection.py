@@ -44,9 +44,9 @@ def lowest(
 ) -> Bool[Array, " entry"]:
     """Return True for exactly `count` entries (fewer than all): the lowest ones, and among equal ones the first.
 
-    The cut is sought between a lower and an upper end by turns: where it would be if the entries between them were
-    spread evenly, and half-way. Weights move little from step to step, so that with the mask `before` a handful of
-    passes over the entries is enough; the result is exact, and the same without it.
+    The cut is sought between a lower and an upper end: where it would be if the entries between them were spread
+    evenly, and at every fourth try half-way, so that it cannot get stuck. Weights move little from step to step, so
+    that with the mask `before` a handful of passes over the entries is enough; the result is the same without it.
     """
 
     def number_up_to(cut: Array) -> Array:
@@ -59,7 +59,7 @@ def lowest(
         width = at.high - at.low
         share = ((count - at.below).astype(jnp.float32) + 0.5) / (at.up_to - at.below).astype(jnp.float32)
         even = (jnp.clip(share, 0, 1) * width.astype(jnp.float32)).astype(bits.dtype)
-        step = jnp.minimum(jnp.where(at.turn % 2 == 0, even, width // 2), width - 1)
+        step = jnp.minimum(jnp.where(at.turn % 4 < 3, even, width // 2), width - 1)
         cut = at.low + step
         n = number_up_to(cut)
         is_high = n > count

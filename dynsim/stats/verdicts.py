@@ -1,4 +1,4 @@
-"""Verdicts: the words for what results show, and the two rules that choose a word from intervals over seeds.
+"""Verdicts: the words for what results show, and the rules that choose a word from intervals over seeds.
 
 =================  ==================================================================================================
 `judge`            the verdict on a statement, which says in which range a number lies (theory 8.5)
@@ -7,6 +7,12 @@ as stated          the interval lies inside the range
 not as stated      the interval lies outside the range
 not at this size   the interval reaches over an end of the range; fewer than three seeds are left; or the end of the
                    range is a null hypothesis and the p-value is above 0.05 after Holm's correction
+-----------------  --------------------------------------------------------------------------------------------------
+`judge_settings`   the verdict on a statement that is made for each of many settings, without a test over all of them
+-----------------  --------------------------------------------------------------------------------------------------
+as stated          the interval of each setting lies on the stated side of 0
+not as stated      that of one setting lies on the other side
+not at this size   neither
 -----------------  --------------------------------------------------------------------------------------------------
 `judge_contrasts`  the verdict on pruning at one point, from the differences pruned - dense and pruned - placebo (a
                    placebo: runs with random masks of the same size)
@@ -85,6 +91,13 @@ def judge(low: float, high: float, wanted: tuple[float, float], p_holm: float | 
     if not (inside or outside) or (p_holm is not None and p_holm > SIGNIFICANCE):
         return NOT_AT_THIS_SIZE
     return AS_STATED if inside else NOT_AS_STATED
+
+
+def judge_settings(n_settings: int, n_as_stated: int, n_against: int) -> str:
+    """Return the verdict on a statement about each of many settings by the table at the top of the module."""
+    if n_against:
+        return NOT_AS_STATED
+    return AS_STATED if n_settings and n_as_stated == n_settings else NOT_AT_THIS_SIZE
 
 
 def side_of_zero(low: float, high: float) -> int:

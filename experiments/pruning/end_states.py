@@ -10,7 +10,7 @@ from dynsim.analysis import outcomes
 from dynsim.analysis.outcomes import end_difference
 from dynsim.config import Config
 from dynsim.results.dataset import config_of
-from dynsim.stats.verdicts import judged
+from dynsim.stats.verdicts import judge_settings, judged
 from experiments.pruning import measures
 from experiments.pruning import runs as table
 from experiments.pruning.claims import claim
@@ -131,8 +131,6 @@ def p6(runs: NamedRuns, config: Config) -> Judged:
     worse = sum(one["high"] < 0 for one in tested)
     better = sum(one["low"] > 0 for one in tested)
     ends = [one["estimate"] for one in tested]
-    all_better = bool(tested) and better == len(tested)
-    verdict = "not as stated" if worse else "as stated" if all_better else "not at this size"
     said = claim("P6", "whatever")
     entry = {
         "claim": said.claim,
@@ -143,7 +141,7 @@ def p6(runs: NamedRuns, config: Config) -> Judged:
         "settings": len(tested),
         "settings_with_fewer": worse,
         "seeds": int(dense.sizes["seed"]),
-        "verdict": verdict,
+        "verdict": judge_settings(len(tested), better, worse),
         "rival": said.rival,
         "what_would_refute": said.refuted_by,
     }
@@ -151,7 +149,7 @@ def p6(runs: NamedRuns, config: Config) -> Judged:
 
 
 def _balanced(variant: str, implicit: bool) -> RunKey:
-    """Return the key of a run in which all features are equally frequent, before any are left out."""
+    """Return the key of a run with equally frequent features, some of which `implicit` drops from the second view."""
     return RunKey("small", variant, implicit=True) if implicit else RunKey("small", variant, ratio=1.0)
 
 

@@ -1,6 +1,6 @@
 """What do the runs say about the mechanism of pruning: P1, P2 and P3 of theory 8.5?
 
-Each function takes the runs by name (`pruning.runs`) and the main configuration.
+Each function takes the runs by key (`pruning.keys`) and the main configuration.
 """
 
 import numpy as np

@@ -34,8 +34,8 @@ READING_PLACEBOS: dict[str, tuple[str, ...]] = {
     "one branch, weights 0.6": ("random_fixed",),
     "literal, neurons 0.3": ("random_fixed",),
 }
-"""Kinds of random masks to hold each reading against; one after the first is for points where those before it lose
-their runs. With a fixed random mask the hidden neurons of the straight-through reading can grow without bound."""
+"""Kinds of random masks to hold each reading against. A later kind is tried only where the runs of all earlier kinds
+failed: with a fixed random mask the hidden neurons of the straight-through reading can grow without bound."""
 
 
 @dataclass(frozen=True)

@@ -70,8 +70,8 @@ _parts = lru_cache(maxsize=32)(train.built_in_parts)
 def moments(result: xr.Dataset) -> np.ndarray:
     """Return the records at which to look, shape (seed, moment), in the order of `PROBE_MOMENTS`.
 
-    stage 1: the last record without thresholds; thresholds on: the first one at three times the step at which they
-    came on; T2: that of all features, or a tenth of the steps where it was not found; end: the last record.
+    stage 1: the last record without thresholds; thresholds on: the first record at or after three times the step at
+    which they came on; T2: that of all features, or a tenth of the steps where it was not found; end: the last record.
     """
     steps, found = result["step"].values, []
     minority = minority_mask(result)

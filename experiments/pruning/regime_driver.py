@@ -86,8 +86,7 @@ def driver_summary(drivers: Mapping[str, np.ndarray], minority: np.ndarray) -> d
         out[name] = {"minority": float(d[:, minority].mean()), "majority": float(d[:, ~minority].mean())}
         if name != "dense":
             span = bca_interval(gap[name] - gap["dense"], n_resamples=999)
-            ends = [span.estimate, span.low, span.high]
-            out[name]["effect"] = ends if np.all(np.isfinite(ends)) else [span.estimate] * 3
+            out[name]["effect"] = [span.estimate, span.low, span.high]
     return out
 
 

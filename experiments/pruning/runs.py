@@ -82,9 +82,11 @@ def check_base(config: Config) -> None:
     own = {part.name for part in fields(LossConfig)} - {"temperature", "l2_penalty", "weight_decay"}
     changed = sorted(name for name in own if getattr(config.loss, name) != getattr(LossConfig(), name))
     require(not changed, "loss", "its default kind, which the oracle weighs anew", changed)
-    trained = config.encoder.train_attention or config.encoder.train_bias
-    require(not trained, "encoder", "weights alone trained, as masks are tried on recorded ones", "more")
-    require(config.train.n_steps >= 10, "train.n_steps", "at least 10, to release masks on the way", 0)
+    for name in ("train_attention", "train_bias"):
+        trained = getattr(config.encoder, name)
+        require(not trained, f"encoder.{name}", "false, as masks are tried on recorded weights", trained)
+    n_steps = config.train.n_steps
+    require(n_steps >= 10, "train.n_steps", "at least 10, to release masks on the way", n_steps)
 
 
 def variants(config: Config) -> dict[str, dict[str, Any]]:

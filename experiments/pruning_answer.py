@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 SEARCHED_RATIOS = (0.7, 0.5, 0.4, 0.3, 0.2, 0.15)
 HELD_OUT_BATCHES = 4  # batches per record for the losses
-FOLLOWED = (UNMASKED, FADING, KAPPA, "one branch", "literal")  # arms whose silent neurons are drawn
+FOLLOWED = (UNMASKED, FADING, KAPPA, "one branch", "literal")  # arms drawn in the figure of the mechanism
 PREMISE_RATE = 0.3  # share of neurons masked where P1 to P3 try a mask on recorded weights
 
 

@@ -1,4 +1,4 @@
-"""The answer in one picture, and what becomes of silent neurons in another."""
+"""The answer in one picture, and in another which features neurons still respond to."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -34,9 +34,10 @@ CAPTIONS = {
         "Bars are 95 % intervals over seeds; faint marks had not settled when training ended and enter no verdict."
     ),
     "mechanism": (
-        "Left: share of neurons that fire on no probe sample. A silent neuron has no gradient and only decays; without "
-        "noise it never comes back. Right: share of the weights masked now that were masked at the start already, when "
-        "the smallest are masked; chance is the masked share (dotted)."
+        "All panels but the last: share of the minority features to which some neuron responds, that is with a "
+        "projection above its threshold. Thresholds come on after a few steps; from then on nothing pulls a neuron "
+        "towards a feature that none responds to, unless noise lifts it. Last panel: share of the masked weights that "
+        "were masked at the start too, where the smallest are masked on one branch; chance is 60 % (dotted)."
     ),
 }
 
@@ -130,21 +131,24 @@ def _legend(figure: "Figure") -> None:
 
 
 def mechanism(numbers: dict[str, Any]) -> "Figure":
-    """Return the figure of silent neurons over training, and of how much of the mask stays what it was."""
-    curves, points = numbers["curves"], numbers["points"]
+    """Return the figure of features that neurons respond to, and of how much of the mask stays what it was."""
+    points = numbers["points"]
+    here = {(point["noise"], point["ratio"]) for point in points}
+    curves = [row for row in numbers["curves"] if (row["noise"], row["ratio"]) in here and not row["released"]]
     figure, axes = plt.subplots(1, len(points) + 1, figsize=(3.6 * (len(points) + 1), 3.6), squeeze=False)
     labels = list(dict.fromkeys(row["label"] for row in curves))
     colours = dict(zip(labels, LINES, strict=False))
     for ax, point in zip(axes[0], points, strict=False):
         for row in curves:
             if (row["noise"], row["ratio"]) == (point["noise"], point["ratio"]):
-                ax.plot(row["steps"], row["silent"], color=colours[row["label"]], label=row["label"], linewidth=1.6)
+                ax.plot(row["steps"], row["responded"], color=colours[row["label"]], label=row["label"], linewidth=1.6)
         ax.set_title(f"noise fires on {point['false_firing_rate']:.0%} of tokens, r = {point['ratio']:g}", fontsize=9)
         ax.set_xscale("symlog", linthresh=1)
-        ax.set_ylim(0, 1)
+        ax.set_xlim(left=0)
+        ax.set_ylim(0, 1.03)
         ax.set_xlabel("step")
-    axes[0][0].set_ylabel("silent neurons, share")
-    axes[0][0].legend(fontsize=7)
+    axes[0][0].set_ylabel("minority features that a neuron responds to")
+    axes[0][0].legend(fontsize=7, loc="lower left")
     ax = axes[0][-1]
     for row in curves:
         if row["overlap"]:
@@ -158,6 +162,7 @@ def mechanism(numbers: dict[str, Any]) -> "Figure":
             )
     ax.axhline(0.6, color=GREY, linewidth=0.8, linestyle=":")
     ax.set_xscale("symlog", linthresh=1)
+    ax.set_xlim(left=0)
     ax.set_ylim(0, 1.02)
     ax.set_xlabel("step")
     ax.set_ylabel("of the mask: masked at the start too")

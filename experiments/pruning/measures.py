@@ -129,13 +129,16 @@ def uniform_until(result: xr.Dataset, tolerance: float = 0.1) -> float:
 
 
 def life(result: xr.Dataset) -> dict[str, list[float]]:
-    """Return, per record, the share of silent neurons and how much of the mask was masked at the start too.
+    """Return, per record, how many minority features a neuron still responds to, and how much of the mask is old.
 
-    A silent neuron fires on no probe sample. The mask is that of the smallest single weights at the run's own share;
-    "overlap" is empty for a run without one, or whose weights were not recorded.
+    "responded" is the share of the minority features, over all seeds, with a neuron whose projection |<w_i, M_j>| is
+    above its threshold b_i. Nothing pulls a neuron towards a feature that none responds to, unless noise lifts it.
+    "overlap" is the share of the masked weights that were masked at the start too, for masks of the smallest single
+    weights at the run's own share; it is empty for a run without one, or whose weights were not recorded.
     """
-    silent = (result["firing"].values == 0) & (result["false_firing"].values == 0)
-    out = {"steps": result["step"].values.tolist(), "silent": silent.mean(axis=(0, 2)).tolist(), "overlap": []}
+    alive = (np.abs(result["alignment"].values) > result["threshold"].values[..., None]).any(axis=2)
+    responded = alive[..., minority_mask(result)].mean(axis=(0, 2))
+    out = {"steps": result["step"].values.tolist(), "responded": responded.tolist(), "overlap": []}
     pruning = config_of(result).prune
     if "neuron_weight" in result and pruning.kind == "lowest" and pruning.unit == "weight":
         size = np.abs(result["neuron_weight"].values).reshape(result.sizes["seed"], result.sizes["record"], -1)

@@ -94,7 +94,7 @@ def test_what_is_written(done):
     unmasked = next(arm for arm in numbers["arms"] if arm["label"] == UNMASKED)
     assert set(plan.MEASURED_ON_ONE) < set(unmasked["ends"])
     for curve in numbers["curves"]:
-        assert len(curve["steps"]) == len(curve["silent"]) and set(curve["overlap"][:1]) <= {1.0}
+        assert len(curve["steps"]) == len(curve["responded"]) and set(curve["overlap"][:1]) <= {1.0}
     files = {path.name for path in folder.iterdir() if path.is_file()}
     assert files == {"summary.json", "plan.json", *(f"{name}.png" for name in answer_plots.CAPTIONS)}
 
@@ -118,19 +118,22 @@ def test_a_plan_that_was_edited_after_the_first_run_is_refused(done, monkeypatch
         run(pruning_answer.EXPERIMENT, pruning_answer.PruningAnswer(out=out))
 
 
-def test_how_much_of_a_mask_was_masked_at_the_start_by_hand():
-    """Of four weights the two smallest are masked: at first 0 and 1, then 0 and 2, which have one in common."""
+def test_what_neurons_respond_to_and_how_much_of_a_mask_is_old_by_hand():
+    """Of four weights the two smallest are masked: at first 0 and 1, then 0 and 2, which have one in common.
+
+    Feature 1 is the minority: at first the second neuron's projection on it, 0.5, is above its threshold, then not.
+    """
     weights = np.array([[[[1.0, 2.0], [3.0, 4.0]], [[1.0, 5.0], [3.0, 4.0]]]])  # (seed, record, neuron, token_dim)
+    alignment = np.array([[[[0.1, 0.1], [0.1, -0.5]], [[0.9, 0.1], [0.1, -0.5]]]])  # (seed, record, neuron, feature)
     config = replace(Config(), **{"prune.kind": "lowest", "prune.unit": "weight", "prune.rate": 0.5})
-    firing = np.array([[[0.0, 1.0], [0.0, 0.0]]])
     result = xr.Dataset(
         {
             "neuron_weight": (("seed", "record", "neuron", "token_dim"), weights),
-            "firing": (("seed", "record", "neuron"), firing),
-            "false_firing": (("seed", "record", "neuron"), np.array([[[0.0, 0.0], [0.0, 0.5]]])),
+            "alignment": (("seed", "record", "neuron", "feature"), alignment),
+            "threshold": (("seed", "record", "neuron"), np.array([[[0.2, 0.2], [0.2, 0.6]]])),
         },
-        {"step": ("record", [0, 9])},
+        {"step": ("record", [0, 9]), "group": ("feature", np.array(["majority", "minority"], dtype=object))},
         {"config": to_json(config)},
     )
-    assert measures.life(result) == {"steps": [0, 9], "silent": [0.5, 0.5], "overlap": [1.0, 0.5]}
+    assert measures.life(result) == {"steps": [0, 9], "responded": [1.0, 0.0], "overlap": [1.0, 0.5]}
     assert measures.life(result.drop_vars("neuron_weight"))["overlap"] == []

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from dynsim.cli import Refused, parse_plain, run_main, set_up_jax
 from dynsim.experiment import Experiment, Json, load, run, save_figures
-from experiments import pruning_comparison, pruning_regimes, stage_tracking, step_cost
+from experiments import pruning_answer, pruning_comparison, pruning_regimes, stage_tracking, step_cost
 
 PROGRAM = "make_figures.py"
 QUESTION = (__doc__ or "").partition("\n")[0]
@@ -41,6 +41,7 @@ EXPERIMENTS = (
     pruning_comparison.EXPERIMENT,
     step_cost.EXPERIMENT,
     pruning_regimes.EXPERIMENT,
+    pruning_answer.EXPERIMENT,
 )
 """In the order of the manifest."""
 

@@ -269,7 +269,8 @@ def test_an_encoder_of_ones_own_has_no_other_arrays_to_mask():
     attention = {"encoder__train_attention": True, "encoder__attention": "softmax_scaled"}
     config = pruned("literal", "weight", prune__scope="global", **attention)
     own = Encoder(lambda key, numbers: None, lambda params, thresholds, tokens: None)
-    with pytest.raises(ConfigError, match=r"^prune\.scope: wanted weight or per_neuron with an encoder of your own, got 'global'$"):
+    wanted = r"^prune\.scope: wanted weight or per_neuron with an encoder of your own, got 'global'$"
+    with pytest.raises(ConfigError, match=wanted):
         simulate.simulate(config, [3], encoder=own)
 
 

@@ -135,7 +135,7 @@ def mechanism(numbers: dict[str, Any]) -> "Figure":
     points = numbers["points"]
     here = {(point["noise"], point["ratio"]) for point in points}
     curves = [row for row in numbers["curves"] if (row["noise"], row["ratio"]) in here and not row["released"]]
-    figure, axes = plt.subplots(1, len(points) + 1, figsize=(3.6 * (len(points) + 1), 3.6), squeeze=False)
+    figure, axes = plt.subplots(1, len(points) + 1, figsize=(3.6 * (len(points) + 1), 4.0), squeeze=False)
     labels = list(dict.fromkeys(row["label"] for row in curves))
     colours = dict(zip(labels, LINES, strict=False))
     for ax, point in zip(axes[0], points, strict=False):
@@ -147,8 +147,9 @@ def mechanism(numbers: dict[str, Any]) -> "Figure":
         ax.set_xlim(left=0)
         ax.set_ylim(0, 1.03)
         ax.set_xlabel("step")
-    axes[0][0].set_ylabel("minority features that a neuron responds to")
-    axes[0][0].legend(fontsize=7, loc="lower left")
+    axes[0][0].set_ylabel("minority features responded to")
+    handles, words = axes[0][0].get_legend_handles_labels()
+    figure.legend(handles, words, loc="lower center", ncols=5, fontsize=8, frameon=False)
     ax = axes[0][-1]
     for row in curves:
         if row["overlap"]:
@@ -165,7 +166,7 @@ def mechanism(numbers: dict[str, Any]) -> "Figure":
     ax.set_xlim(left=0)
     ax.set_ylim(0, 1.02)
     ax.set_xlabel("step")
-    ax.set_ylabel("of the mask: masked at the start too")
+    ax.set_ylabel("of the mask, masked at the start too")
     ax.legend(fontsize=7)
-    figure.tight_layout()
+    figure.tight_layout(rect=(0, 0.13, 1, 1))
     return figure

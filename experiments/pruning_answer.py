@@ -8,7 +8,7 @@ decides which statement was written down before the first run, in experiments/pr
 
 Command:  python experiments/pruning_answer.py [--preset search|quick|large] [--redraw]
 
-Time:     default about 40 minutes on 2 CPU cores, resumable; search about 5 minutes; quick under a minute.
+Time:     default about 40 minutes on 2 idle CPU cores, resumable; search about 10 minutes; quick about a minute.
 
 Expected: where noise rarely fires neurons, rare features are lost without a mask; masks on one branch bring them back,
           and so do noise that fades, lower thresholds and weaker decay.

@@ -1,9 +1,12 @@
 """The verdict on a reading: on data in which the answer is planted, on lost seeds, and by hand."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from dynsim.config.checks import ConfigError
+from dynsim.results import load_json
 from dynsim.stats import verdicts
 from dynsim.stats.intervals import t_interval
 from experiments.pruning import answers, arms, plan
@@ -206,3 +209,11 @@ def test_a_plan_with_a_mistake_is_refused_in_one_line(tmp_path, old, new, messag
     path.write_text(text.replace(old, new, 1))
     with pytest.raises(ConfigError, match=message):
         plan.load_plan(path)
+
+
+def test_the_committed_answer_follows_the_committed_plan():
+    """A plan edited after its runs would show here."""
+    committed = load_json(Path(__file__).parents[3] / "figures" / "data" / "pruning_answer.json")
+    held = plan.load_plan()
+    assert committed["plan"] == held.digest and committed["seeds"] == list(held.seeds)
+    assert len(committed["statements"]) == len(held.statements) * len(held.points)

@@ -65,9 +65,9 @@ def _seeds(result: xr.Dataset) -> list[int]:
     return [int(seed) for seed in result["seed"].values]
 
 
-def _own(result: xr.Dataset) -> list[str]:
+def _own(result: xr.Dataset) -> dict[str, list[str]]:
     """Return names and digests of the user-defined functions, without the one that only records."""
-    return [name for name in provenance_of(result).get("own", []) if not name.startswith("record_fn=")]
+    return {name: fns for name, fns in provenance_of(result).get("own", {}).items() if name != "record_fn"}
 
 
 def _check_dictionaries(first: xr.Dataset, other: xr.Dataset) -> None:

@@ -215,7 +215,8 @@ def table_text(summary: Json) -> str:
             lines.append(f"{group:<10}{stage:<7}{found:<8}{step:<20}{_spread(counts):<18}{_spread(cover, 2):<18}")
     for name, control in summary.get("controls", {}).items():
         lines += _control_lines(name, control)
-    reasons = sorted({row[group][key] for row in seeds for group in row for key in row[group] if "_reason" in key})
+    ends = [row[group] for row in seeds for group in row]
+    reasons = sorted({end[f"{stage}_reason"] for end in ends for stage in STAGES if f"{stage}_reason" in end})
     lines += [f"not found: {reason}" for reason in reasons]
     if (rate := summary.get("false_firing_rate")) is not None:
         lines.append(f"noise alone makes a neuron fire on {rate:.3g} of the tokens (false-firing rate)")

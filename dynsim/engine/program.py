@@ -213,16 +213,18 @@ def check_record(record: PyTree) -> None:
         raise ConfigError(f"record_fn: wanted names that no result uses, got {', '.join(taken)}; rename them")
 
 
-def origins(own: Mapping[str, PyTree]) -> list[str]:
-    """Return a name and a digest of the code for each of the user's own functions.
+def origins(own: Mapping[str, PyTree]) -> dict[str, list[str]]:
+    """Return, by the part that they replace, where the user's own functions come from, with a digest of their code.
 
     A run may only be resumed from a checkpoint that was made with the same functions.
     """
-    found = [(name, fn) for name in sorted(own) for fn in jax.tree.leaves(own[name])]
-    return [
-        f"{name}={getattr(fn, '__module__', '')}.{getattr(fn, '__qualname__', repr(fn))}{_digest(fn)}"
-        for name, fn in found
-    ]
+    return {
+        name: [
+            f"{getattr(fn, '__module__', '')}.{getattr(fn, '__qualname__', repr(fn))}{_digest(fn)}"
+            for fn in jax.tree.leaves(own[name])
+        ]
+        for name in sorted(own)
+    }
 
 
 def _digest(fn: Any) -> str:

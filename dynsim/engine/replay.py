@@ -45,7 +45,7 @@ def recorded(result: xr.Dataset, seed: int, record: int = -1) -> Recorded:
     require(not config.encoder.train_attention, "train_attention", "false", True, "such runs cannot be replayed")
     require(not config.encoder.train_bias, "train_bias", "false", True, "such runs cannot be replayed")
     # a record function of the user's own does not change the run
-    own = [name for name in provenance_of(result).get("own", []) if name.partition("=")[0] != "record_fn"]
+    own = sorted(set(provenance_of(result).get("own", {})) - {"record_fn"})
     require(not own, "own functions", "the built-in data, encoder and loss", own)
     name = "neuron_weight" if "neuron_weight" in result else "weight"
     is_last = record in (-1, result.sizes["record"] - 1)

@@ -3,6 +3,7 @@
 `simulate_many` does the same for several configurations that share one compiled program.
 """
 
+import json
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -165,7 +166,7 @@ def simulate_many(
     stops = record_grid(first.n_steps, first.n_records)
     hashes = [config_hash(config, seed_array.tolist()) for config in configs]
     names = origins(own or {})
-    keeper = Keeper(checkpoint_folder, " ".join([*hashes, *names]))
+    keeper = Keeper(checkpoint_folder, " ".join([*hashes, json.dumps(names)]))
     runs, kept = _train(compiled, runs, stops, keeper, progress, label)
     wall = time.perf_counter() - began
     stacked = compiled.stacked(runs)
@@ -237,7 +238,7 @@ def _label(
     state: train.TrainState,
     dictionary: np.ndarray,
     wall: float,
-    own: list[str],
+    own: dict[str, list[str]],
 ) -> xr.Dataset:
     joined = jax.tree.map(lambda *parts: np.stack(parts, axis=1), *kept.records)
     counts = np.diff(stops, prepend=0).astype(float)
@@ -257,7 +258,7 @@ def _label(
         "wall_s": round(wall, 3),
         "steps_per_s": round(len(seeds) * int(stops[-1]) / wall, 2),
         "precision": config.train.precision,
-        "embedding": "own encoder" if any(name.startswith("encoder=") for name in own) else _embedding(config),
+        "embedding": "own encoder" if "encoder" in own else _embedding(config),
         "batching": "one by one" if runs_one_by_one(config) else "vmap",
         **peak_memory(),
     }

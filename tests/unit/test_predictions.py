@@ -126,7 +126,7 @@ def test_held_out_drift_refuses_what_the_result_does_not_hold(run, changes, fiel
 
 
 def test_held_out_drift_refuses_own_functions(run):
-    own = run.assign_attrs(provenance=json.dumps({"own": ["loss"]}))
+    own = run.assign_attrs(provenance=json.dumps({"own": {"loss": ["m.f#1"]}}))
     with pytest.raises(ConfigError, match="loss"):
         predictions.held_out_drift(own)
 

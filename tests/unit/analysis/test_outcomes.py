@@ -25,7 +25,7 @@ def make(alignment, loss, config=CONFIG):
     }
     steps = np.arange(alignment.shape[1])
     per_seed = {"dictionary": np.zeros((2, 8, 5)), "diverged_step": np.full(2, -1)}
-    return results.to_dataset(config, feature_groups(config.data), SEEDS, steps, records, per_seed, {"own": []})
+    return results.to_dataset(config, feature_groups(config.data), SEEDS, steps, records, per_seed, {"own": {}})
 
 
 def aligned(*features, size=1.0):

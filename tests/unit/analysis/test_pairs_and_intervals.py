@@ -29,7 +29,7 @@ def make_result(seeds=SEEDS, own=(), config=None, **values):
     d1, d = config.data.token_dim, config.data.n_features
     per_seed = {"dictionary": np.stack([np.random.default_rng(int(s)).normal(size=(d1, d)) for s in seeds])}
     return results.to_dataset(
-        config, feature_groups(config.data), seeds, np.array([0, 12]), {}, per_seed | values, {"own": list(own)}
+        config, feature_groups(config.data), seeds, np.array([0, 12]), {}, per_seed | values, {"own": dict(own)}
     )
 
 
@@ -78,8 +78,8 @@ def test_left_alone_only_the_section_prune_may_differ(monkeypatch):
 
 
 def test_results_that_are_a_pair_pass():
-    first = make_result(own=["loss=m.f#1"])
-    other = make_result(config=toy(threshold__scale=0.7), own=["loss=m.f#1", "record_fn=m.g#2"])
+    first = make_result(own={"loss": ["m.f#1"]})
+    other = make_result(config=toy(threshold__scale=0.7), own={"loss": ["m.f#1"], "record_fn": ["m.g#2"]})
     pairs.check_paired(first, other, first, may_differ=("threshold",))
     turned = other.transpose(*reversed(list(other.dims)))  # an order of axes is no difference
     pairs.check_paired(first, turned, may_differ=("threshold.scale",))
@@ -124,7 +124,7 @@ def test_other_configurations_and_functions_are_refused():
     first, other = make_result(), make_result(config=toy(loss__temperature=0.5))
     assert refused(first, other).startswith("loss.temperature: ")
     assert refused(first, first, other).startswith("loss.temperature: ")
-    own = make_result(own=["loss=m.f#1"])
+    own = make_result(own={"loss": ["m.f#1"]})
     assert refused(first, own).startswith("own functions: ") and refused(own, first).startswith("own functions: ")
     pairs.check_paired(first, own, may_differ=("own",))
 

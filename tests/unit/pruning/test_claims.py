@@ -43,7 +43,7 @@ def hand_made(config, number):
         "positive_weight": np.tile([np.nan, 0.1, 0.1, 0.3], (4, 1)),
         "dictionary": np.tile(np.eye(config.data.token_dim, d), (4, 1, 1)),
     }
-    return results.to_dataset(config, feature_groups(config.data), np.arange(4), STEPS, fields, per_seed, {"own": []})
+    return results.to_dataset(config, feature_groups(config.data), np.arange(4), STEPS, fields, per_seed, {"own": {}})
 
 
 def made_up(**axes):

@@ -39,7 +39,7 @@ def make_runs(minority, majority=(1, 1, 1, 1), loss=1.0, diverged=-1, **prune):
         "held_out_loss": np.stack([np.full(4, CHANCE), np.broadcast_to(loss, 4)], axis=1),
     }
     return results.to_dataset(
-        config, feature_groups(config.data), SEEDS, np.array([0, 12]), records, per_seed, {"own": []}
+        config, feature_groups(config.data), SEEDS, np.array([0, 12]), records, per_seed, {"own": {}}
     )
 
 

@@ -101,7 +101,7 @@ def study_folder(options: PruningComparison) -> Path:
     return options.out / f"pruning_comparison-{name}-{options.sweeps}-{options.sweep_shape}"
 
 
-def all_runs(options: PruningComparison) -> dict[Key, table.Run]:
+def all_runs(options: PruningComparison) -> dict[Key, table.RunSet]:
     """Return every run that the tests need, by key."""
     few = options.sweeps == "few"
     small = table.small_config(options.config, options.sweep_shape)
@@ -130,7 +130,7 @@ def simulate_all(options: PruningComparison, folder: Path) -> "NamedRuns":
 
     named = all_runs(options)
     _, seeds = configuration_of(options)
-    results: dict[table.Run, xr.Dataset] = {}
+    results: dict[table.RunSet, xr.Dataset] = {}
     for run, key in table.unique(list(named.items())).items():
         own: dict[str, Any] = {"loss": inverse_frequency_loss} if run.oracle else {}
         record = _recorder(resolve(run.config).structure, run.keep_weights)

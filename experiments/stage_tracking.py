@@ -173,10 +173,10 @@ def analyse(runs: StageRuns, options: StageTracking) -> tuple[Json, Reduced]:
         reduced["main"] = curves.reduce(main, ends)
         numbers["final_loss"]["floors"] = {
             "chance": theory.chance_loss(config),
-            "oracle_b_zero": reference_losses.oracle_floor(config, options.seed, thresholded=False)._asdict(),
+            "oracle_b_zero": reference_losses.ideal_floor(config, options.seed, thresholded=False)._asdict(),
         }
         if config.threshold.rule != "zero" and config.threshold.start != "never" and config.threshold.kappa > 0:
-            thresholded = reference_losses.oracle_floor(config, options.seed, thresholded=True)._asdict()
+            thresholded = reference_losses.ideal_floor(config, options.seed, thresholded=True)._asdict()
             numbers["final_loss"]["floors"]["oracle_thresholded"] = thresholded
         numbers["predictions"] = predictions.compare(summary.finite_runs(main))
     numbers["rates"], table = growth_numbers(runs, config)

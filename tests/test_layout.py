@@ -275,8 +275,8 @@ RUNNER_NAMES = {
     *("captions", "PRESETS", "CAPTIONS", "EXPERIMENT"),
 }
 # A figure is named after what it draws; a checkpoint and a result are both saved and loaded; a sweep has candidates to
-# time as a query has candidates to be told from; a run of the engine is one of many of an experiment.
-PAIRED_NAMES = {"Run", "amplification", "candidates", "driver", "load", "save"}
+# time as a query has candidates to be told from.
+PAIRED_NAMES = {"candidates", "driver", "load", "save"}
 # Masks act at a step (prune) and neurons have a norm above the floor (theory).
 OTHER_NAMES = {"is_active"}
 EXCEPTIONS = RUNNER_NAMES | PAIRED_NAMES | OTHER_NAMES

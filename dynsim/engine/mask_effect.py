@@ -17,7 +17,7 @@ from dynsim.config import Config, replace
 from dynsim.engine.data import Batch
 from dynsim.engine.encoder import batched
 from dynsim.engine.linear_probe import probe_accuracy
-from dynsim.engine.pruning import draw_mask
+from dynsim.engine.pruning import draw_mask, thresholds_under
 from dynsim.engine.replay import held_out_batches
 from dynsim.engine.snapshot import recorder
 from dynsim.engine.train import Parts, TrainState, World, objective
@@ -150,7 +150,7 @@ def driver(
     zhat is the code of a sample, summed over its tokens, and q_c the softmax weight of candidate c, the positive
     included. D_j is near 0 if the weight is on candidates that share feature j with the query, and near 1 if it is on
     candidates without j (theory 3.3, 8.5 P3). The weights q_c are those that the loss uses: both views are masked, or
-    only the query (`DENSE_KEY`), or only the key (masked_key). Thresholds are the dense ones.
+    only the query (`DENSE_KEY`), or only the key (masked_key).
 
     Args:
         state, world, parts: a run at some moment; of the state, only parameters and thresholds are used.
@@ -160,12 +160,15 @@ def driver(
     """
     embed, thresholds = batched(parts.encoder), state.thresholds.value
     cosine = parts.structure.loss.similarity == "cosine"
-    masked = state.params if mask is None else apply_mask(state.params, mask)
-    for_query = state.params if semantics == "masked_key" else masked
-    for_key = state.params if semantics in DENSE_KEY else masked
+    dense = masked = (state.params, thresholds)
+    if mask is not None:
+        rule = parts.structure.threshold.rule
+        masked = apply_mask(state.params, mask), thresholds_under(mask, thresholds, state.params.weight, rule)
+    for_query = dense if semantics == "masked_key" else masked
+    for_key = dense if semantics in DENSE_KEY else masked
 
     def one(batch: Batch) -> tuple[Array, Array]:
-        query, key = embed(for_query, thresholds, batch.query), embed(for_key, thresholds, batch.key)
+        query, key = embed(*for_query, batch.query), embed(*for_key, batch.key)
         return driver_sums(query, key, batch, world.numbers.temperature, cosine=cosine)
 
     total, count = jax.lax.map(one, batches)
@@ -211,19 +214,3 @@ def neuron_mask(state: TrainState, world: World, kind: str, rate: Float[Array, "
     """
     config = replace(Config(), **{"prune.kind": kind, "prune.rate": 0.5}).prune
     return draw_mask(state.params, config, rate, world.keys.pruning, jnp.asarray(0, jnp.int32))
-
-
-def amplification(dense: np.ndarray, masked: np.ndarray, learned: np.ndarray) -> np.ndarray:
-    """Return by what factor A_j a mask changes the growth along feature j of the specialists of j (theory 8.5 P2).
-
-    A_j is the sum of their growth with the mask, divided by that without it.
-
-    Args:
-        dense, masked: results of `growth` without and with the mask, shape (..., neuron, feature).
-        learned: which neuron is a specialist for which feature; Booleans of the same shape.
-
-    Returns:
-        Shape (..., feature); NaN for a feature without a specialist.
-    """
-    with_mask, without = (masked * learned).sum(axis=-2), (dense * learned).sum(axis=-2)
-    return with_mask / np.where(learned.any(axis=-2), without, np.nan)

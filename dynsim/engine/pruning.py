@@ -189,12 +189,20 @@ def update_pruning(
     return PruneState(prune.update_mask(state.mask, compute, n_done, every, start, stop), start, stop)
 
 
-def kept_norm_share(weight: Float[Array, "neuron token_dim"], mask: PyTree) -> Float[Array, " neuron"]:
-    """Return ||w_i * mask|| / ||w_i|| per neuron, 1 for a neuron of norm zero; without a gradient."""
+def thresholds_under(
+    mask: PyTree, thresholds: Float[Array, " neuron"], weight: Float[Array, "neuron token_dim"], rule: str
+) -> Float[Array, " neuron"]:
+    """Return the thresholds b_i of the masked network: the dense ones, or smaller ones that follow the masked norm.
+
+    With the rule masked_norm_tracking and masks of single weights they are b_i ||w_i * mask|| / ||w_i||. No gradient
+    goes through that ratio.
+    """
+    if rule != "masked_norm_tracking" or mask.weight.ndim == 1:
+        return thresholds
     fixed = lax.stop_gradient(weight)
-    left = jnp.where(mask.weight.reshape(mask.weight.shape[0], -1), fixed, 0)
+    left = jnp.where(mask.weight, fixed, 0)
     square, of = jnp.sum(left * left, axis=1), jnp.sum(fixed * fixed, axis=1)
-    return jnp.where(of > 0, jnp.sqrt(square / jnp.where(of > 0, of, 1)), 1)
+    return thresholds * jnp.where(of > 0, jnp.sqrt(square / jnp.where(of > 0, of, 1)), 1)
 
 
 def kept_share(state: PruneState, dtype: DTypeLike) -> Float[Array, " neuron"]:

@@ -31,7 +31,7 @@ class Floor(NamedTuple):
     scale: float
 
 
-def oracle_losses(
+def ideal_losses(
     config: Config, seed: int, scales: np.ndarray = SCALES, *, thresholded: bool, n_batches: int = N_BATCHES
 ) -> Float[np.ndarray, " scale"]:
     """Return the loss of the ideal encoder W = a M^T for every scale a, without the L2 penalty.
@@ -74,8 +74,8 @@ def oracle_losses(
     return np.asarray(all_losses(jnp.uint32(seed), jnp.asarray(scales, config.train.precision)), np.float64)
 
 
-def oracle_floor(config: Config, seed: int, *, thresholded: bool) -> Floor:
-    """Return the smallest of `oracle_losses` and the scale a at which it is reached.
+def ideal_floor(config: Config, seed: int, *, thresholded: bool) -> Floor:
+    """Return the smallest of `ideal_losses` and the scale a at which it is reached.
 
     The search starts with the grid `SCALES`. While the best scale is at an edge of the grid, the grid moves that way,
     at most three times, by a factor of about 5000 in all. If the loss still falls there, the scale at the edge is used.
@@ -83,7 +83,7 @@ def oracle_floor(config: Config, seed: int, *, thresholded: bool) -> Floor:
     factor = 1.0
     for _ in range(4):
         scales = SCALES * factor
-        losses = oracle_losses(config, seed, scales, thresholded=thresholded)
+        losses = ideal_losses(config, seed, scales, thresholded=thresholded)
         best = int(np.argmin(losses))
         if 0 < best < len(scales) - 1:
             break

@@ -23,7 +23,7 @@ from dynsim.config.checks import ConfigError, require
 from dynsim.engine.data import Batch, DataModel, batch_at, sparse_coding
 from dynsim.engine.encoder import Encoder, Params, batched, make_encoder
 from dynsim.engine.numbers import Numbers
-from dynsim.engine.pruning import Moment, PruneState, init_pruning, kept_norm_share, update_pruning
+from dynsim.engine.pruning import Moment, PruneState, init_pruning, thresholds_under, update_pruning
 from dynsim.engine.thresholds import ThresholdState, init_thresholds, update_thresholds
 from dynsim.losses.contrastive import LossValue, contrastive_loss, l2_penalty, nt_xent
 from dynsim.prune.gradients import branches
@@ -196,9 +196,7 @@ def _masked_loss(
 ) -> LossValue:
     config, loss = parts.structure.prune, parts.structure.loss
     embed = batched(parts.encoder)
-    follows = parts.structure.threshold.rule == "masked_norm_tracking" and config.unit == "weight"
-    # b is proportional to ||w||, and so becomes proportional to the norm that the mask leaves
-    at_mask = thresholds * kept_norm_share(params.weight, mask) if follows else thresholds
+    at_mask = thresholds_under(mask, thresholds, params.weight, parts.structure.threshold.rule)
     query, key, shown = branches(
         params,
         mask,

@@ -14,7 +14,7 @@ from dynsim.analysis import convergence, outcomes
 from dynsim.analysis.groups import minority_mask
 from dynsim.analysis.summary import FLOORS
 from dynsim.stats import verdicts
-from dynsim.stats.intervals import holm, t_interval, t_p_value
+from dynsim.stats.intervals import CONFIDENCE, Interval, equivalence_p_value, holm, t_paired
 from experiments.pruning.arms import UNMASKED, Arm, placebos
 from experiments.pruning.plan import AnswerPlan, Planned, PlanPoint
 
@@ -35,19 +35,19 @@ class Outcome(NamedTuple):
 
 
 class Contrast(NamedTuple):
-    """A paired difference over seeds, with Student's 95 % interval and p-value."""
+    """A paired difference over the seeds that both arms kept."""
 
-    estimate: float
-    low: float
-    high: float
-    p_value: float
-    n_seeds: int
+    interval: Interval
     n_lost: int
 
     @property
     def span(self) -> tuple[float, float]:
-        """The ends of the interval."""
-        return self.low, self.high
+        """The ends of the interval; NaN where too many seeds are lost."""
+        return self.interval.low, self.interval.high
+
+    def plain(self) -> dict[str, Any]:
+        """Return it ready for summary.json: None stands for what is not finite."""
+        return self.interval.plain() | {"n_lost": self.n_lost}
 
 
 def measures(result: xr.Dataset) -> dict[str, np.ndarray]:
@@ -93,11 +93,10 @@ def paired_contrast(second: Outcome, first: Outcome | None, quantity: str) -> Co
         values = values - first.values[quantity]
     kept = values[np.isfinite(values)]
     n_lost = len(values) - len(kept)
-    if len(kept) < max(3, LEAST_SHARE * len(values)):
-        mean = float(np.mean(kept)) if len(kept) else np.nan
-        return Contrast(mean, np.nan, np.nan, np.nan, len(kept), n_lost)
-    low, high = t_interval(kept)
-    return Contrast(float(np.mean(kept)), low, high, t_p_value(kept), len(kept), n_lost)
+    if len(kept) >= LEAST_SHARE * len(values):
+        return Contrast(t_paired(kept), n_lost)
+    mean = float(np.mean(kept)) if len(kept) else np.nan
+    return Contrast(Interval(mean, np.nan, np.nan, np.nan, len(kept), CONFIDENCE), n_lost)
 
 
 def reading_verdict(found: Mapping[Arm, Outcome], arm: Arm, margin: float, quantity: str = DECIDING) -> dict[str, Any]:
@@ -113,10 +112,12 @@ def reading_verdict(found: Mapping[Arm, Outcome], arm: Arm, margin: float, quant
     unmasked = paired_contrast(mine, base, quantity)
     each = {one.label: paired_contrast(mine, found[one], quantity) for one in against}
     # a placebo that lost too many seeds or never settles says nothing; the others decide
-    usable = {one.label: each[one.label] for one in against if found[one].settled and np.isfinite(each[one.label].low)}
+    usable = {
+        one.label: each[one.label] for one in against if found[one].settled and np.isfinite(each[one.label].span[0])
+    }
     settled = mine.settled and base.settled and bool(usable)
     word = verdicts.judge_reading(unmasked.span, [one.span for one in usable.values()], margin, settled=settled)
-    if not np.isfinite(unmasked.low):
+    if not np.isfinite(unmasked.span[0]):
         word = verdicts.UNSTABLE
     return {
         "reading": arm.reading,
@@ -126,36 +127,14 @@ def reading_verdict(found: Mapping[Arm, Outcome], arm: Arm, margin: float, quant
         "verdict": word,
         "settled": {UNMASKED: base.settled, arm.label: mine.settled, **{a.label: found[a].settled for a in against}},
         "ends": {one.label: ends(found[one], quantity) for one in [arm.partner, arm, *against]},
-        "against": {UNMASKED: plain(unmasked), **{name: plain(one) for name, one in each.items()}},
+        "against": {UNMASKED: unmasked.plain(), **{name: one.plain() for name, one in each.items()}},
         "placebos_that_count": sorted(usable),
     }
 
 
 def ends(one: Outcome, quantity: str) -> dict[str, Any]:
     """Return mean and interval of a quantity over the seeds that an arm kept."""
-    return plain(paired_contrast(one, None, quantity))
-
-
-def plain(found: Contrast) -> dict[str, Any]:
-    """Return a difference ready for summary.json: None stands for what is not finite."""
-    return {
-        name: (value if np.isfinite(value) else None) if isinstance(value, float) else value
-        for name, value in found._asdict().items()
-    }
-
-
-def two_one_sided_p(values: np.ndarray, margin: float) -> float:
-    """Return the p-value of "the mean lies outside (-margin, margin)": the larger of two one-sided t-tests."""
-    from scipy import stats
-
-    kept = np.asarray(values, np.float64)
-    if len(kept) < 2:
-        return 1.0
-    if np.ptp(kept) == 0:
-        return 0.0 if abs(kept[0]) < margin else 1.0
-    above = stats.ttest_1samp(kept, -margin, alternative="greater").pvalue
-    below = stats.ttest_1samp(kept, margin, alternative="less").pvalue
-    return float(max(above, below))
+    return paired_contrast(one, None, quantity).plain()
 
 
 def all_verdicts(
@@ -178,8 +157,8 @@ def judge_statements(plan: AnswerPlan, found: Mapping[Arm, Outcome]) -> list[dic
         got = paired_contrast(mine, base, planned.quantity)
         values = mine.values[planned.quantity] - (0 if base is None else base.values[planned.quantity])
         within = planned.wanted == "within the margin"
-        p = two_one_sided_p(values[np.isfinite(values)], planned.margin) if within else got.p_value
-        raw.append(1.0 if not np.isfinite(got.low) else p)
+        p = equivalence_p_value(values[np.isfinite(values)], planned.margin) if within else got.interval.p_value
+        raw.append(1.0 if not np.isfinite(got.span[0]) else p)
         rows.append((got, mine.settled and (base is None or base.settled)))
     adjusted = holm(raw) if raw else []
     return [
@@ -194,7 +173,7 @@ def _statement(
     got, settled = row
     within = planned.wanted == "within the margin"
     wanted = (-planned.margin, planned.margin) if within else (0.0, np.inf)
-    word = verdicts.judge(got.low, got.high, wanted, p_holm) if settled else verdicts.NOT_CONVERGED
+    word = verdicts.judge(*got.span, wanted, p_holm) if settled else verdicts.NOT_CONVERGED
     return {
         "name": planned.name,
         "claim": planned.claim,
@@ -205,7 +184,7 @@ def _statement(
         "contrast": sides[0].label + ("" if sides[1] is None else f" - {sides[1].label}"),
         "wanted": planned.wanted,
         "margin": planned.margin,
-        "found": plain(got),
+        "found": got.plain(),
         "p_holm": p_holm,
         "verdict": word,
         "rival": planned.rival,

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import jax
 import numpy as np
 import xarray as xr
 
@@ -13,6 +14,13 @@ from dynsim.results.dataset import config_of
 
 MASKED_CLASSES = ("minority", "majority", "none", "silent")
 HALF = 0.5  # added to counts before their logarithm is taken, so that none is that of zero
+
+
+def _lowest(scores: np.ndarray, rate: float) -> np.ndarray:
+    """Return which scores a mask of the lowest hides, True = masked, for each seed and record (seed, record, ...)."""
+    flat = scores.reshape(-1, *scores.shape[2:])
+    kept = jax.vmap(lambda one: prune.lowest_mask(one, rate))(flat)
+    return ~np.asarray(kept).reshape(scores.shape)
 
 
 # ----- P1: who is masked
@@ -34,10 +42,8 @@ def masked_shares(result: xr.Dataset, rates: Sequence[float]) -> xr.Dataset:
     each = [specialists[..., minority].any(axis=-1), specialists[..., ~minority].any(axis=-1), none, none & silent]
     member = np.stack(each, axis=2).astype(float)  # (seed, record, neuron_class, neuron)
     norm = result["weight_norm"].values
-    # ties go by position, as in `prune.lowest_mask`
-    rank = np.argsort(np.argsort(norm, axis=-1, kind="stable"), axis=-1, kind="stable")
     count = np.array([int(prune.masked_number(norm.shape[-1], rate)) for rate in rates])
-    masked = (rank[:, :, None, :] < count[None, None, :, None]).astype(float)  # (seed, record, rate, neuron)
+    masked = np.stack([_lowest(norm, rate) for rate in rates], axis=2).astype(float)  # (seed, record, rate, neuron)
     both = np.einsum("trkn,trcn->trkc", masked, member)
     number = member.sum(axis=-1)[:, :, None, :]
     dims = ("seed", "record", "rate", "neuron_class")
@@ -141,9 +147,8 @@ def life(result: xr.Dataset) -> dict[str, list[float]]:
     out = {"steps": result["step"].values.tolist(), "responded": responded.tolist(), "overlap": []}
     pruning = config_of(result).prune
     if "neuron_weight" in result and pruning.kind == "lowest" and pruning.unit == "weight":
-        size = np.abs(result["neuron_weight"].values).reshape(result.sizes["seed"], result.sizes["record"], -1)
-        rank = np.argsort(np.argsort(size, axis=-1, kind="stable"), axis=-1, kind="stable")
-        masked = rank < int(prune.masked_number(size.shape[-1], pruning.rate))
+        masked = _lowest(result["neuron_weight"].values, pruning.rate)
+        masked = masked.reshape(*masked.shape[:2], -1)
         kept = (masked & masked[:, :1]).sum(axis=-1) / masked.sum(axis=-1)
         out["overlap"] = kept.mean(axis=0).tolist()
     return out

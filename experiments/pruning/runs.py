@@ -59,7 +59,7 @@ OTHERS: dict[str, dict[str, Any]] = {
 
 
 @dataclass(frozen=True)
-class Run:
+class RunSet:
     """One run set."""
 
     config: Config
@@ -124,59 +124,59 @@ def other_changes(config: Config, name: str) -> dict[str, Any]:
     return out
 
 
-def main_runs(config: Config, few: bool) -> dict[Key, Run]:
+def main_runs(config: Config, few: bool) -> dict[Key, RunSet]:
     """Return the runs of the main shape."""
     of = variants(config)
     fixed = {"prune.kind": "random_fixed"}
-    runs: dict[Key, Run] = {
-        MAIN_DENSE: Run(changed(config), keep_weights=True),
-        RunKey("main", "neurons"): Run(changed(config, of["neurons"])),
-        RunKey("main", "neurons", "random_fixed"): Run(changed(config, of["neurons"], fixed)),
-        RunKey("main", "weights"): Run(changed(config, of["weights"])),
+    runs: dict[Key, RunSet] = {
+        MAIN_DENSE: RunSet(changed(config), keep_weights=True),
+        RunKey("main", "neurons"): RunSet(changed(config, of["neurons"])),
+        RunKey("main", "neurons", "random_fixed"): RunSet(changed(config, of["neurons"], fixed)),
+        RunKey("main", "weights"): RunSet(changed(config, of["weights"])),
     }
     if not few:
-        runs[RunKey("main", "weights", "random_fixed")] = Run(changed(config, of["weights"], fixed))
-        runs[RunKey("main", "literal")] = Run(changed(config, of["literal"]))
+        runs[RunKey("main", "weights", "random_fixed")] = RunSet(changed(config, of["weights"], fixed))
+        runs[RunKey("main", "literal")] = RunSet(changed(config, of["literal"]))
     return runs
 
 
-def sweep_runs(config: Config, few: bool) -> dict[Key, Run]:
+def sweep_runs(config: Config, few: bool) -> dict[Key, RunSet]:
     """Return the runs of P4, P5, P7 and P8 at the shape of the sweeps."""
     of, base = variants(config), config.data.minority_ratio
-    runs: dict[Key, Run] = {}
+    runs: dict[Key, RunSet] = {}
     for r in sorted({*RATIOS["few" if few else "full"], base}, reverse=True):
         at = {"data.minority_ratio": r}
-        runs[RunKey("small", "dense", ratio=r)] = Run(changed(config, at), keep_weights=r == base)
+        runs[RunKey("small", "dense", ratio=r)] = RunSet(changed(config, at), keep_weights=r == base)
         for name in MASKED:
-            runs[RunKey("small", name, ratio=r)] = Run(changed(config, of[name], at))
+            runs[RunKey("small", name, ratio=r)] = RunSet(changed(config, of[name], at))
     implicit = {"data.minority_ratio": 1.0, "data.minority_keep": KEEP}
     release = {"prune.stop": "at_step", "prune.stop_step": max(2, round(RELEASE_SHARE * config.train.n_steps))}
     for name in MASKED:
         for kind in PLACEBOS[: (1 if name == "neurons" else 0) if few else None]:
-            runs[RunKey("small", name, kind)] = Run(changed(config, of[name], {"prune.kind": kind}))
+            runs[RunKey("small", name, kind)] = RunSet(changed(config, of[name], {"prune.kind": kind}))
         if name == "neurons" or not few:
             start = {"prune.start": "at_step", "prune.start_step": 0}
-            runs[RunKey("small", name, released=True)] = Run(changed(config, of[name], start, release))
+            runs[RunKey("small", name, released=True)] = RunSet(changed(config, of[name], start, release))
             fixed = {"prune.kind": "random_fixed"}
             placebo = RunKey("small", name, "random_fixed", released=True)
-            runs[placebo] = Run(changed(config, of[name], fixed, start, release))
+            runs[placebo] = RunSet(changed(config, of[name], fixed, start, release))
         if not few:
-            runs[RunKey("small", name, implicit=True)] = Run(changed(config, of[name], implicit))
+            runs[RunKey("small", name, implicit=True)] = RunSet(changed(config, of[name], implicit))
     for other in list(OTHERS)[: 1 if few else None]:
-        runs[RunKey("small", other)] = Run(changed(config, other_changes(config, other)))
+        runs[RunKey("small", other)] = RunSet(changed(config, other_changes(config, other)))
     if not few:
-        runs[RunKey("small", "dense", implicit=True)] = Run(changed(config, implicit))
-        runs[RunKey("small", "oracle")] = Run(changed(config), oracle=True)
+        runs[RunKey("small", "dense", implicit=True)] = RunSet(changed(config, implicit))
+        runs[RunKey("small", "oracle")] = RunSet(changed(config), oracle=True)
     return runs
 
 
-def _of_neurons(config: Config, more: dict[str, Any]) -> Run:
+def _of_neurons(config: Config, more: dict[str, Any]) -> RunSet:
     """Return a run with the masks of neurons of the command line but for some fields of the section `prune`."""
     own = {f"prune.{field}": value for field, value in more.items()}
-    return Run(changed(config, variants(config)["neurons"], own))
+    return RunSet(changed(config, variants(config)["neurons"], own))
 
 
-def factor_runs(config: Config, few: bool) -> dict[Key, Run]:
+def factor_runs(config: Config, few: bool) -> dict[Key, RunSet]:
     """Return the runs of P6: one factor at a time around the pruning of the command line and (ratios)
     around masks of single weights on one branch."""
     of = variants(config)
@@ -185,7 +185,7 @@ def factor_runs(config: Config, few: bool) -> dict[Key, Run]:
     found = {
         "ratio, neurons straight through": {f"{rate:g}": _of_neurons(config, {"rate": rate}) for rate in ratios},
         "ratio, weights on one branch": {
-            f"{rate:g}": Run(changed(config, of["weights"], {"prune.rate": rate}))
+            f"{rate:g}": RunSet(changed(config, of["weights"], {"prune.rate": rate}))
             for rate in sorted({*rates[:: 1 if few else 2], 0.6})
         },
     }
@@ -194,11 +194,11 @@ def factor_runs(config: Config, few: bool) -> dict[Key, Run]:
     return {FactorKey(factor, level): run for factor, levels in found.items() for level, run in levels.items()}
 
 
-def _further_factors(config: Config) -> dict[str, dict[str, Run]]:
+def _further_factors(config: Config) -> dict[str, dict[str, RunSet]]:
     """Return {factor: {level: run}} of the choices other than the masked share."""
-    found: dict[str, dict[str, Run]] = {}
+    found: dict[str, dict[str, RunSet]] = {}
 
-    def of_neurons(**more: Any) -> Run:
+    def of_neurons(**more: Any) -> RunSet:
         return _of_neurons(config, more)
 
     for unit in ("neuron", "weight"):
@@ -214,7 +214,7 @@ def _further_factors(config: Config) -> dict[str, dict[str, Run]]:
     return found
 
 
-def shape_runs(config: Config, main: Config, few: bool) -> dict[int, Run]:
+def shape_runs(config: Config, main: Config, few: bool) -> dict[int, RunSet]:
     """Return {d: unpruned run} at the dimensions at which the one-step amplification is compared (theory 8.5 P2).
 
     The dimension of the sweeps, and twice that; token dimension and width keep their proportion to d. At twice d the
@@ -228,15 +228,15 @@ def shape_runs(config: Config, main: Config, few: bool) -> dict[int, Run]:
         "encoder.n_neurons": 2 * width,
         "data.activation_rate": rate,
     }
-    runs = {d: Run(changed(config), keep_weights=True)}
+    runs = {d: RunSet(changed(config), keep_weights=True)}
     if not few:
-        runs[2 * d] = Run(changed(config, twice), keep_weights=True)
+        runs[2 * d] = RunSet(changed(config, twice), keep_weights=True)
     return runs
 
 
-def unique(named: Sequence[tuple[Key, Run]]) -> dict[Run, Key]:
+def unique(named: Sequence[tuple[Key, RunSet]]) -> dict[RunSet, Key]:
     """Return each distinct run with the first of its keys: equal ones are trained once."""
-    found: dict[Run, Key] = {}
+    found: dict[RunSet, Key] = {}
     for key, run in named:
         found.setdefault(run, key)
     return found

@@ -88,6 +88,9 @@ def test_what_is_written(done):
     assert numbers["plan"] == plan.load_plan().digest and numbers["seeds"] == [0, 1, 2]
     (point,) = numbers["points"]
     assert 0 < point["false_firing_rate"] < 1 and point["config"]["data"]["minority_ratio"] == 0.5
+    controls = point["probe_controls"]
+    accuracy = {name: one["minority probe, many labels"]["estimate"] for name, one in controls.items()}
+    assert 0.4 < accuracy["untrained encoder"] < accuracy["ideal encoder"] <= 1
     (verdict,) = numbers["verdicts"]
     assert verdict["reading"] == "one branch" and set(verdict["against"]) >= {UNMASKED, "one branch, fixed random"}
     assert [row["name"] for row in numbers["statements"]] == ["P1", "P2", "P3", "ESCAPE", "MAGNITUDE"]

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from dynsim.config import replace
 from dynsim.engine import mask_effect
 from dynsim.engine.data import Batch
 from dynsim.engine.replay import held_out_batches, with_weights
@@ -98,6 +99,20 @@ def test_the_driver_under_a_mask_of_weights_is_that_of_the_masked_weights(run):
     np.testing.assert_allclose(driver(state, mask), driver(hidden_weights, None), rtol=1e-12)
 
 
+def test_the_driver_sees_thresholds_that_follow_the_masked_norm(run):
+    """It is the driver of the masked weights with the smaller thresholds set by hand."""
+    state, world, parts, batches = run
+    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *batches)
+    kept, weight = np.random.default_rng(2).random((6, 8)) < 0.6, np.asarray(state.params.weight)
+    lower = state.thresholds.value * np.linalg.norm(weight * kept, axis=1) / np.linalg.norm(weight, axis=1)
+    follows = parts._replace(structure=replace(parts.structure, **{"threshold.rule": "masked_norm_tracking"}))
+    by_hand = with_weights(state, jnp.asarray(weight * kept), jnp.asarray(lower))
+    mask = state.params._replace(weight=jnp.asarray(kept))
+    got = jax.jit(lambda s: mask_effect.driver(s, world, follows, mask, "literal", stacked))(state)
+    wanted = jax.jit(lambda s: mask_effect.driver(s, world, parts, None, "literal", stacked))(by_hand)
+    np.testing.assert_allclose(got, wanted, rtol=1e-12)
+
+
 @pytest.mark.parametrize("masked", [False, True])
 def test_growth_is_the_theorys_gradient_along_each_feature(run, masked):
     """Straight-through: -grad_i = sum over queries of {h_i(Y) - sum_c q_c h_i(c)} grad h_i(X), theory 3.3, 8.4 S."""
@@ -118,15 +133,6 @@ def test_growth_is_the_theorys_gradient_along_each_feature(run, masked):
             minus += (dense_key[n] - q[n] @ dense_key)[:, None] * slope / 6 / N_BATCHES
     along = weight @ np.asarray(world.dictionary)
     np.testing.assert_allclose(found, minus @ np.asarray(world.dictionary) * np.sign(along), rtol=1e-9, atol=1e-12)
-
-
-def test_amplification_by_hand():
-    dense = np.array([[2.0, 1.0], [1.0, 5.0], [7.0, 1.0]])
-    masked = np.array([[3.0, 0.0], [1.0, 5.0], [9.0, 9.0]])
-    learned = np.array([[True, False], [True, False], [False, False]])
-    found = mask_effect.amplification(dense, masked, learned)
-    assert found[0] == pytest.approx(4 / 3)  # (3 + 1) / (2 + 1)
-    assert np.isnan(found[1])
 
 
 def test_a_mask_at_a_moment_hides_the_lowest_norms(run):

@@ -62,6 +62,20 @@ def ours(config, mask, thresholds, params=None, *, general=False, batch=BATCH):
     return float(value.loss), grads
 
 
+SOME = (slice(0, 3), slice(0, 4))  # masked and kept entries among them; twelve, to be quick
+
+
+def by_differences(f, where):
+    """The gradient of f at `where` in the entries `SOME`, with the penalty of the dense weights."""
+
+    def part(block):
+        moved = where.copy()
+        moved[SOME] = block
+        return f(moved)
+
+    return reference.finite_difference(part, where[SOME].copy(), 1e-4) + L2 * WEIGHT[SOME]
+
+
 def reference_functions(semantics, stop_gradient, cosine, kept, embed):
     """Return (f, where): the NumPy function whose derivative at `where` these semantics take, and the masked loss.
 
@@ -117,16 +131,7 @@ def test_gradient_is_that_of_numpy(semantics, unit, name, b):
 
     f, where = reference_functions(semantics, stop, cosine, kept, embed)
     loss, grads = ours(config, kept, thresholds)
-    some = (slice(0, 3), slice(0, 4))  # masked and kept ones among them; twelve entries, to be quick
-
-    def part(block):
-        moved = where.copy()
-        moved[some] = block
-        return f(moved)
-
-    # the penalty is that of the dense weights
-    wanted = reference.finite_difference(part, where[some].copy(), 1e-4) + L2 * WEIGHT[some]
-    close(grads.weight[some], wanted, 1e-8)
+    close(grads.weight[SOME], by_differences(f, where), 1e-8)
     thin = WEIGHT * entries(kept)
     dense_key = semantics in ("one_branch", "masked_query")
     query, key = embed(WEIGHT if semantics == "masked_key" else thin, X), embed(WEIGHT if dense_key else thin, Y)
@@ -154,14 +159,16 @@ def test_thresholds_can_follow_the_norm_that_a_mask_leaves(semantics):
         )
 
     where = WEIGHT if semantics == "one_branch" else query[0]
-    some = (slice(0, 3), slice(0, 4))
+    close(grads.weight[SOME], by_differences(of_query, where), 1e-8)
 
-    def part(block):
-        moved = where.copy()
-        moved[some] = block
-        return of_query(moved)
 
-    close(grads.weight[some], reference.finite_difference(part, where[some].copy(), 1e-4) + L2 * WEIGHT[some], 1e-8)
+def test_straight_through_shows_the_loss_at_the_masked_norm():
+    kept, thresholds = MASKS["weight"], 0.5 * np.linalg.norm(WEIGHT, axis=1)
+    thin = WEIGHT * kept
+    lower = 0.5 * np.linalg.norm(thin, axis=1)
+    loss, _ = ours(pruned("straight_through", "weight", threshold__rule="masked_norm_tracking"), kept, thresholds)
+    sides = [reference.encode(thin, lower, tokens) for tokens in (X, Y)]
+    close(loss, reference.embedding_loss(*sides, BATCH.is_candidate, TAU))
 
 
 def test_the_masked_norm_changes_nothing_in_masks_of_neurons():
@@ -189,14 +196,7 @@ def test_masked_nt_xent_is_that_of_numpy(semantics):
 
     where = WEIGHT * kept if semantics == "literal" else WEIGHT
     close(loss, f(where))
-    some = (slice(0, 3), slice(0, 4))
-
-    def part(block):
-        moved = where.copy()
-        moved[some] = block
-        return f(moved)
-
-    close(grads.weight[some], reference.finite_difference(part, where[some].copy(), 1e-4) + L2 * WEIGHT[some], 1e-8)
+    close(grads.weight[SOME], by_differences(f, where), 1e-8)
 
 
 SYMMETRIC = {

@@ -39,24 +39,24 @@ def numpy_losses(config, seed, threshold, n_batches):
 
 
 @pytest.mark.parametrize("thresholded", [False, True])
-def test_oracle_losses_against_numpy(thresholded):
+def test_ideal_losses_against_numpy(thresholded):
     config = toy(loss__temperature=1.5, loss__l2_penalty=0.5)
-    got = reference_losses.oracle_losses(config, 4, SCALES, thresholded=thresholded, n_batches=3)
+    got = reference_losses.ideal_losses(config, 4, SCALES, thresholded=thresholded, n_batches=3)
     d = config.data.n_features
     threshold = config.threshold.kappa * np.sqrt(2 * np.log(d) / d) if thresholded else 0.0
     np.testing.assert_allclose(got, numpy_losses(config, 4, threshold, 3), rtol=1e-10)
 
 
 def test_the_floor_is_the_smallest_of_the_losses():
-    losses = reference_losses.oracle_losses(toy(), 0, thresholded=False)
-    best = reference_losses.oracle_floor(toy(), 0, thresholded=False)
+    losses = reference_losses.ideal_losses(toy(), 0, thresholded=False)
+    best = reference_losses.ideal_floor(toy(), 0, thresholded=False)
     assert best.loss == losses.min() and best.scale == reference_losses.SCALES[np.argmin(losses)]
     assert best.loss < losses[0]  # telling features apart is worth something
 
 
 def test_without_any_weight_the_loss_is_that_of_chance():
     config = toy(data__mask_equal_codes=False, loss__temperature=1.5)
-    none = reference_losses.oracle_losses(config, 0, np.zeros(1), thresholded=False, n_batches=1)
+    none = reference_losses.ideal_losses(config, 0, np.zeros(1), thresholded=False, n_batches=1)
     np.testing.assert_allclose(none, theory.chance_loss(config), rtol=1e-12)
 
 
@@ -86,8 +86,8 @@ def test_the_grid_of_scales_moves_with_the_best_scale(monkeypatch):
         calls.append(scales)
         return (np.log(scales) - np.log(100.0)) ** 2
 
-    monkeypatch.setattr(reference_losses, "oracle_losses", losses)
-    found = reference_losses.oracle_floor(toy(), 0, thresholded=False)
+    monkeypatch.setattr(reference_losses, "ideal_losses", losses)
+    found = reference_losses.ideal_floor(toy(), 0, thresholded=False)
     assert len(calls) == 3 and calls[1][0] < calls[0][-1]
     np.testing.assert_allclose(found.scale, 100.0, rtol=0.05)
 
@@ -98,7 +98,7 @@ def test_reference_losses_of_a_pruned_run_are_those_of_the_unpruned_network(mome
     pruned = toy(**{"prune__kind": "lowest", "prune__rate": 0.5, **moment})
     for thresholded in (False, True):
         losses = [
-            reference_losses.oracle_losses(config, 0, SCALES, thresholded=thresholded, n_batches=2)
+            reference_losses.ideal_losses(config, 0, SCALES, thresholded=thresholded, n_batches=2)
             for config in (toy(), pruned)
         ]
         np.testing.assert_array_equal(*losses)

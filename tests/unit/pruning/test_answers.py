@@ -8,7 +8,7 @@ import pytest
 from dynsim.config.checks import ConfigError
 from dynsim.results import load_json
 from dynsim.stats import verdicts
-from dynsim.stats.intervals import t_interval
+from dynsim.stats.intervals import equivalence_p_value, t_interval
 from experiments.pruning import answers, arms, plan
 from experiments.pruning.answers import DECIDING, Outcome
 from experiments.pruning.arms import FADING, KAPPA, LAMBDA, UNMASKED, Arm
@@ -95,8 +95,8 @@ def test_a_difference_by_hand():
     second = Outcome({DECIDING: np.array([0.3, 0.3, 0.4, 0.9])}, True, 1)
     got = answers.paired_contrast(second, first, DECIDING)
     low, high = t_interval(np.array([0.2, 0.1, 0.1]))
-    assert (got.n_seeds, got.n_lost) == (3, 1) and got.span == pytest.approx((low, high))
-    assert got.estimate == pytest.approx(0.4 / 3)
+    assert (got.interval.n_seeds, got.n_lost) == (3, 1) and got.span == pytest.approx((low, high))
+    assert got.interval.estimate == pytest.approx(0.4 / 3)
 
 
 @pytest.mark.parametrize(
@@ -155,8 +155,8 @@ def test_two_one_sided_tests_by_hand():
 
     x = 0.05 + np.array([-0.02, 0.0, 0.01, 0.01])
     t = (np.mean(x) - 0.1) / (np.std(x, ddof=1) / 2)
-    assert answers.two_one_sided_p(x, 0.1) == pytest.approx(stats.t.cdf(t, 3))
-    assert answers.two_one_sided_p(np.zeros(5), 0.1) == 0 and answers.two_one_sided_p(np.full(5, 0.2), 0.1) == 1
+    assert equivalence_p_value(x, 0.1) == pytest.approx(stats.t.cdf(t, 3))
+    assert equivalence_p_value(np.zeros(5), 0.1) == 0 and equivalence_p_value(np.full(5, 0.2), 0.1) == 1
 
 
 # ----- arms and plan

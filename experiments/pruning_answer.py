@@ -163,6 +163,7 @@ def premises(result: "xr.Dataset") -> dict[str, np.ndarray]:
 def probe_controls(config: Config, seeds: range) -> dict[str, dict[str, Any]]:
     """Return the probe's accuracy for encoders that bound it: the untrained one, and one made of the features."""
     import jax
+    import jax.numpy as jnp
 
     from dynsim.engine import linear_probe, train
     from dynsim.engine.numbers import resolve
@@ -170,11 +171,12 @@ def probe_controls(config: Config, seeds: range) -> dict[str, dict[str, Any]]:
 
     resolved = resolve(config)
     parts, minority = train.built_in_parts(resolved.structure), resolved.groups.minority
+    numbers = jax.tree.map(jnp.asarray, resolved.numbers)
     states = {"untrained encoder": linear_probe.untrained_state, "ideal encoder": linear_probe.ideal_state}
 
     @jax.jit
     def measure(seed: Any) -> dict[str, linear_probe.ProbeAccuracy]:
-        state, world = train.init(seed, resolved.numbers, parts)
+        state, world = train.init(seed, numbers, parts)
         return {
             name: linear_probe.probe_accuracy(make(state, world, parts), world, parts) for name, make in states.items()
         }

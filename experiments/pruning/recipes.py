@@ -1,8 +1,8 @@
 """Which schedules of a mask, and which ways to train without one, are compared as recipes for rare features?
 
-A recipe is what a practitioner would do differently: hide a share of the weights on one branch, from some step on, until
-some step, chosen anew or once; or train without any mask but with other settings. Each mask of the smallest weights has
-a twin that hides as many at random, always the same ones, over the same steps.
+A recipe is what a practitioner would do differently: hide a share of the weights on one branch, from some step on,
+until some step, chosen anew or once; or train without any mask but with other settings. Each mask of the smallest
+weights has a twin that hides as many at random, always the same ones, over the same steps.
 """
 
 from typing import Any, NamedTuple

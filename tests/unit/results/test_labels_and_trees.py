@@ -32,7 +32,7 @@ def test_every_variable_of_a_result_has_a_long_name_and_a_unit(run):
     assert without_labels(run) == []
     # every one of them has words of its own; nothing that the engine makes is taken for the user's own
     assert set(run.variables) <= set(results.VARIABLES)
-    assert all(results.labels.OWN_UNIT != one.attrs["units"] for one in run.variables.values())
+    assert all(one.attrs["units"] != results.labels.OWN_UNIT for one in run.variables.values())
     assert run.step.attrs == {"long_name": "number of updates made", "units": "steps"}
 
 
@@ -74,7 +74,7 @@ def test_a_tree_gives_back_runs_of_different_shapes(run, tmp_path):
 def test_a_damaged_tree_and_other_files_are_refused_in_one_line(run, tmp_path):
     path = tmp_path / "tree.nc"
     results.save_tree({"one": run}, path)
-    with pytest.raises(ResultError, match="a tree of them; load it with load_tree$"):
+    with pytest.raises(ResultError, match=r"a tree of them; load it with load_tree$"):
         results.load(path)
     whole = bytearray(path.read_bytes())
     whole[len(whole) // 2] ^= 1
@@ -82,7 +82,7 @@ def test_a_damaged_tree_and_other_files_are_refused_in_one_line(run, tmp_path):
     with pytest.raises(ResultError, match="its digest does not fit"):
         results.load_tree(path)
     results.save(run, path)
-    with pytest.raises(ResultError, match="wanted a tree of results, found another file; load one result with load$"):
+    with pytest.raises(ResultError, match=r"wanted a tree of results, found another file; load one result with load$"):
         results.load_tree(path)
     results.save_sealed(b"nothing", path)
     with pytest.raises(ResultError, match="not a readable netCDF-4 file"):

@@ -14,6 +14,7 @@ from dynsim.plots.stages import (
     stages_found,
 )
 from dynsim.plots.style import DPI, STYLE, save_figure
+from dynsim.plots.variables import over_steps
 
 __all__ = [
     "CAPTIONS",
@@ -26,6 +27,7 @@ __all__ = [
     "cosine_matrix",
     "growth_rates",
     "loss_curve",
+    "over_steps",
     "projections",
     "save_figure",
     "specialist_counts",

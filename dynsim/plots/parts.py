@@ -18,6 +18,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullForma
 from matplotlib.transforms import Bbox
 
 from dynsim.analysis.stages import STAGES
+from dynsim.plots.shown import Shown
 
 # the palette of Okabe and Ito, which people with any common kind of colour blindness can tell apart
 GROUP_COLOR = {"majority": "#0072B2", "minority": "#D55E00", "all": "#444444"}
@@ -76,7 +77,7 @@ def panels(
     height_ratios: Sequence[float] | None = None,
 ) -> tuple[Figure, np.ndarray]:
     """Return a figure of `size` inches and its Axes, shape (rows, columns); options as for `Figure.subplots`."""
-    fig = Figure(figsize=size, layout="constrained")
+    fig = Shown(figsize=size, layout="constrained")
     axes = fig.subplots(rows, columns, squeeze=False, sharex=sharex, sharey=sharey, height_ratios=height_ratios)
     return fig, axes
 

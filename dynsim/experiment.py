@@ -186,18 +186,24 @@ def run(experiment: Experiment[OptionsT, RunsT], options: OptionsT) -> Path:
     return folder
 
 
-def main(experiment: Experiment[OptionsT, RunsT], arguments: Sequence[str] | None = None) -> None:
-    """Run an experiment from a command line; with `arguments` None, from that of the process."""
+def main(experiment: Experiment[OptionsT, RunsT], arguments: Sequence[str] | None = None, *, program: str = "") -> None:
+    """Run an experiment from a command line.
+
+    Args:
+        arguments: the command line without the program; None stands for that of the process.
+        program: name of the program in messages, by default `Experiment.program`.
+    """
+    program = program or experiment.program
     if len(experiment.presets) > 1:
         presets = dict(experiment.presets)
-        _, options = parse(presets, arguments, program=experiment.program, description=experiment.about)
+        _, options = parse(presets, arguments, program=program, description=experiment.about)
     else:
         kind = type(experiment.options())
-        options = parse_plain(kind, arguments, program=experiment.program, description=experiment.about)
+        options = parse_plain(kind, arguments, program=program, description=experiment.about)
 
     def body() -> None:
         config, _ = experiment.configuration(options)
-        set_up_jax(options.device, config.train.precision, experiment.program)
+        set_up_jax(options.device, config.train.precision, program)
         run(experiment, options)
 
-    run_main(body, experiment.program)
+    run_main(body, program)

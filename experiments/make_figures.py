@@ -13,9 +13,16 @@ Time:     seconds; with --simulate about 27 minutes on 2 CPU cores.
 import dataclasses
 import re
 import shutil
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+if __name__ == "__main__":  # says in one line which packages are missing, before they are imported
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+    from dynsim import environment
+
+    environment.check_python(__file__)
 
 from dynsim.cli import Refused, parse_plain, run_main, set_up_jax
 from dynsim.experiment import Experiment, Json, load, run, save_figures

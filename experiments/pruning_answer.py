@@ -17,9 +17,16 @@ Writes summary.json and the figures into <out>/pruning_answer-<preset>/; the las
 summary.json. A stopped run goes on with the same command.
 """
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
+
+if __name__ == "__main__":  # says in one line which packages are missing, before they are imported
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+    from dynsim import environment
+
+    environment.check_python(__file__)
 
 import numpy as np
 

@@ -18,9 +18,16 @@ a folder whose name ends in -controls; the last line printed is the path of summ
 """
 
 import dataclasses
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
+
+if __name__ == "__main__":  # says in one line which packages are missing, before they are imported
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+    from dynsim import environment
+
+    environment.check_python(__file__)
 
 import numpy as np
 

@@ -32,8 +32,9 @@ from dynsim.experiment import Experiment
 from experiments.pruning import answers, recipes
 from experiments.pruning import plan as plans
 from experiments.pruning.answers import Outcome
+from experiments.pruning.arms import ORACLE, UNMASKED
 from experiments.pruning.recipe_plan import RecipePlan, RecipePoint, load_recipe_plan
-from experiments.pruning.recipes import ORACLE, UNMASKED, Recipe, Schedule
+from experiments.pruning.recipes import Recipe, Schedule
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -63,7 +64,7 @@ class PruningRecipe:
     """Where to run; auto takes the fastest that JAX finds."""
 
 
-def plan_of(preset: str) -> RecipePlan:
+def recipe_plan_of(preset: str) -> RecipePlan:
     """Return the plan of a preset: that of the file, or the file's at another shape or cut down."""
     plan = load_recipe_plan()
     if preset == "search":
@@ -122,7 +123,7 @@ def ends_of(folder: Path, plan: RecipePlan, recipe: Recipe, partner: "xr.Dataset
 
 def simulate_all(options: PruningRecipe, folder: Path) -> dict[Recipe, Ends]:
     """Run every recipe of the plan."""
-    plan = plan_of(options.preset)
+    plan = recipe_plan_of(options.preset)
     if options.preset == "search":
         todo = searched_recipes()
     else:
@@ -163,7 +164,7 @@ def analyse(found: dict[Recipe, Ends], options: PruningRecipe) -> tuple[dict[str
     from dynsim import results, theory
     from dynsim.config import serial
 
-    plan = plan_of(options.preset)
+    plan = recipe_plan_of(options.preset)
     points = list(dict.fromkeys(RecipePoint(*recipe[:3]) for recipe in found))
     configs = {point: recipes.recipe_config(Recipe(*point, UNMASKED), plan.lengths[0]) for point in points}
     known = options.preset == "default" and SEARCHED.is_file()
@@ -187,9 +188,9 @@ def analyse(found: dict[Recipe, Ends], options: PruningRecipe) -> tuple[dict[str
     return numbers, {}
 
 
-def opening_configuration(options: PruningRecipe) -> tuple[Config, range]:
+def opening_recipe(options: PruningRecipe) -> tuple[Config, range]:
     """Return the first configuration and the seeds; all others follow from the plan."""
-    plan = plan_of(options.preset)
+    plan = recipe_plan_of(options.preset)
     point = plan.points[0] if plan.points else RecipePoint(*searched_recipes()[0][:3])
     return recipes.recipe_config(Recipe(*point, UNMASKED), plan.lengths[0]), plan.seeds
 
@@ -222,7 +223,7 @@ EXPERIMENT = Experiment(
     statements="Algorithm 1, Theorem 3.2",
     presets={"": PruningRecipe()},
     folder=lambda options: options.out / f"pruning_recipe-{options.preset}",
-    configuration=opening_configuration,
+    configuration=opening_recipe,
     simulate=simulate_all,
     analyse=analyse,
     draw=draw,

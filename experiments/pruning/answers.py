@@ -34,7 +34,7 @@ class Labelled(Protocol):
         """Keys are used in dictionaries."""
 
 
-class Point(Protocol):
+class AnyPoint(Protocol):
     """Where runs are compared: a NamedTuple."""
 
     def _asdict(self) -> dict[str, Any]:
@@ -42,7 +42,7 @@ class Point(Protocol):
 
 
 KeyT = TypeVar("KeyT", bound=Labelled)
-PointT = TypeVar("PointT", bound=Point)
+PointT = TypeVar("PointT", bound=AnyPoint)
 
 
 class Outcome(NamedTuple):
@@ -195,7 +195,11 @@ def judge_statements(
 
 
 def _statement(
-    planned: Planned, point: Point, sides: tuple[Labelled, Labelled | None], row: tuple[Contrast, bool], p_holm: float
+    planned: Planned,
+    point: AnyPoint,
+    sides: tuple[Labelled, Labelled | None],
+    row: tuple[Contrast, bool],
+    p_holm: float,
 ) -> dict[str, Any]:
     got, settled = row
     within = planned.wanted == "within the margin"

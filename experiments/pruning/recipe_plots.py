@@ -5,14 +5,15 @@ from typing import TYPE_CHECKING, Any
 import matplotlib.pyplot as plt
 
 from dynsim.plots.style import COLOR, TWO_COLUMNS
-from experiments.pruning.recipes import UNMASKED, Schedule
+from experiments.pruning.arms import UNMASKED
+from experiments.pruning.recipes import Schedule
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 NOISE_WORDS = {"none": "no noise", "1 percent": "false firing 1 %", "default": "default noise"}
-KINDS = {
+RECIPE_MARKS = {
     "smallest masked": ("o", "smallest weights masked on one branch"),
     "fixed random mask": ("s", "as many masked at random"),
     "perturbed": ("^", "no mask, another change"),
@@ -63,7 +64,7 @@ def _mark(ax: "Axes", row: dict[str, Any], place: float, *, upright: bool) -> No
     if end["estimate"] is None or end["low"] is None:
         return
     error = [[end["estimate"] - end["low"]], [end["high"] - end["estimate"]]]
-    shared: dict[str, Any] = {"fmt": KINDS[kind][0], "color": COLOR[kind], "ms": 4, "lw": 1.0, "zorder": 3}
+    shared: dict[str, Any] = {"fmt": RECIPE_MARKS[kind][0], "color": COLOR[kind], "ms": 4, "lw": 1.0, "zorder": 3}
     if upright:
         ax.errorbar(place, end["estimate"], yerr=error, **shared)
     else:
@@ -95,7 +96,7 @@ def confirmed(numbers: dict[str, Any]) -> "Figure":
     axes[0][0].set_yticks(range(len(names)), names)
     axes[0][0].set_ylim(len(names) - 0.4, -0.6)
     handles = [
-        plt.Line2D([], [], marker=m, ls="", color=COLOR[k], ms=4, label=words) for k, (m, words) in KINDS.items()
+        plt.Line2D([], [], marker=m, ls="", color=COLOR[k], ms=4, label=words) for k, (m, words) in RECIPE_MARKS.items()
     ]
     handles.append(plt.Line2D([], [], color=COLOR["no mask"], ls="--", lw=1, label=UNMASKED))
     fig.legend(handles=handles, loc="outside lower center", ncols=2)

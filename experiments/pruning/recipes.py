@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from dynsim import theory
 from dynsim.config import Config, replace
-from experiments.pruning.arms import BASE_SHAPE, NARROW, NOISES, TOY_SHAPE
+from experiments.pruning.arms import BASE_SHAPE, NARROW, NOISES, ORACLE, TOY_SHAPE, UNMASKED
 
 WIDE: dict[str, Any] = NARROW | {"encoder.n_neurons": 256}
 DOUBLE: dict[str, Any] = WIDE | {"data.n_features": 128, "data.token_dim": 256}
@@ -59,7 +59,7 @@ class Schedule(NamedTuple):
         } | ({} if self.release is None else {"prune.stop": "at_step", "prune.stop_step": self.release})
 
 
-UNMASKED, LONGER, ORACLE = "no mask", "no mask, three times as long", "inverse-frequency loss"
+LONGER = "no mask, three times as long"
 METHODS: dict[str, dict[str, Any]] = {
     UNMASKED: {},
     LONGER: {},

@@ -7,7 +7,8 @@ from dynsim.config.checks import ConfigError
 from dynsim.config.serial import config_hash
 from experiments import pruning_recipe
 from experiments.pruning import recipe_plan, recipes
-from experiments.pruning.recipes import LONGER, ORACLE, UNMASKED, Recipe, Schedule
+from experiments.pruning.arms import ORACLE, UNMASKED
+from experiments.pruning.recipes import LONGER, Recipe, Schedule
 
 
 def config(method, noise="1 percent", shape="wide"):

@@ -87,16 +87,14 @@ def recipe_plan_of(preset: str) -> RecipePlan:
 def searched_recipes() -> list[Recipe]:
     """Return what the search tries, widely at r = 0.5 and low noise, and less so at the other points."""
     plain: list[str | Schedule] = [name for name in recipes.METHODS if name != recipes.LONGER]
-    few: list[str | Schedule] = [
-        name for name in recipes.METHODS if name in plain and ("fades" not in name or name in FEW_FADING)
-    ]
+    few = [name for name in plain if "fades" not in str(name) or name in FEW_FADING]
     chosen_once = (0.3, 0.7)  # shares at which masks that are chosen once are tried too
     masks = [one for one in recipes.schedules() if not one.once or one.share in chosen_once]
-    from_start = [one for one in masks if not one.once and one.start == "at_step" and one.share != 0.1]
+    large = [one for one in masks if not one.once and one.start == "at_step" and one.share >= 0.5]
     found = [Recipe("wide", "1 percent", 0.5, method) for method in [*plain, *masks]]
-    found += [Recipe("wide", "1 percent", 0.3, method) for method in [*plain, *from_start]]
-    found += [Recipe("wide", "default", ratio, method) for ratio in (0.5, 0.3) for method in few]
-    return found + [Recipe("narrow", "1 percent", 0.5, method) for method in [*few, *from_start]]
+    for shape, noise, ratio in (("wide", "1 percent", 0.3), ("wide", "default", 0.5), ("wide", "default", 0.3)):
+        found += [Recipe(shape, noise, ratio, method) for method in [*few, *large]]
+    return found + [Recipe("narrow", "1 percent", 0.5, method) for method in [*few, *large]]
 
 
 class Ends(NamedTuple):

@@ -34,7 +34,7 @@ help: ## List the targets
 stages: $(CORE) ## Main experiment: the training stages of a simulated run
 	$(RUN) experiments/stage_tracking.py $(ARGS)
 
-figures: $(CORE) ## Renew the committed figures and their data
+figures: $(CORE) ## Draw the committed figures from their data; with ARGS="--simulate" renew the data first
 	$(RUN) -m experiments.make_figures $(ARGS)
 
 # Two processes at most: each compiles for itself, and a test file stays in one of them.

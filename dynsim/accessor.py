@@ -132,7 +132,7 @@ class ResultAccessor:
 
     @property
     def plot(self) -> ResultPlots:
-        """Figures: `plot.specialists()`, `plot.projections()`, `plot.loss()`, `plot.cosines()`, `plot("weight_norm")`."""
+        """Figures: `plot.specialists()`, `.projections()`, `.loss()`, `.cosines()`, or `plot("weight_norm")`."""
         self.config  # noqa: B018  refuses what is no result
         return ResultPlots(self._result)
 
@@ -143,7 +143,7 @@ class ResultAccessor:
         return stages_of(self._result, **options)
 
     def specialists(self, **options: float) -> xr.Dataset:
-        """Return who is a specialist, and how many there are, at every record; see `analysis.labelled.specialists_of`."""
+        """Return who is a specialist, and how many are, at every record; see `analysis.labelled.specialists_of`."""
         from dynsim.analysis.labelled import specialists_of
 
         return specialists_of(self._result, **options)
@@ -182,7 +182,7 @@ class ResultAccessor:
             f"{self.config.encoder.n_neurons} neurons; {made.get('wall_s', '?')} s on {made.get('device', '?')}"
         )
 
-    def _stage_rows(self) -> list[tuple[str, ...]]:
+    def _stage_rows(self) -> list[tuple[str, str, str, str]]:
         """Return (group, stage, found in, median [min, max] step) of every stage; none where they cannot be found."""
         try:
             step = self.stages()["step"]

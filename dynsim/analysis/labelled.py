@@ -48,8 +48,8 @@ def stages_of(result: xr.Dataset, **options: float) -> xr.Dataset:
         options: covered, tolerance, norm_floor of `stages.find_stages`.
 
     Returns:
-        Variables (seed, group, stage): `step`, NaN where the stage was not found; `after`, the record before it, so that
-        the end lies in (after, step]; `reason`, why it was not found, "" where it was.
+        Variables (seed, group, stage): `step`, NaN where the stage was not found; `after`, the record before it, so
+        that the end lies in (after, step]; `reason`, why it was not found, "" where it was.
     """
     result = whole(result, (*Snapshot._fields, "diverged_step"))
     ends = summary.all_stage_ends(result, **options)
@@ -82,13 +82,14 @@ def specialists_of(result: xr.Dataset, **options: float) -> xr.Dataset:
         options: min_purity, min_firing, norm_floor of `theory.specialists.is_specialist`.
 
     Returns:
-        `is_specialist` (seed, record, neuron, feature), Boolean; `count` and `coverage` (seed, record, group): the number
-        of specialists of the group, and the share of its features that have one.
+        `is_specialist` (seed, record, neuron, feature), Boolean; `count` and `coverage` (seed, record, group): the
+        number of specialists of the group, and the share of its features that have one.
     """
     result = whole(result)
     names = ("alignment", "weight_norm", "firing")
     seen = [result[name].transpose("seed", "record", "neuron", ...).values for name in names]
-    found = is_specialist(*seen, **options)
+    alignment, norm, firing = seen
+    found = is_specialist(alignment, norm, firing, **options)
     finite = np.logical_and.reduce([np.isfinite(part).reshape(*part.shape[:2], -1).all(axis=2) for part in seen])
     masks = group_masks(minority_mask(result))
     count = np.stack([found[..., mask].sum(axis=(2, 3)) for mask in masks.values()], axis=2).astype(float)
@@ -117,7 +118,8 @@ def specialists_of(result: xr.Dataset, **options: float) -> xr.Dataset:
 def purity_of(result: xr.Dataset) -> xr.DataArray:
     """Return the purity of every neuron, (seed, record, neuron): its largest |cosine| with a feature (theory 5.5)."""
     result = whole(result, ("alignment", "weight_norm"))
-    seen = [result[name].transpose("seed", "record", "neuron", ...).values for name in ("alignment", "weight_norm")]
+    axes = "seed", "record", "neuron", ...
+    alignment, norm = (result[name].transpose(*axes).values for name in ("alignment", "weight_norm"))
     attrs = {"long_name": "purity of a neuron, its largest |cosine| with a feature", "units": "1"}
     coords = _axes(result, "seed", "step", "neuron")
-    return xr.DataArray(purity(*seen), coords, ("seed", "record", "neuron"), "purity", attrs)
+    return xr.DataArray(purity(alignment, norm), coords, ("seed", "record", "neuron"), "purity", attrs)

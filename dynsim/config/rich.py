@@ -19,7 +19,7 @@ def table_html(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 
 def changes_html(config: Any) -> str:
-    """Return a table of the fields of a `Config` that differ from their defaults, or a line that says that none does."""
+    """Return a table of the fields of a `Config` that differ from their defaults, or a line if none does."""
     changed = differing_values(type(config)(), config)
     if not changed:
         return "<p>Every field has its default.</p>"

@@ -2,13 +2,14 @@
 
 from dynsim.results.dataset import FORMAT, SNAPSHOT_DIMS, concat, config_of, provenance_of, to_dataset
 from dynsim.results.files import load, load_many, load_tree, save, save_many, save_tree
-from dynsim.results.labels import VARIABLES, labelled
+from dynsim.results.labels import OWN_UNIT, VARIABLES, labelled
 from dynsim.results.origin import CODE, code_digest, has_x64, provenance
 from dynsim.results.sealed import ResultError, atomic_write, load_json, load_sealed, save_json, save_sealed
 
 __all__ = [
     "CODE",
     "FORMAT",
+    "OWN_UNIT",
     "SNAPSHOT_DIMS",
     "VARIABLES",
     "ResultError",

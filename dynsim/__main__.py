@@ -1,10 +1,10 @@
 """The command `dynsim`, also `python -m dynsim`: runs an experiment, lists them, or examines this machine."""
 
+from __future__ import annotations
+
 import ast
-import difflib
 import importlib
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 from dynsim import environment
@@ -40,12 +40,6 @@ def experiment_questions(folder: Path = FOLDER) -> dict[str, str]:
     return found
 
 
-def did_you_mean(word: str, names: Sequence[str]) -> str:
-    """Return "; did you mean ...?" with the nearest of the names, or "" if none is near."""
-    near = difflib.get_close_matches(word, names, n=1)
-    return f"; did you mean {near[0]}?" if near else ""
-
-
 def refuse(message: str) -> int:
     """Print one line on stderr and return exit code 2."""
     print(f"{COMMAND}: error: {message}", file=sys.stderr)
@@ -69,6 +63,8 @@ def print_help() -> int:
 
 def run_experiment(words: list[str]) -> int:
     """Run the experiment that the first word names, with the other words as its options."""
+    from dynsim.config.checks import did_you_mean
+
     names = list(experiment_questions())
     if not words or words[0].startswith("-"):
         return refuse(f"run: wanted the name of an experiment, one of {', '.join(names)}")
@@ -109,6 +105,7 @@ def main(arguments: list[str] | None = None) -> int:
 
     Errors of an experiment's options end the program as they do for its own command (`cli.Refused`).
     """
+    environment.check_python(COMMAND, packages=False)
     words = sys.argv[1:] if arguments is None else arguments
     first, rest = (words[0], words[1:]) if words else ("--help", [])
     if first == "run":
@@ -116,6 +113,8 @@ def main(arguments: list[str] | None = None) -> int:
     without = {"experiments": list_experiments, "doctor": diagnose, "--version": print_version, "--help": print_help}
     first = {"-h": "--help", "help": "--help"}.get(first, first)
     if first not in without:
+        from dynsim.config.checks import did_you_mean
+
         known = experiment_questions()
         name = first.removesuffix(".py")
         near = f"; did you mean {COMMAND} run {name}?" if name in known else did_you_mean(first, ["run", *without])

@@ -69,13 +69,14 @@ def _from_here(path: Path) -> str:
     return "this folder" if str(inside) == "." else str(inside)
 
 
-def check_python(script: str) -> None:
+def check_python(script: str, *, packages: bool = True) -> None:
     """End the program with one line on stderr and exit code 2 if this Python cannot run dynsim.
 
     Args:
         script: path or name of the program, whose last part begins the line.
+        packages: look for the packages too, not only at the version.
     """
-    missing = missing_packages()
+    missing = missing_packages() if packages else []
     wrong = what_is_wrong(sys.version_info[:3], missing)
     if wrong:
         print(f"{Path(script).name}: error: {wrong}; {what_to_do(HOME, missing)}", file=sys.stderr)

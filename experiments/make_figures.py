@@ -26,6 +26,7 @@ if __name__ == "__main__":  # says in one line which packages are missing, befor
     environment.check_python(__file__)
 
 from dynsim.cli import Refused, parse_plain, run_main, set_up_jax
+from dynsim.config.checks import did_you_mean
 from dynsim.experiment import Experiment, Json, load, run, save_figures
 from experiments import pruning_answer, pruning_comparison, pruning_regimes, stage_tracking, step_cost
 
@@ -172,7 +173,8 @@ def make(options: MakeFigures) -> None:
 
     names = [experiment.name for experiment in EXPERIMENTS]
     if options.only and options.only not in names:
-        raise Refused(PROGRAM, f"--only: wanted one of {', '.join(names)}, got {options.only!r}")
+        near = did_you_mean(options.only, names)
+        raise Refused(PROGRAM, f"--only: wanted one of {', '.join(names)}, got {options.only!r}{near}")
     old, rows = read_manifest(), []
     for experiment in EXPERIMENTS:
         if options.only in ("", experiment.name):

@@ -53,8 +53,11 @@ class PruningAnswer:
     """Options of this experiment."""
 
     preset: Literal["default", "search", "quick", "large"] = "default"
-    """search: the cheap runs on which the points of the plan were chosen; quick: a few arms at toy size, no evidence;
-    large: the same points at 64 features and 64 neurons, though they were chosen for 16 features."""
+    """What is run, and how long it takes on 2 CPU cores.
+    - default: the plan, at 16 features; under an hour
+    - search: the cheap runs on which the points of the plan were chosen; about 10 minutes
+    - quick: a few arms at toy size, to see what it prints; about a minute, no evidence
+    - large: the plan at 64 features and 64 neurons, though its points were chosen for 16; hours"""
     out: Path = Path("results")
     """Folder for results."""
     redraw: bool = False

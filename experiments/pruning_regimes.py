@@ -55,7 +55,10 @@ class PruningRegimes:
     """Options of this experiment."""
 
     preset: Literal["default", "quick", "large"] = "default"
-    """quick: four points at toy size; large: all points around the default configuration of the simulator."""
+    """What is run, and how long it takes on 2 CPU cores.
+    - default: all points of the map at 16 features; about 20 minutes, half of it compilation at the first run
+    - quick: four points at toy size, to see what it prints; about 40 seconds, no evidence
+    - large: all points around the default configuration of the simulator; hours, meant for an accelerator"""
     out: Path = Path("results")
     """Folder for results."""
     redraw: bool = False

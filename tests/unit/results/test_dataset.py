@@ -324,7 +324,7 @@ def test_only_changed_committed_code_is_dirty(tmp_path, monkeypatch):
 
 
 def test_an_environment_inside_another_repository_has_no_commit(tmp_path, monkeypatch):
-    """The package may be installed in an environment that lies in a repository of the user's: its commit is not ours."""
+    """The package may be installed within a repository of the user, whose commit is not ours."""
     source = tmp_path / ".venv" / "site-packages" / "dynsim" / "results" / "origin.py"
     source.parent.mkdir(parents=True)
     source.touch()

@@ -25,7 +25,7 @@ else
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help stages figures test test-slow bench lint types wheels clean check-python
+.PHONY: help stages figures documents test test-slow bench lint types wheels clean check-python
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-18s %s\n", $$1, $$2}'
@@ -36,6 +36,9 @@ stages: $(CORE) ## Main experiment: the training stages of a simulated run
 
 figures: $(CORE) ## Draw the committed figures from their data; with ARGS="--simulate" renew the data first
 	$(RUN) -m experiments.make_figures $(ARGS)
+
+documents: $(CORE) ## Write the documents whose numbers come from figures/data/
+	$(RUN) -m experiments.make_documents $(ARGS)
 
 # Two processes at most: each compiles for itself, and a test file stays in one of them.
 test: $(DEV) ## Fast tests (a few minutes)

@@ -19,7 +19,7 @@ from dynsim.plots.parts import CLASS_LINE, GROUP_COLOR, MARK, NOTE, is_drawn
 from dynsim.plots.style import COLOR, SMALL
 
 THRESHOLDS_ON = "thresholds on"
-SEPARATE = 0.1
+SEPARATE = 0.08
 """Marks closer than this share of the axis get their labels on two levels."""
 
 
@@ -109,7 +109,8 @@ def draw_floors(ax: Axes, floors: dict[str, float]) -> None:
         place = ax.transAxes.inverted().transform(ax.transData.transform((0.0, value)))[1]
         previous = max(place, previous + 0.09)
         ax.axhline(value, color=COLOR["theory"], ls=":", lw=0.9)
-        ax.text(0.01, previous + 0.01, f"{label}: {value:.3g}", NOTE, transform=ax.transAxes, va="bottom")
+        text = ax.text(0.01, previous + 0.015, f"{label}: {value:.3g}", NOTE, transform=ax.transAxes, va="bottom")
+        text.set_bbox({"facecolor": COLOR["empty"], "edgecolor": "none", "pad": 0.3})
 
 
 def _ends(of_group: xr.Dataset, stage: str) -> np.ndarray:

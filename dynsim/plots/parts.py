@@ -220,7 +220,7 @@ def draw_stage_table(ax: Axes, counts: StageCounts, *, names: bool) -> None:
         return f"{found[group][stage]}/{n_seeds}" if stage in found[group] else ""
 
     cells = [[cell_text(group, stage) for stage in STAGES] for group in groups]
-    place = Bbox.from_bounds(0.0, 0.0, 1.0, 0.25 * (1 + len(groups)))
+    place = Bbox.from_bounds(0.0, 0.0, 1.0, 1.0)
     table = ax.table(cells, colLabels=list(STAGES), cellLoc="center", bbox=place)
     ax.set_title("seeds with this end", fontsize=SMALL, pad=0, color=COLOR["note"])
     table.auto_set_font_size(False)
@@ -231,6 +231,6 @@ def draw_stage_table(ax: Axes, counts: StageCounts, *, names: bool) -> None:
         for column in range(len(STAGES)):
             table[row + 1, column].get_text().set_color(GROUP_COLOR[group])
         if names:
-            height = (len(groups) - row - 0.5) * 0.25
+            height = (len(groups) - row - 0.5) / (1 + len(groups))
             style = {"color": GROUP_COLOR[group], "fontsize": SMALL}
             ax.text(-0.05, height, group, style, ha="right", va="center", transform=ax.transAxes)

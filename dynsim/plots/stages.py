@@ -205,7 +205,7 @@ def controls(curves_by_name: dict[str, xr.Dataset], false_alarm: dict[str, Stage
             that is not in it is counted from its curves.
     """
     n = len(curves_by_name)
-    fig, axes = parts.panels(2, n, (TWO_COLUMNS, 3.2), height_ratios=(3, 1))
+    fig, axes = parts.panels(2, n, (TWO_COLUMNS, 3.2), height_ratios=(5, 1))
     for k, (name, curves) in enumerate(curves_by_name.items()):
         ax = axes[0, k]
         ax.sharey(axes[0, 0])

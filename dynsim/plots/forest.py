@@ -18,6 +18,8 @@ from dynsim.plots.style import COLOR, SMALL, STYLE, TWO_COLUMNS
 
 ROW_INCHES = 0.165
 MORE = "more specialists than without pruning"
+LABELS = {"switch": "thresholds on", "coverage": "features covered"}
+"""Names in the figure of the steps at which masks start or stop: every figure calls the switch of the thresholds so."""
 
 
 class Row(TypedDict):
@@ -39,7 +41,8 @@ CAPTIONS = {
     "placebos": (
         "Specialists at the end minus those of the unpruned run, for prunings (filled) and for what might do the same "
         "(open): other masks of the same size, a larger learning rate, a larger temperature, more negatives, and a "
-        "loss that knows the frequencies. Points are means over seeds and bars 95 % intervals; a row without points "
+        "loss that knows the frequencies. The main shape has the sizes of the main runs, the small shape those of the "
+        "sweeps. Points are means over seeds and bars 95 % intervals; a row without points "
         "has lost all its seeds, whose weights grew without bound. The two groups have axes of their own."
     ),
     "factors": (
@@ -131,17 +134,25 @@ def _draw_sweep(ax: Axes, rows: list[Row], group: str) -> None:
 def _draw_rows(axes: Sequence[Axes], sections: dict[str, list[Row]]) -> None:
     """Draw the rows of all sections, and name them at the left."""
     ticks: list[tuple[float, str, bool]] = []
+    lost: tuple[list[tuple[float, str]], ...] = ([], [])
     place = 0.0
     for heading, rows in sections.items():
         ticks.append((place, heading, True))
         for row in rows:
             place -= 1
-            ticks.append((place, row["label"], False))
-            for ax, group, one in zip(axes, DISJOINT_GROUPS, (row["minority"], row["majority"]), strict=True):
-                _row(ax, place, one, group, row)
+            ticks.append((place, LABELS.get(row["label"], row["label"]), False))
+            both = zip(axes, lost, DISJOINT_GROUPS, (row["minority"], row["majority"]), strict=True)
+            for ax, notes, group, one in both:
+                if one is None or one["estimate"] is None:
+                    notes.append((place, f"all {row['n_given']} seeds left out"))
+                else:
+                    _row(ax, place, one, group, row)
         place -= 1
-    for ax in axes:
+    for ax, notes in zip(axes, lost, strict=True):
         ax.axvline(0, color=COLOR["ink"], lw=0.6)
+        left, right = ax.get_xlim()
+        for height, words in notes:
+            ax.text(0, height, f" {words} ", NOTE, va="center", ha="right" if -left > right else "left")
         ax.set_xlabel(MORE)
         ax.set_ylim(place + 0.3, 0.7)
         ax.grid(axis="x", color=COLOR["grid"], lw=0.5)
@@ -152,12 +163,9 @@ def _draw_rows(axes: Sequence[Axes], sections: dict[str, list[Row]]) -> None:
         label.set_fontweight("bold" if is_heading else "normal")
 
 
-def _row(ax: Axes, place: float, one: Difference | None, group: str, row: Row) -> None:
+def _row(ax: Axes, place: float, one: Difference, group: str, row: Row) -> None:
     """Draw one row of one group."""
     left = row["n_given"] - row["n_seeds"]
-    if one is None or one["estimate"] is None:
-        ax.text(0, place, f"all {left} seeds left out ", NOTE, va="center", ha="right")
-        return
     color = GROUP_COLOR[group]
     low, high = one["low"], one["high"]
     if low is not None and high is not None:

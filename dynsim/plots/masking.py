@@ -134,6 +134,7 @@ def amplification(gain: xr.Dataset, slopes: xr.DataArray, n_features: int) -> Fi
         ax.sharey(places[0])
         _gains(ax, gain.sel(moment=moment))
         ax.set(title=str(moment), xlabel="masked share")
+        ax.tick_params(labelleft=ax in axes[:, 0])
     places[0].set_yscale("symlog", linthresh=1.0)
     places[0].yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     for row in axes:

@@ -3,6 +3,7 @@
 Pruning masks a share of the neurons, or of the weights, while the gradient is computed.
 """
 
+import textwrap
 from collections.abc import Mapping
 
 import matplotlib
@@ -63,7 +64,7 @@ def counts(curves: xr.Dataset, rows: Mapping[str, EndDifference]) -> Figure:
             _count(ax, curves.sel(group=group), name, first, group)
             row = rows.get(name, {})
             _say(ax, row.get("equal steps", {}).get(f"{group} specialists"), group)
-        axes[0, column].set_title(_broken(name))
+        axes[0, column].set_title(textwrap.fill(name, 22))
         axes[1, column].set_xlabel("training step")
     for row, group in zip(axes, DISJOINT_GROUPS, strict=True):
         top = float(np.nanmax(curves["specialists"].sel(group=group).values, initial=1.0))
@@ -75,11 +76,6 @@ def counts(curves: xr.Dataset, rows: Mapping[str, EndDifference]) -> Figure:
     if notes := _left_out(rows, [first, *others]):
         fig.supxlabel(notes, fontsize=SMALL, color=COLOR["note"])
     return fig
-
-
-def _broken(name: str) -> str:
-    """Return a title with a line break after its first comma."""
-    return name.replace(", ", ",\n", 1)
 
 
 def _count(ax: Axes, curves: xr.Dataset, name: str, first: str, group: str) -> None:

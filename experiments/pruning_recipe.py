@@ -70,8 +70,9 @@ def recipe_plan_of(preset: str) -> RecipePlan:
     if preset == "search":
         return plan._replace(lengths=plan.lengths[:1], seeds=plan.searched, points=[], statements=[])
     if preset == "large":
+        known = [one for one in plan.statements if {one[1], one[2]} <= {*plan.large_methods, None}]
         points = [one._replace(shape="double") for one in plan.points]
-        return plan._replace(points=points, seeds=range(plan.seeds[-1] + 1, plan.seeds[-1] + 1 + len(plan.seeds)))
+        return plan._replace(points=points, seeds=plan.large_seeds, methods=plan.large_methods, statements=known)
     if preset == "quick":
         few = [UNMASKED, *dict.fromkeys(second for _, second, _ in plan.statements)][:3]
         return plan._replace(
@@ -90,11 +91,14 @@ def searched_recipes() -> list[Recipe]:
     few = [name for name in plain if "fades" not in str(name) or name in FEW_FADING]
     chosen_once = (0.3, 0.7)  # shares at which masks that are chosen once are tried too
     masks = [one for one in recipes.schedules() if not one.once or one.share in chosen_once]
-    large = [one for one in masks if not one.once and one.start == "at_step" and one.share >= 0.5]
+    early = [Schedule(0.7, release=500), Schedule(0.7, release=500).twin]
     found = [Recipe("wide", "1 percent", 0.5, method) for method in [*plain, *masks]]
-    for shape, noise, ratio in (("wide", "1 percent", 0.3), ("wide", "default", 0.5), ("wide", "default", 0.3)):
-        found += [Recipe(shape, noise, ratio, method) for method in [*few, *large]]
-    return found + [Recipe("narrow", "1 percent", 0.5, method) for method in [*few, *large]]
+    half = [Schedule(0.5, release=500), Schedule(0.5, release=500).twin]
+    found += [Recipe("wide", "1 percent", 0.3, method) for method in [*few, *half, *early]]
+    fewest: list[str | Schedule] = [UNMASKED, "kappa / 2", *FEW_FADING, *early]
+    for shape, noise, ratio in (("wide", "default", 0.3), ("wide", "default", 0.5), ("narrow", "1 percent", 0.5)):
+        found += [Recipe(shape, noise, ratio, method) for method in fewest]
+    return found
 
 
 class Ends(NamedTuple):
@@ -110,7 +114,8 @@ def ends_of(folder: Path, plan: RecipePlan, recipe: Recipe, partner: "xr.Dataset
 
     tried: list[Outcome] = []
     results: list[xr.Dataset] = []
-    for n_steps in plan.lengths[:1] if recipe.method == recipes.LONGER else plan.lengths:
+    judged = {method for _, *sides in plan.statements for method in sides} - {recipes.LONGER}
+    for n_steps in plan.lengths if recipe.method in judged else plan.lengths[:1]:
         config = recipes.recipe_config(recipe, n_steps)
         results.append(probed_run(folder, config, plan.seeds, reweighted=recipe.method == ORACLE))
         tried.append(answers.outcome(results[-1], partner))
@@ -126,7 +131,7 @@ def simulate_all(options: PruningRecipe, folder: Path) -> dict[Recipe, Ends]:
         todo = searched_recipes()
     else:
         plans.hold(folder, plan.digest)
-        todo = [recipe for point in plan.points for recipe in plan.recipes(point)]
+        todo = [Recipe(*point, method) for method in plan.methods for point in plan.points]
     found: dict[Recipe, Ends] = {}
     partners: dict[Recipe, xr.Dataset] = {}
     for k, recipe in enumerate(todo):
@@ -134,7 +139,7 @@ def simulate_all(options: PruningRecipe, folder: Path) -> dict[Recipe, Ends]:
         print(f"recipe {k + 1} of {len(todo)}: {where}, {recipe.label}", flush=True)
         found[recipe], result = ends_of(folder, plan, recipe, partners.get(recipe.partner))
         if recipe.method == UNMASKED:
-            partners = {recipe: result}  # those of one point follow each other
+            partners[recipe] = result
     return found
 
 

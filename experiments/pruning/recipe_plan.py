@@ -36,6 +36,9 @@ class RecipePlan(NamedTuple):
     """The seeds of the search, on which the recipes were chosen."""
     points: list[RecipePoint]
     methods: list[str | Schedule]
+    large_seeds: range
+    """Those of the confirmation at 128 features, and its recipes."""
+    large_methods: list[str | Schedule]
     margin: float
     statements: list[tuple[Planned, str | Schedule, str | Schedule | None]]
     """(statement, second method, first method): the contrast is second - first."""
@@ -68,7 +71,9 @@ def load_recipe_plan(path: Path = RECIPE_PLAN) -> RecipePlan:
     text = path.read_bytes()
     given = tomllib.loads(text.decode())
     seeds, searched = range(*given["seeds"]), range(*given["search"]["seeds"])
-    require(not set(seeds) & set(searched), "seeds", "seeds that the search has not seen", list(seeds)[:3])
+    large = given["large"]
+    fresh = {*seeds, *range(*large["seeds"])}
+    require(not fresh & set(searched), "seeds", "seeds that the search has not seen", list(seeds)[:3])
     points = [RecipePoint(one["shape"], one["noise"], float(one["ratio"])) for one in given["point"]]
     for one in points:
         require(one.shape in RECIPE_SHAPES, "shape", ", ".join(RECIPE_SHAPES), one.shape)
@@ -99,6 +104,8 @@ def load_recipe_plan(path: Path = RECIPE_PLAN) -> RecipePlan:
         searched,
         points,
         methods,
+        range(*large["seeds"]),
+        [method_of(one) for one in large["recipes"]],
         float(given["margin"]),
         statements,
     )

@@ -7,7 +7,8 @@ def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:+.2f}"
 
 
-def _span(found: dict[str, Any]) -> str:
+def span_text(found: dict[str, Any]) -> str:
+    """Return an estimate with its interval and its number of seeds."""
     return f"{_number(found['estimate'])} [{_number(found['low'])}, {_number(found['high'])}] n={found['n_seeds']}"
 
 
@@ -30,7 +31,7 @@ def table_text(numbers: dict[str, Any]) -> str:
         lines += ["", "Planned contrasts (p after Holm's correction):"]
     for row in numbers["statements"]:
         at = f"{row['noise']}, r={row['ratio']:g}"
-        verdict = f"{row['verdict']:<18}{_span(row['found'])} p={row['p_holm']:.2g}"
+        verdict = f"{row['verdict']:<18}{span_text(row['found'])} p={row['p_holm']:.2g}"
         lines.append(f"  {row['name']:<10}{at:<20}{verdict}  {row['claim']}")
     return "\n".join(lines)
 
@@ -44,4 +45,4 @@ def _arm_line(arm: dict[str, Any]) -> str:
 
 def _verdict_lines(row: dict[str, Any]) -> list[str]:
     lines = [f"  {row['reading']:<34} {row['verdict']}"]
-    return lines + [f"      - {name:<40} {_span(found)}" for name, found in row["against"].items()]
+    return lines + [f"      - {name:<40} {span_text(found)}" for name, found in row["against"].items()]

@@ -1,15 +1,15 @@
 """Which schedules of a mask, and which ways to train without one, are compared as recipes for rare features?
 
-A recipe is what a practitioner would do differently: hide a share of the weights on one branch, from some step on, until
-some step, chosen anew or once; or train without any mask but with other settings. Each mask of the smallest weights has
-a twin that hides as many at random, always the same ones, over the same steps.
+A recipe is what a practitioner would do differently: hide a share of the weights on one branch, from some step on,
+until some step, chosen anew or once; or train without any mask but with other settings. Each mask of the smallest
+weights has a twin that hides as many at random, always the same ones, over the same steps.
 """
 
 from typing import Any, NamedTuple
 
 from dynsim import theory
 from dynsim.config import Config, replace
-from experiments.pruning.arms import BASE_SHAPE, NARROW, NOISES, TOY_SHAPE
+from experiments.pruning.arms import BASE_SHAPE, NARROW, NOISES, ORACLE, TOY_SHAPE, UNMASKED
 
 WIDE: dict[str, Any] = NARROW | {"encoder.n_neurons": 256}
 DOUBLE: dict[str, Any] = WIDE | {"data.n_features": 128, "data.token_dim": 256}
@@ -59,7 +59,7 @@ class Schedule(NamedTuple):
         } | ({} if self.release is None else {"prune.stop": "at_step", "prune.stop_step": self.release})
 
 
-UNMASKED, LONGER, ORACLE = "no mask", "no mask, three times as long", "inverse-frequency loss"
+LONGER = "no mask, three times as long"
 METHODS: dict[str, dict[str, Any]] = {
     UNMASKED: {},
     LONGER: {},

@@ -201,15 +201,10 @@ def draw(numbers: dict[str, Any], reduced: dict[str, "xr.Dataset"]) -> dict[str,
 
 
 def table_text(numbers: dict[str, Any]) -> str:
-    """Return one line per statement: number, interval, seeds, verdict."""
-    lines = []
-    for name, entries in numbers["tests"].items():
-        for entry in entries:
-            ends = ["-" if end is None else f"{end:.3g}" for end in entry["interval"]]
-            number = "-" if entry["measured"] is None else f"{entry['measured']:.3g}"
-            span = f"[{ends[0]}, {ends[1]}] n={entry['seeds']}"
-            lines.append(f"{name} {entry['verdict']:<17}{number:>9} {span}  {entry['claim']}")
-    return "\n".join(lines)
+    """Return the printed table."""
+    from experiments.pruning import comparison_table
+
+    return comparison_table.table_text(numbers)
 
 
 def check(options: PruningComparison) -> None:

@@ -13,6 +13,9 @@ from experiments.documents.numbers import ROOT, DocumentError, Names
 WIDTH = 120
 SETTINGS = {
     r"(?:[Tt]heory|Theorem|Lemma|section) \d+(?:\.\d+)*": "place in a text",
+    r"Python 3\.\d+": "version that is needed",
+    r"\b2026\b": "year of the paper",
+    r"60 % of them": "masked share of the weights, a setting of all readings that do not name another",
 }
 """Numbers that may be typed, since no run measures them: pattern, and what such a number is."""
 
@@ -21,6 +24,7 @@ NOT_TEXT = (
     r"`[^`]*`",
     r"\]\([^)\s]*\)",  # the address of a link
     r"https?://\S+",
+    r"<img [^>]*>",
     r"\{\{|\}\}",
     r"\{[^{}]*\}",  # placeholders
     r"^ *\d+\. ",  # the number of a list item

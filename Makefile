@@ -37,7 +37,7 @@ install: $(CORE) ## Build the environment; then: source .venv/bin/activate
 stages: $(CORE) ## Main experiment: the training stages of a simulated run
 	$(RUN) experiments/stage_tracking.py $(ARGS)
 
-figures: $(CORE) ## Renew the committed figures and their data
+figures: $(CORE) ## Draw the committed figures from their data; with ARGS="--simulate" renew the data first
 	$(RUN) -m experiments.make_figures $(ARGS)
 
 documents: $(CORE) ## Write the documents whose numbers come from figures/data/

@@ -281,7 +281,7 @@ def test_figures_data_and_manifest(figures_folder, summary_of, no_simulation):
     printed = run(make_figures.main, ["--simulate"])
     names = {f"stage_tracking_{name}.png" for name in plots.CAPTIONS}
     files = {path.relative_to(figures_folder).as_posix() for path in figures_folder.rglob("*") if path.is_file()}
-    assert files == names | {"manifest.toml", "data/stage_tracking.json", "data/stage_tracking.nc"}
+    assert files == names | {"manifest.toml", "README.md", "data/stage_tracking.json", "data/stage_tracking.nc"}
     assert set(printed) == {str(figures_folder / name) for name in names}
     rows = tomllib.loads((figures_folder / "manifest.toml").read_text())["figure"]
     assert {row["figure"] for row in rows} == names

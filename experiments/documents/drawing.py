@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MAJORITY, MINORITY = "#0072B2", "#D55E00"
-INK, PALE = "#333333", "#f2f2f2"
+INK, BOX_COLOUR = "#333333", "#f2f2f2"
 N_FEATURES, RARE = 8, 4
 # Which features are in which token: the same ones in both views, placed anew.
 VIEWS = {"view X": (((1, 6), ()), 4.15), "view Y": (((6,), (1,)), 0.55)}
@@ -41,7 +41,9 @@ def model() -> "Figure":
 
 def _box(ax: "Axes", x: float, y: float, width: float, height: float) -> None:
     ax.add_patch(
-        FancyBboxPatch((x, y), width, height, boxstyle="round,pad=0.08", facecolor=PALE, edgecolor=INK, linewidth=0.8)
+        FancyBboxPatch(
+            (x, y), width, height, boxstyle="round,pad=0.08", facecolor=BOX_COLOUR, edgecolor=INK, linewidth=0.8
+        )
     )
 
 

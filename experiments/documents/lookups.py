@@ -27,7 +27,7 @@ def names() -> Names:
     found["stage_ends_quick"] = Quantity(stage_ends(found["stage_tracking_quick"].value), "stage_ends_quick")
     found["tables"] = Quantity(
         {
-            "stages": stage_table(found["stage_tracking_quick"].value),
+            "stages": printed_stages(found["stage_tracking_quick"].value),
             "coverage": coverage_table(found["pruning_answer"].value),
             "cost": cost_table(found["step_cost"].value),
         },
@@ -42,7 +42,7 @@ def stage_ends(numbers: dict[str, Any]) -> dict[str, dict[str, list[int]]]:
     return {group: {stage: [one[group][stage] for one in each] for stage in ("T1", "T2", "T3")} for group in each[0]}
 
 
-def stage_table(numbers: dict[str, Any]) -> str:
+def printed_stages(numbers: dict[str, Any]) -> str:
     """Return what stage_tracking.py prints for a summary."""
     from experiments import stage_tracking
 

@@ -86,7 +86,7 @@ def _encoder(ax: "Axes", y: float, *, masked: bool) -> None:
     sizes = np.random.default_rng(3).uniform(0.08, 0.3, (4, N_FEATURES))
     hidden = sizes < np.quantile(sizes, 0.5)
     for i, j in np.ndindex(*sizes.shape):
-        x, level, side = 7.2 + 0.34 * j, y + 1.05 - 0.32 * i, sizes[i, j]
+        x, level, side = 7.2 + 0.34 * j, y + 1.05 - 0.32 * i, float(sizes[i, j])
         faint = masked and hidden[i, j]
         ax.add_patch(
             Rectangle(

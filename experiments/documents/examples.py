@@ -32,7 +32,8 @@ def renew_runs() -> None:
     """Run the quick preset and the README's example again; keep the summary and the plot in .docs/."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        command = [sys.executable, ROOT / "experiments" / "stage_tracking.py", "--preset", "quick", "--out", folder]
+        script = ROOT / "experiments" / "stage_tracking.py"
+        command = [sys.executable, str(script), "--preset", "quick", "--out", str(folder)]
         environment = os.environ | {"PYTHONPATH": str(ROOT)}
         subprocess.run(command, cwd=ROOT, env=environment, check=True, timeout=600)
         (summary,) = folder.glob("*/summary.json")

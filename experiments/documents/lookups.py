@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from experiments.documents.numbers import Names, Quantity, summaries
+from experiments.documents.numbers import Names, Quantity, summaries, written
 
 COVERAGE_ROWS = {
     "no mask": "no mask",
@@ -92,7 +92,10 @@ def printed_stages(numbers: dict[str, Any]) -> str:
 
 def heads(numbers: dict[str, Any]) -> list[str]:
     """Return the heads of the columns of a table with a column per noise level."""
-    return [f"false firing {point['false_firing_rate']:.0%}, r = {point['ratio']:g}" for point in numbers["points"]]
+    return [
+        f"false firing {written(point['false_firing_rate'], '.0%')}, r = {point['ratio']:g}"
+        for point in numbers["points"]
+    ]
 
 
 def markdown(rows: list[list[str]]) -> str:

@@ -6,7 +6,9 @@ keeps the rows with that value, and the only row that is left stands for itself.
 
     a number                          by its format, {...:+.2f}; percentages as "1.6 %"
     an estimate with its interval     +0.16 [0.07, 0.25]
-    a list of numbers                 its range, 175-184; .median, .mean and .count give one number
+    a list of numbers                 its range, 175-184; .spread is 178 [175, 184] with the median first;
+                                      .median, .mean and .count give one number, and .interval
+                                      takes a list of three for (estimate, low, high)
     .negated                          the number or estimate with the opposite sign: "0.4 fewer"
 """
 
@@ -70,6 +72,20 @@ class Quantity:
         return Quantity(statistics.mean(self.numbers()), f"{self.path}.mean")
 
     @property
+    def spread(self) -> "Quantity":
+        """The median of a list of numbers with its range in brackets, where an estimate has its interval."""
+        found = {"estimate": statistics.median(self.numbers()), "low": min(self.numbers()), "high": max(self.numbers())}
+        return Quantity(found, f"{self.path}.spread")
+
+    @property
+    def interval(self) -> "Quantity":
+        """A list of three, (estimate, low, high), as an estimate with its interval."""
+        found = self.numbers()
+        if len(found) != 3:
+            raise DocumentError(f"{self.path}: wanted (estimate, low, high); it {self._contents()}")
+        return Quantity(dict(zip(("estimate", "low", "high"), found, strict=True)), f"{self.path}.interval")
+
+    @property
     def count(self) -> "Quantity":
         """How many entries a list or a dictionary has."""
         return Quantity(len(self.value), f"{self.path}.count")
@@ -128,7 +144,7 @@ class Names(dict[str, Any]):
 def summaries(root: Path = ROOT) -> Names:
     """Return the committed summaries by the name of their file, and the manifest of the figures as `manifest`."""
     names = Names()
-    for path in sorted((root / "figures" / "data").glob("*.json")):
+    for path in sorted([*(root / "figures" / "data").glob("*.json"), *(root / ".docs").glob("*.json")]):
         names[path.stem] = Quantity(json.loads(path.read_text(encoding="utf-8")), path.stem)
     manifest = tomllib.loads((root / "figures" / "manifest.toml").read_text(encoding="utf-8"))["figure"]
     names["manifest"] = Quantity(manifest, "manifest")

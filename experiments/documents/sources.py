@@ -13,14 +13,21 @@ from experiments.documents.numbers import ROOT, DocumentError, Names
 WIDTH = 120
 SETTINGS = {
     r"(?:[Tt]heory|Theorem|Lemma|section) \d+(?:\.\d+)*": "place in a text",
+    r"Python 3\.\d+": "version that is needed",
+    r"\b2026\b": "year of the paper",
+    r"smallest 60 % of": "share of the weights that is masked where nothing else is said",
+    r"(?:at 20, 40 and 60|at 70|mask of 60|Shares of 90|from 90|the 30) %": "masked share",
+    r"30 % masked": "masked share",
+    r"1,000 steps": "time in which noise fades",
 }
-"""Numbers that may be typed, since no run measures them: pattern, and what such a number is."""
+"""Numbers that may be typed, since no run measures them: pattern, and what such a number is. Spaces may be line breaks."""
 
 NOT_TEXT = (
     r"^```.*?^```",  # code
     r"`[^`]*`",
     r"\]\([^)\s]*\)",  # the address of a link
     r"https?://\S+",
+    r"<img [^>]*>",
     r"\{\{|\}\}",
     r"\{[^{}]*\}",  # placeholders
     r"^ *\d+\. ",  # the number of a list item
@@ -29,6 +36,9 @@ TYPED = re.compile(
     r"(?<![\w.])[+-]?(?:\d[\d,]*\.\d+|\d[\d,]*\d|\d+(?= ?%)|\d(?= of \d)|\d(?=-\d))(?![\w])|\[[-+\d., ]+\]"
 )
 """Decimals, numbers of two digits or more, percentages, ranges, "2 of 3" and intervals; single digits are words."""
+
+GLUED = re.compile(r"\[[-+\d., %]+\]|\d %|\w = [\d.,]+")
+"""What is not broken over two lines: an interval, a percentage, the value of a symbol."""
 
 
 def sources(root: Path = ROOT) -> dict[Path, Path]:
@@ -43,7 +53,7 @@ def typed_numbers(source: str) -> list[tuple[int, str]]:
     def blank(match: re.Match[str]) -> str:
         return re.sub(r"[^\n]", " ", match[0])
 
-    for pattern in (*NOT_TEXT, *SETTINGS):
+    for pattern in (*NOT_TEXT, *(setting.replace(" ", r"\s+") for setting in SETTINGS)):
         source = re.sub(pattern, blank, source, flags=re.MULTILINE | re.DOTALL)
     return [(source.count("\n", 0, found.start()) + 1, found[0]) for found in TYPED.finditer(source)]
 
@@ -92,4 +102,6 @@ def joinable(line: str) -> bool:
 def wrap_line(line: str) -> list[str]:
     """Return one paragraph or list item in lines of at most WIDTH characters."""
     indent = " " * len(re.match(r"\s*(?:(?:[-*]|\d+\.) +)?", line)[0])  # type: ignore[index]  # matches anything
-    return textwrap.wrap(line, WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+    glued = GLUED.sub(lambda found: found[0].replace(" ", "\xa0"), line)
+    lines = textwrap.wrap(glued, WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+    return [one.replace("\xa0", " ") for one in lines]

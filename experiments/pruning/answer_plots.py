@@ -3,9 +3,10 @@
 from typing import TYPE_CHECKING, Any
 
 import matplotlib
+import numpy as np
 from matplotlib.lines import Line2D
 
-from dynsim.plots.parts import lower_legend, panels
+from dynsim.plots.parts import lower_legend, panels, step_axis
 from dynsim.plots.style import COLOR, SMALL, STYLE, TWO_COLUMNS
 from dynsim.stats import verdicts
 from experiments.pruning.arms import FADING, KAPPA, LAMBDA, ORACLE, UNMASKED
@@ -41,7 +42,8 @@ CAPTIONS = {
         "pruning algorithm (rows) and three noise levels (columns), each at a frequency ratio r at which training "
         "without a mask leaves some of them out (dashed line, grey band: its 95 % interval). Filled circles mask the "
         "smallest weights and are coloured by verdict; open squares and diamonds mask as many at random; triangles "
-        "perturb training without a mask; a black tick is what training without a mask gives with the loss of its "
+        "perturb training without a mask (noise that fades, half the thresholds, a quarter of the weight decay, a loss "
+        "that knows the frequencies); a black tick is what training without a mask gives with the loss of its "
         "row, where that differs. Bars are 95 % intervals over seeds; faint marks had not settled when training ended "
         "and enter no verdict."
     ),
@@ -151,9 +153,12 @@ def mechanism(numbers: dict[str, Any]) -> "Figure":
                 color, line = _line(row)
                 (shown[row["label"]],) = ax.plot(row["steps"], row["responded"], line, color=color, label=row["label"])
         ax.set_title(f"noise fires on {point['false_firing_rate']:.0%} of tokens, r = {point['ratio']:g}")
-        _steps(ax)
         ax.set_ylabel("minority features\nresponded to" if ax in axes[:, 0] else "")
     _overlap(places[len(points)], numbers, points)
+    last = max(row["steps"][-1] for row in numbers["curves"])
+    for ax in places[: len(points) + 1]:
+        step_axis(ax, np.array([0, last]))
+        ax.set(xlabel="training step", ylim=(0, 1.03))
     for ax in places[len(points) + 1 :]:
         ax.remove()
     lower_legend(figure, list(shown.values()), 3)
@@ -167,13 +172,6 @@ def _line(row: dict[str, Any]) -> tuple[str, str]:
     return UNMASKED_LINE.get(row["reading"], (COLOR["perturbed"], ":"))
 
 
-def _steps(ax: "Axes") -> None:
-    ax.set_xscale("symlog", linthresh=1, linscale=0.3)
-    ax.set_xlim(left=0)
-    ax.set_ylim(0, 1.03)
-    ax.set_xlabel("training step")
-
-
 def _overlap(ax: "Axes", numbers: dict[str, Any], points: list[dict[str, Any]]) -> None:
     """Draw which share of a mask was masked at the start too, by noise."""
     for point, line in zip(points, NOISE_LINE, strict=False):
@@ -183,7 +181,6 @@ def _overlap(ax: "Axes", numbers: dict[str, Any], points: list[dict[str, Any]]) 
                 ax.plot(row["steps"], row["overlap"], line, color=COLOR["smallest masked"], label=label)
     ax.axhline(0.6, color=COLOR["mark"], linewidth=0.8, linestyle=":")
     ax.set_title("smallest weights masked on one branch")
-    _steps(ax)
     ax.set_ylabel("share of the mask that was\nmasked at the start too")
     if ax.lines[1:]:
         ax.legend(loc="lower left", fontsize=SMALL)

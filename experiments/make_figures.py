@@ -26,8 +26,8 @@ COMMITTED = ("png", "pdf")
 """Formats of the committed figures: one for a screen and one for a paper. A user's run writes SVG as well."""
 
 HEADER = """# Written by `make figures`; do not edit.
-# Every figure is committed as a PNG (figure) and as a PDF (pdf), at the width of one column of a paper (3.3 inches) or of
-# two (6.8 inches). A run of the experiment writes an SVG as well.
+# Every figure is committed as a PNG (figure) and as a PDF (pdf), at the width of one column of a paper (3.3 inches) or
+# of two (6.8 inches). A run of the experiment writes an SVG as well.
 
 """
 

@@ -14,7 +14,8 @@ Measured: power laws fitted over all sizes have exponents below 1 for d, m, L an
           The batch size K exceeds 1 from about K = 1.5 L d1 on, where the K * K logits (2 K^2 m multiply-adds) cost
           more than the embeddings and their gradient (3 K L d1 m).
 
-Writes summary.json and step_cost.png, .pdf and .svg into <out>/step_cost-<preset>/; the last line printed is the path of summary.json.
+Writes summary.json and the figure (PNG, PDF, SVG) into <out>/step_cost-<preset>/; the last line printed is the path of
+summary.json.
 """
 
 import functools
@@ -61,8 +62,8 @@ QUICK_SIZES: dict[str, tuple[int, ...]] = {
 }
 CAPTION = (
     "Time against size on logarithmic axes, one size swept per panel and the others held at the values in its title. "
-    "Points are the fastest of the rounds and bars reach up to the median; the grey line is a power law fitted by least "
-    "squares to the logarithms, with its exponent and 95 % interval; 'last pair' is the exponent between the two "
+    "Points are the fastest of the rounds and bars reach up to the median; the grey line is a power law fitted by "
+    "least squares to the logarithms, with its exponent and 95 % interval; 'last pair' is the exponent between the two "
     "largest sizes. Where this lies outside the interval of the fit, the times bend, no single power law describes "
     "them, the fit is broken and the last pair is joined in black. The last panel compares the exponents (bars: 95 % "
     "intervals of the fits) with the limit of 1.05 that is wanted for d, m, L and seeds (dashed): the fits keep it, "

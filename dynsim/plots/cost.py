@@ -1,7 +1,7 @@
 """The figure of training time against the sizes of the problem, such as the numbers of features and neurons."""
 
 from collections.abc import Mapping, Sequence
-from typing import TypedDict
+from typing import Any, TypedDict
 
 import matplotlib
 import numpy as np
@@ -99,7 +99,7 @@ def _exponents(ax: Axes, sweeps: Mapping[str, MeasuredSweep], limit: float, limi
         first = place == 0
         ax.plot([sweep["low"], sweep["high"]], [place, place], color=COLOR["ink"], lw=1)
         ax.plot(sweep["exponent"], place, "o", ms=3.5, color=COLOR["ink"], label="fit" if first else None)
-        look = {"color": COLOR["ink"], "mfc": COLOR["empty"], "label": "last pair" if first else None}
+        look: dict[str, Any] = {"color": COLOR["ink"], "mfc": COLOR["empty"], "label": "last pair" if first else None}
         ax.plot(sweep["last"], place, "D", ms=3.5, mew=0.9, **look)
     names = [f"{name}*" if name in limited else name for name in sweeps]
     ax.set_yticks(range(len(names)), names)

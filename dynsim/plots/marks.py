@@ -36,7 +36,6 @@ def draw_closed_form(ax: Axes, of_group: xr.Dataset, rate: float | None) -> None
             ax.plot(time, start * np.exp(rate * time), "--", color=COLOR["theory"], lw=0.9, zorder=5)
 
 
-
 def stage_lines(ax: Axes, of_group: xr.Dataset, stages: Sequence[str] = STAGES) -> None:
     """Mark the stage ends of one group: median as a vertical line, range over seeds as a band, label above the panel.
 

@@ -32,7 +32,11 @@ KIND_COLOR = {
     "redrawn random": COLOR["redrawn random mask"],
 }
 READING_LINE = {"one branch": "-", "literal": "--"}
-UNMASKED_LINE = {UNMASKED: (COLOR["no mask"], "-"), FADING: (COLOR["perturbed"], "-"), KAPPA: (COLOR["perturbed"], "--")}
+UNMASKED_LINE = {
+    UNMASKED: (COLOR["no mask"], "-"),
+    FADING: (COLOR["perturbed"], "-"),
+    KAPPA: (COLOR["perturbed"], "--"),
+}
 NOISE_LINE = ("-", "--", ":")
 ROW_INCHES = 0.235
 

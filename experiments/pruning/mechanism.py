@@ -64,7 +64,9 @@ def p2(runs: NamedRuns, config: Config) -> Judged:
         at = slopes.sel(moment=moment)
         low, fixed = at.sel(kind="lowest"), at.sel(kind="random_fixed")
         minority, majority = (low.sel(group=group).values for group in ("minority", "majority"))
-        of_literal = slopes_up_to_half(literal.expand_dims(kind=["lowest"])).sel(moment=moment, kind="lowest", group="minority")
+        of_literal = slopes_up_to_half(literal.expand_dims(kind=["lowest"])).sel(
+            moment=moment, kind="lowest", group="minority"
+        )
         random = fixed.sel(group="minority").values
         parts += [
             (claim("P2", "in proportion", moment=moment), minority),

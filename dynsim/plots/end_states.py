@@ -3,6 +3,8 @@
 The frequency ratio r is how often a minority feature is active, over how often a majority feature is.
 """
 
+from typing import Any
+
 import matplotlib
 import numpy as np
 import xarray as xr
@@ -90,7 +92,7 @@ def _against_ratio(ax: Axes, at: xr.DataArray, r: np.ndarray, *, same_partner: b
         known = np.isfinite(mean)
         slope = np.polyfit(np.log(r[known]), mean[known], 1)[0] if known.sum() > 1 else np.nan
         bars = np.stack([np.exp(mean) - np.exp(mean - half), np.exp(mean + half) - np.exp(mean)])
-        style = {"color": color, "ls": line, "marker": marker, "ms": 3, "lw": 1.0, "elinewidth": 0.7}
+        style: dict[str, Any] = {"color": color, "ls": line, "marker": marker, "ms": 3, "lw": 1.0, "elinewidth": 0.7}
         ax.errorbar(moved, np.exp(mean), bars, label=f"{slope:.2f}", **style)
     ax.plot(r, r, color=MARK, lw=0.9, zorder=0)
     ax.legend(loc="lower right", title="slope", ncols=2, handlelength=2.6)

@@ -115,13 +115,13 @@ def _group_titles(axes: Sequence[Axes]) -> None:
 
 def _draw_sweep(ax: Axes, rows: list[Row], group: str) -> None:
     """Draw the differences of one group against the number that names the rows."""
-    known = [(float(row["label"]), row[group]) for row in rows]  # type: ignore[literal-required]
+    known = [(float(row["label"]), row["minority"] if group == "minority" else row["majority"]) for row in rows]
     there = [(x, one) for x, one in known if one is not None and one["estimate"] is not None]
     lost = [x for x, one in known if one is None or one["estimate"] is None]
     ax.axhline(0, color=COLOR["ink"], lw=0.6)
     if there:
         x = np.array([place for place, _ in there])
-        mean, low, high = (np.array([one[key] for _, one in there], float) for key in ("estimate", "low", "high"))  # type: ignore[literal-required]
+        mean, low, high = np.array([(one["estimate"], one["low"], one["high"]) for _, one in there], float).T
         low, high = np.where(np.isfinite(low), low, mean), np.where(np.isfinite(high), high, mean)
         parts.band(ax, x, (low, mean, high), GROUP_COLOR[group], f"{group} features")
         ax.plot(x, mean, "o", ms=3, color=GROUP_COLOR[group])
@@ -167,10 +167,11 @@ def _row(ax: Axes, place: float, one: Difference, group: str, row: Row) -> None:
     """Draw one row of one group."""
     left = row["n_given"] - row["n_seeds"]
     color = GROUP_COLOR[group]
-    low, high = one["low"], one["high"]
+    estimate, low, high = one["estimate"], one["low"], one["high"]
     if low is not None and high is not None:
         ax.plot([low, high], [place, place], color=color, lw=1.2)
-    ax.plot(one["estimate"], place, "o", ms=4, color=color, mfc=color if row["filled"] else COLOR["empty"])
+    if estimate is not None:
+        ax.plot(estimate, place, "o", ms=4, color=color, mfc=color if row["filled"] else COLOR["empty"])
     if left:
         words = f"{left} of {row['n_given']} seeds left out"
         ax.annotate(

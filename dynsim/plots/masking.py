@@ -168,7 +168,7 @@ def _gains(ax: Axes, at: xr.Dataset) -> None:
 
 
 def _slopes(ax: Axes, slopes: xr.DataArray, n_features: int) -> None:
-    """Draw the slopes of both groups at each moment with 95 % t intervals, and what the theorem has for the majority."""
+    """Draw the slopes of both groups at each moment with 95 % t intervals, and the theorem's one of the majority."""
     moments = slopes["moment"].values
     for group, shift in zip(DISJOINT_GROUPS, (-0.15, 0.15), strict=True):
         mean, half = t_half_widths(slopes.sel(group=group).transpose("seed", "moment").values)

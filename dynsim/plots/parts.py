@@ -27,7 +27,7 @@ CLASS_LINE = {"specialist": "-", "ordinary": "-.", "other": ":"}
 FEWEST_NEURONS = 1.0
 """A class with fewer neurons per seed than this is named in the legend but not drawn: quantiles would mean little."""
 MARK = COLOR["mark"]
-NOTE = {"fontsize": SMALL, "color": COLOR["note"]}
+NOTE: dict[str, Any] = {"fontsize": SMALL, "color": COLOR["note"]}
 """Style of the small grey texts within a panel."""
 
 Band = tuple[np.ndarray, np.ndarray, np.ndarray]
@@ -161,7 +161,7 @@ def class_handles(of_group: xr.Dataset, group: str, closed_form: bool) -> list[A
     return handles
 
 
-def boxed_legend(ax: Axes, handles: list[Artist], title: str | None = None) -> None:
+def boxed_legend(ax: Axes, handles: Sequence[Artist], title: str | None = None) -> None:
     """Draw a legend on a white background, so that no line crosses its text; without handles, draw nothing."""
     if handles:
         look: dict[str, Any] = {"frameon": True, "framealpha": 1.0, "edgecolor": "none", "borderpad": 0.2}
@@ -169,7 +169,7 @@ def boxed_legend(ax: Axes, handles: list[Artist], title: str | None = None) -> N
         box.set_zorder(10)
 
 
-def lower_legend(fig: Figure, handles: list[Artist], columns: int) -> None:
+def lower_legend(fig: Figure, handles: Sequence[Artist], columns: int) -> None:
     """Draw a legend below all panels, where it hides nothing; without handles, draw nothing."""
     if handles:
         fig.legend(handles=handles, loc="outside lower center", ncols=columns)
@@ -196,7 +196,7 @@ def interval_text(label: str, one: Difference | None) -> str:
 
 
 def draw_stage_table(ax: Axes, counts: StageCounts, *, names: bool) -> None:
-    """Write the numbers of seeds as a table, with a row per group, named at the left if `names`, and a column per stage."""
+    """Write the numbers of seeds as a table: a row per group, named at the left if `names`, a column per stage."""
     ax.axis("off")
     found, n_seeds = counts["found"], counts["n_seeds"]
     groups = [group for group in ("majority", "minority") if group in found]

@@ -62,8 +62,8 @@ def counts(curves: xr.Dataset, rows: Mapping[str, EndDifference]) -> Figure:
     for column, name in enumerate(shown):
         for ax, group in zip(axes[:, column], DISJOINT_GROUPS, strict=True):
             _count(ax, curves.sel(group=group), name, first, group)
-            row = rows.get(name, {})
-            _say(ax, row.get("equal steps", {}).get(f"{group} specialists"), group)
+            differences = rows[name].get("equal steps", {}) if name in rows else {}
+            _say(ax, differences.get(f"{group} specialists"), group)
         axes[0, column].set_title(textwrap.fill(name, 22))
         axes[1, column].set_xlabel("training step")
     for row, group in zip(axes, DISJOINT_GROUPS, strict=True):

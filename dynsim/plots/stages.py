@@ -3,6 +3,8 @@
 `curves` is always a Dataset of `analysis.curves.reduce`. Stage k ends at step Tk, which is found per seed and group.
 """
 
+from typing import Any
+
 import matplotlib
 import numpy as np
 import xarray as xr
@@ -25,30 +27,31 @@ DIRECTION_TITLE = {
 
 CAPTIONS = {
     "projections": (
-        "How neurons grow along their own feature, the other features and the complement of all features, for "
-        "majority (top) and minority features (bottom). Lines are medians and bands 10-90 % over the neurons of all "
-        "seeds; specialist neurons end as specialists of the group, ordinary ones do not but were aligned best with "
-        "one of its features at T1, other ones are neither. Grey lines mark the group's stage ends (median; band: "
-        "range over seeds); dashed lines grow from the initial medians at the closed-form rate, which has no fitted "
-        "constant and is meant for the time before the thresholds are switched on (dotted line)."
+        "How neurons grow along their own feature, the other features and the complement of all features, for majority "
+        "(top) and minority features (bottom), in units of the weights. Lines are medians and bands 10-90 % over the "
+        "neurons of all seeds; specialist neurons end as specialists of the group, ordinary ones do not but were "
+        "aligned best with one of its features at T1, other ones are neither. Vertical lines mark the group's stage "
+        "ends (median; band: range over seeds); dashed lines grow from the initial medians at the closed-form rate, "
+        "which has no fitted constant and is meant for the time before the thresholds are switched on (dotted line)."
     ),
     "specialists": (
         "Number of specialists (left) and share of a group's features that have at least one (right) against training "
-        "steps. Lines are medians and bands the range over seeds; triangles above the panels mark the median stage "
-        "ends of each group. Specialists appear only after T1; after T3 their number "
-        "changes by a tenth at most."
+        "steps. Lines are medians and bands the range over seeds; triangles above the panels mark the stage ends T1, "
+        "T2 and T3 of each group, in its colour (medians over seeds). Specialists appear only after T1; after T3 their "
+        "number changes by a tenth at most."
     ),
     "loss": (
         "Contrastive loss of the training batches, without the penalty, averaged between records (median; band: range "
-        "over seeds). Dotted lines are reference levels, such as a network that tells nothing apart and encoders that "
-        "are given the dictionary; training may end below a level that is not the best possible. Vertical lines mark "
-        "the stage ends of all features together."
+        "over seeds). Horizontal dotted lines are reference levels: chance, where nothing is told apart, and the ideal "
+        "encoder, whose weights are the features themselves, each at the best common length. Training may end below a "
+        "level that is not the best possible. Vertical lines mark the step at which the thresholds are switched on, "
+        "and T2 and T3 of all features together (medians; bands: range over seeds)."
     ),
     "cosines": (
-        "Absolute cosine between every neuron (row) and every feature (column) of one seed, at the start and at the "
-        "three stage ends. The rows keep one order, that of the feature each neuron ends up with, so that "
-        "specialisation appears as a diagonal. The vertical line parts majority from minority features, the horizontal "
-        "one the final specialists from the other neurons."
+        "Absolute cosine between every neuron (row) and every feature (column) of one seed: at the start, when the "
+        "thresholds are switched on, and at T2 and T3 of all features together. The rows keep one order, that of the "
+        "feature each neuron ends up with, so that specialisation appears as a diagonal. The vertical line parts "
+        "majority from minority features, the horizontal one the final specialists from the other neurons."
     ),
     "growth_rates": (
         "Early growth of each feature's projections per step, with the decay added back, against the chance P_j that "
@@ -58,8 +61,8 @@ CAPTIONS = {
     ),
     "controls": (
         "Specialists per group in the main run and in its controls, on one scale (median; band: range over seeds). The "
-        "tables count the seeds in which each stage end was found: a detector that sees a stage 2 where nothing "
-        "specialises would show up here."
+        "tables count the seeds in which each stage end was found, over those that were run: a detector that sees a "
+        "stage 2 where nothing specialises would show up here."
     ),
 }
 
@@ -191,7 +194,10 @@ def growth_rates(rates: xr.Dataset) -> Figure:
 def _points(ax: Axes, x: np.ndarray, y: np.ndarray, half: np.ndarray, k: int, label: str | None = None) -> None:
     """Draw the points of profile k with their error bars of half width `half`."""
     color = COLOR["all"] if k == 0 else COLOR["other neurons"]
-    look = {"color": COLOR["ink"] if k == 0 else COLOR["mark"], "mfc": color if k == 0 else COLOR["empty"]}
+    look: dict[str, Any] = {
+        "color": COLOR["ink"] if k == 0 else COLOR["mark"],
+        "mfc": color if k == 0 else COLOR["empty"],
+    }
     ax.errorbar(x, y, half, fmt=MARKERS[k % len(MARKERS)], ms=3.0, mew=0.7, elinewidth=0.6, label=label, **look)
 
 

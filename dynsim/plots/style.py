@@ -111,7 +111,11 @@ def save_figure(fig: Figure, path: Path, caption: str, metadata: Mapping[str, ob
     else:
         raise ValueError(f"{path}: wanted a suffix of {', '.join(FORMATS)}, got {kind or 'none'}; rename the figure")
     with matplotlib.rc_context(STYLE):
-        # drawing a second time would move things a little, so the layout is computed once and then fixed
+        # each drawing moves things a little, so the layout is computed once, for texts as wide as they are at this
+        # resolution, and then fixed, so that all files of a figure show the same
+        given = fig.dpi
+        fig.set_dpi(DPI)
         fig.draw_without_rendering()
         fig.set_layout_engine("none")
+        fig.set_dpi(given)
         atomic_write(path, lambda temporary: fig.savefig(temporary, format=kind, metadata=texts, **options))

@@ -40,11 +40,11 @@ CAPTIONS = {
         "Difference in the number of minority specialists between runs pruned by magnitude and what they are held "
         "against: dense runs, and random masks of the same unit, ratio, semantics, start and stop. Each row is a point "
         "one factor away from the base point, each column a way of pruning; marks are means over seeds with 95 % BCa "
-        "intervals. A row helps where all intervals are above zero and harms where all are below; only rows that were run "
-        "again on fresh seeds can say so, and only these are coloured or dark. Light grey rows rest on the search "
-        "seeds alone: no claim rests on them, whichever side they lie on. n/N: pairs of runs left of a contrast "
-        "where the others diverged or exploded. The yellow rows lie where the paper's own assumptions do. The axis "
-        "is linear within 2 and logarithmic beyond."
+        "intervals. A row helps where all intervals are above zero and harms where all are below; only rows that were "
+        "run again on fresh seeds can say so, and only these are coloured or dark. Light grey rows rest on the search "
+        "seeds alone: no claim rests on them, whichever side they lie on. n/N: pairs of runs left of a contrast where "
+        "the others diverged or exploded. The yellow rows lie where the paper's own assumptions do. The axis is linear "
+        "within 2 and logarithmic beyond."
     ),
     "driver": (
         "Effect of pruning on minority specialists against what the mask does to the driver: its change of D_j of "

@@ -62,9 +62,10 @@ def test_what_is_written(done):
         assert equal["n_steps"] == LENGTHS[0] * (3 if name == recipes.LONGER else 1)
         # what has settled is not trained for longer; nor is the longer run
         assert (settled["n_steps"] == equal["n_steps"]) == (equal["settled"] or name == recipes.LONGER)
-        gap = equal["ends"]["minority coverage"]["estimate"] - rows[UNMASKED]["equal_steps"]["ends"][
-            "minority coverage"
-        ]["estimate"]
+        gap = (
+            equal["ends"]["minority coverage"]["estimate"]
+            - rows[UNMASKED]["equal_steps"]["ends"]["minority coverage"]["estimate"]
+        )
         assert equal["against_no_mask"]["minority coverage"]["estimate"] == pytest.approx(gap, abs=1e-12)
     assert rows[METHODS[3].label]["schedule"]["release"] == 9 and rows[FADING]["schedule"] is None
     assert [row["contrast"] for row in numbers["statements"]] == [

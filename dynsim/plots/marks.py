@@ -69,9 +69,10 @@ def moment_name(curves: xr.Dataset, moment: str, step: float) -> str:
     """Return the name of a moment of all features together; T1 is called after the event that it shows (see above)."""
     if moment != "T1":
         return moment
-    steps, seeds = curves["step"].values, list(curves["seed"].values)
-    switch = curves["switch_step"].values[seeds.index(int(curves["cosine_seed"]))]
-    at_switch = switch > 0 and np.searchsorted(steps, switch) == np.searchsorted(steps, step)
+    steps = curves["step"].values
+    shown = curves["seed"].values == int(curves["cosine_seed"])  # no seed where all have diverged
+    switched = [np.searchsorted(steps, switch) for switch in curves["switch_step"].values[shown] if switch > 0]
+    at_switch = math.isfinite(step) and np.searchsorted(steps, step) in switched
     return THRESHOLDS_ON if at_switch else "norms doubled"
 
 

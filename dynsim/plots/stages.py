@@ -146,7 +146,7 @@ def cosine_matrix(curves: xr.Dataset) -> Figure:
         image = np.abs(curves["cosine_at_end"].sel(moment=moment).values)
         shown = ax.imshow(image, vmin=0, vmax=1, cmap="magma_r", aspect="auto", interpolation="nearest")
         name = marks.moment_name(curves, str(moment), step)
-        ax.set_title(f"{name}\nstep {step:,.0f}" if found else f"{moment}\n(not found)")
+        ax.set_title(f"{name}\nstep {step:,.0f}" if found else f"{name}\n(not found)")
         if found and 0 < n_majority < shape[1]:
             ax.axvline(n_majority - 0.5, color=COLOR["ink"], lw=0.7)
         if found and 0 < n_specialists < shape[0]:

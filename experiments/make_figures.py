@@ -135,12 +135,15 @@ def gallery(rows: Sequence[Json]) -> str:
     """Return figures/README.md for the rows of the manifest: the figures of every experiment below its question."""
     contents, sections = [], []
     for experiment in EXPERIMENTS:
-        own = [row for row in rows if row["script"] == f"experiments/{experiment.program}"]
+        own: dict[str, Json] = {}  # a figure in several formats has one entry, with its picture
+        for row in sorted(rows, key=lambda row: row["figure"].endswith(".pdf")):
+            if row["script"] == f"experiments/{experiment.program}":
+                own.setdefault(Path(row["figure"]).stem, row)
         if own:
             question = plain_markdown(experiment.question)
             contents.append(f"- [{experiment.name}](#{experiment.name}): {question}")
             sections += [f"## {experiment.name}", question]
-            sections += [gallery_entry(experiment, row) for row in own]
+            sections += [gallery_entry(experiment, row) for row in own.values()]
     return "\n\n".join([GALLERY.rstrip(), "\n".join(contents), *sections]) + "\n"
 
 

@@ -14,11 +14,19 @@ Time:     seconds; with --simulate about two hours on 2 CPU cores; figures/manif
 import dataclasses
 import re
 import shutil
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+if __name__ == "__main__":  # says in one line which packages are missing, before they are imported
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+    from dynsim import environment
+
+    environment.check_python(__file__)
+
 from dynsim.cli import Refused, parse_plain, run_main, set_up_jax
+from dynsim.config.checks import did_you_mean
 from dynsim.experiment import Experiment, Json, load, run, save_figures
 from experiments import pruning_answer, pruning_comparison, pruning_regimes, stage_tracking, step_cost
 
@@ -168,7 +176,8 @@ def make(options: MakeFigures) -> None:
 
     names = [experiment.name for experiment in EXPERIMENTS]
     if options.only and options.only not in names:
-        raise Refused(PROGRAM, f"--only: wanted one of {', '.join(names)}, got {options.only!r}")
+        near = did_you_mean(options.only, names)
+        raise Refused(PROGRAM, f"--only: wanted one of {', '.join(names)}, got {options.only!r}{near}")
     old, rows = read_manifest(), []
     for experiment in EXPERIMENTS:
         if options.only in ("", experiment.name):

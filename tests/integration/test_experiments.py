@@ -81,8 +81,10 @@ def test_what_is_written_and_printed(done):
     assert {path.name for path in folder.iterdir()} == figures | {"result.nc", "curves.nc", "summary.json"}
     assert lines[-1] == str(folder / "summary.json")
     assert set(lines[-1 - len(figures) : -1]) == {str(folder / name) for name in figures}
-    assert lines[0].split() == ["group", "stage", "found", "step", "specialists", "coverage"]
-    assert [line.split()[:2] for line in lines[1:5]] == [["majority", stage] for stage in ("T1", "T2", "T3", "end")]
+    assert lines[0] == f"Stages of training: median [min, max] over {SEEDS} seeds; found says in how many of them."
+    head = [line.split() for line in lines].index(["group", "stage", "found", "step", "specialists", "coverage"])
+    rows = [line.split()[:2] for line in lines[head + 1 : head + 5]]
+    assert rows == [["majority", stage] for stage in ("T1", "T2", "T3", "end")]
     for name in figures:
         assert (folder / name).read_bytes().startswith(b"\x89PNG")
 

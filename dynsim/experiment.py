@@ -104,8 +104,6 @@ class Experiment(Generic[OptionsT, RunsT]):
     """Options with which the committed figures are made; None for those of the first preset."""
     curves: bool = True
     """Whether the figures need more than the summary; it is then kept in curves.nc."""
-    suffix: str = ".png"
-    """Suffix of the figure files."""
 
     @property
     def question(self) -> str:
@@ -130,16 +128,21 @@ def load(experiment: Experiment[OptionsT, RunsT], summary: Path, curves: Path) -
 
 
 def save_figures(
-    experiment: Experiment[OptionsT, RunsT], numbers: Json, reduced: Reduced, place: Callable[[str], Path]
+    experiment: Experiment[OptionsT, RunsT],
+    numbers: Json,
+    reduced: Reduced,
+    place: Callable[[str], Path],
+    formats: Sequence[str] = ("png", "pdf", "svg"),
 ) -> dict[str, Path]:
-    """Draw and save all figures.
+    """Draw all figures and save each in all formats.
 
     Args:
         numbers, reduced: summary and Datasets, as `load` returns them.
-        place: (name of the figure with its suffix) -> path to save it at.
+        place: (name of the figure) -> path to save it at, without suffix.
+        formats: some of `plots.FORMATS`, the one to show first.
 
     Returns:
-        The paths of the figures by their names, without suffix.
+        The path of each figure in the first format, by its name.
     """
     from dynsim import plots
 
@@ -150,8 +153,10 @@ def save_figures(
     }
     captions, paths = experiment.captions(), {}
     for name, figure in experiment.draw(numbers, reduced).items():
-        paths[name] = place(f"{name}{experiment.suffix}")
-        plots.save_figure(figure, paths[name], captions[name], metadata)
+        files = [place(name).with_name(f"{place(name).name}.{kind}") for kind in formats]
+        for path in files:
+            plots.save_figure(figure, path, captions[name], metadata)
+        paths[name] = files[0]
     return paths
 
 

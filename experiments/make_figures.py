@@ -33,6 +33,14 @@ from experiments import pruning_answer, pruning_comparison, pruning_regimes, sta
 PROGRAM = "make_figures.py"
 QUESTION = (__doc__ or "").partition("\n")[0]
 FIGURES = Path(__file__).parent.parent / "figures"
+COMMITTED = ("png", "pdf")
+"""Formats of the committed figures: one for a screen and one for a paper. A user's run writes SVG as well."""
+
+HEADER = """# Written by `make figures`; do not edit.
+# Every figure is committed as a PNG (figure) and as a PDF (pdf), at the width of one column of a paper (3.3 inches) or
+# of two (6.8 inches). A run of the experiment writes an SVG as well.
+
+"""
 
 
 @dataclass(frozen=True)
@@ -71,6 +79,7 @@ def manifest_rows(experiment: Experiment, numbers: Json, paths: dict[str, Path])
     return [
         {
             "figure": path.name,
+            "pdf": path.with_suffix(".pdf").name,
             "script": f"experiments/{experiment.program}",
             "command": experiment.command,
             "statement": experiment.statements,
@@ -94,8 +103,11 @@ def renew(experiment: Experiment, options: MakeFigures) -> list[Json]:
         if experiment.curves:
             shutil.copyfile(folder / "curves.nc", data / f"{name}.nc")
     numbers, reduced = load(experiment, data / f"{name}.json", data / f"{name}.nc")
-    only = f"{name}{experiment.suffix}"  # an experiment's only figure has its name
-    paths = save_figures(experiment, numbers, reduced, lambda own: FIGURES / (own if own == only else f"{name}_{own}"))
+
+    def place(own: str) -> Path:
+        return FIGURES / (own if own == name else f"{name}_{own}")  # an experiment's only figure has its name
+
+    paths = save_figures(experiment, numbers, reduced, place, COMMITTED)
     return manifest_rows(experiment, numbers, paths)
 
 
@@ -104,7 +116,7 @@ def write_manifest(rows: list[Json]) -> None:
     from dynsim import results
 
     tables = ["\n".join(["[[figure]]", *(f"{key} = {toml_text(value)}" for key, value in row.items())]) for row in rows]
-    text = "# Written by `make figures`; do not edit.\n\n" + "\n\n".join(tables) + "\n"
+    text = HEADER + "\n\n".join(tables) + "\n"
     results.atomic_write(FIGURES / "manifest.toml", lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 

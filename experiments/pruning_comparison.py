@@ -164,37 +164,38 @@ def analyse(runs: "NamedRuns", options: PruningComparison) -> tuple[dict[str, An
 
 def captions() -> dict[str, str]:
     """Return the captions of all figures by name."""
-    from dynsim.plots import forest
+    from dynsim.plots import end_states, forest, masking
     from dynsim.plots import pruning as pruning_plots
 
-    return pruning_plots.CAPTIONS | forest.CAPTIONS
+    return masking.CAPTIONS | pruning_plots.CAPTIONS | end_states.CAPTIONS | forest.CAPTIONS
 
 
 def draw(numbers: dict[str, Any], reduced: dict[str, "xr.Dataset"]) -> dict[str, "Figure"]:
     """Return every figure by name."""
     from dynsim.config import serial
-    from dynsim.plots import forest
+    from dynsim.plots import end_states, forest, masking
     from dynsim.plots import pruning as pruning_plots
     from experiments.pruning.end_states import COMPARED, release_of, section_of
-    from experiments.pruning.mechanism import FIGURE_RATES
+    from experiments.pruning.mechanism import FIGURE_RATES, slopes_up_to_half
     from experiments.pruning.shared import label
 
-    details, unit = numbers["details"], "more specialists"
-    masks = table.variants(serial.from_dict(numbers["config"]))
+    details, config = numbers["details"], serial.from_dict(numbers["config"])
+    masks = table.variants(config)
     prunings = [label(table.changed(Config(), changes).prune) for changes in masks.values()]
     release = {pruning: reduced[name] for pruning in prunings if (name := release_of(pruning)) in reduced}
     sections = details["P5"]["rows"]
     of_main = [row for name in COMPARED for row in sections.get(section_of("main", name), [])]
     rows = {row["label"]: row["all"] for row in of_main}
+    slopes = slopes_up_to_half(reduced["amplification"]["straight_through"].sel(kind=["lowest"])).sel(kind="lowest")
     return {
         "counts": pruning_plots.counts(reduced["counts"], rows),
-        "who_is_masked": pruning_plots.who_is_masked(reduced["masked"], FIGURE_RATES),
-        "amplification": pruning_plots.amplification(reduced["amplification"], details["P2"]["trend_in_d"]),
-        "driver": pruning_plots.driver(reduced["driver"], details["P3"]["uniform_until_step"]),
-        "end_state": forest.end_state(reduced["end_states"]),
-        "placebos": forest.forest(details["P5"]["rows"], unit),
-        "factors": forest.forest(details["P6"]["rows"], unit),
-        "balance": forest.forest(details["P7"]["rows"], unit),
+        "who_is_masked": masking.who_is_masked(reduced["masked"], FIGURE_RATES),
+        "amplification": masking.amplification(reduced["amplification"], slopes, config.data.n_features),
+        "driver": masking.driver(reduced["driver"], details["P3"]["uniform_until_step"]),
+        "end_state": end_states.end_state(reduced["end_states"]),
+        "placebos": forest.forest(details["P5"]["rows"]),
+        "factors": forest.factors(details["P6"]["rows"]),
+        "balance": forest.forest(details["P7"]["rows"], shared=True),
         "release": pruning_plots.release(release, details["P8"]["step"]),
     }
 

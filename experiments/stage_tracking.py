@@ -41,6 +41,11 @@ if TYPE_CHECKING:
 
 N_CONTROL_SEEDS = 20
 B_ZERO, FROM_START, EQUAL_FREQUENCIES = CONTROLS = ("b = 0", "threshold from step 0", "r = 1")
+TITLES = {
+    B_ZERO: "thresholds zero, b = 0",
+    FROM_START: "thresholds from step 0",
+    EQUAL_FREQUENCIES: "equal frequencies, r = 1",
+}
 RATE_SEEDS = 5
 
 
@@ -229,11 +234,11 @@ def draw(numbers: Json, reduced: Reduced) -> Figures:
         }
         floors = numbers["final_loss"]["floors"]
         levels = {
-            "log(|N|+1)": floors["chance"],
-            "best W = a M^T, b = 0": floors["oracle_b_zero"]["loss"],
+            "chance, log(|N|+1)": floors["chance"],
+            "ideal encoder, thresholds zero": floors["oracle_b_zero"]["loss"],
         }
         if "oracle_thresholded" in floors:
-            levels["best W = a M^T, thresholded"] = floors["oracle_thresholded"]["loss"]
+            levels["ideal encoder, with thresholds"] = floors["oracle_thresholded"]["loss"]
         figures = {
             "projections": plots.projections(reduced["main"], closed_form),
             "specialists": plots.specialist_counts(reduced["main"]),
@@ -242,9 +247,10 @@ def draw(numbers: Json, reduced: Reduced) -> Figures:
         }
     if "rates" in reduced:
         figures["growth_rates"] = plots.growth_rates(reduced["rates"])
-    controls = {name: reduced[reduced_name(name)] for name in CONTROLS if reduced_name(name) in reduced}
-    if "main" in reduced and controls:
-        figures["controls"] = plots.controls({"main run": reduced["main"], **controls}, numbers["controls"])
+    run = {TITLES[name]: reduced[reduced_name(name)] for name in CONTROLS if reduced_name(name) in reduced}
+    if "main" in reduced and run:
+        counted = {TITLES[name]: one for name, one in numbers["controls"].items()}
+        figures["controls"] = plots.controls({"main run": reduced["main"], **run}, counted)
     return figures
 
 

@@ -332,7 +332,9 @@ def test_figures_and_manifest_agree():
     assert rows, "figures/manifest.toml has no rows"
     bare = [row for row in rows if not {"figure", "script", "caption"} <= set(row)]
     assert not bare, f"rows without figure, script or caption: {bare}"
-    listed = [row["figure"].removeprefix("figures/") for row in rows]
+    bare = [row["figure"] for row in rows if row.get("pdf") != f"{Path(row['figure']).stem}.pdf"]
+    assert not bare, f"rows without the PDF of their figure: {bare}"
+    listed = [row[key].removeprefix("figures/") for row in rows for key in ("figure", "pdf")]
     assert len(listed) == len(set(listed)), "a figure has two rows"
     assert set(listed) == committed, "figures/manifest.toml and the committed figures differ"
     missing = [row["script"] for row in rows if not (ROOT / row["script"]).is_file()]

@@ -13,16 +13,6 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 MAP = (ROOT / "dynsim" / "README.md").read_text(encoding="utf-8")
 
 
-def test_every_name_of_the_table_of_symbols_exists():
-    table = MAP.partition("## Symbols")[2].partition("\n## ")[0]
-    rows = [line for line in table.splitlines() if re.match(r"\| `", line)]
-    names = [name for row in rows for name in re.findall(r"`(\w+)`", row.split("|")[1])]
-    assert len(names) > 20
-    sources = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "dynsim").rglob("*.py"))
-    missing = [name for name in names if not re.search(rf"\b{name}\b", sources)]
-    assert not missing, f"in the map's table of symbols, but nowhere in dynsim/: {missing}"
-
-
 DOCUMENTS = sorted(
     path
     for pattern in ("*.md", ".github/*.md", "dynsim/*.md", "experiments/*.md", "figures/*.md", "paper_checks/*.md")

@@ -20,7 +20,7 @@ SETTINGS = {
     r"30 % masked": "masked share",
     r"1,000 steps": "time in which noise fades",
 }
-"""Numbers that may be typed, since no run measures them: pattern, and what such a number is. Spaces may be line breaks."""
+"""Numbers that may be typed, since no run measures them: pattern, where a space may be a line break, and what it is."""
 
 NOT_TEXT = (
     r"^```.*?^```",  # code

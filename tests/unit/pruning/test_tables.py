@@ -64,8 +64,8 @@ def test_the_comparison_by_hand():
         "",
         "P6 other shares, gradients and moments",
         "  Whatever its share.",
-        "    not as stated        3 of 7  [2.75, 3.25]        10             all above 0     settings with more; the interval "
-        "is the range of differences",
+        "    not as stated        3 of 7  [2.75, 3.25]        10             all above 0     settings with more; "
+        "the interval is the range of differences",
     ]
     assert lines[head + 2 :] == wanted
 

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 SEARCHED = Path(__file__).parent.parent / "figures" / "data" / "pruning_recipe_search.json"
 """Summary of the committed search, drawn in grey behind what was confirmed."""
 FEW_FADING = tuple(f"noise {height:g} / d that fades in 1,000 steps" for height in (4, 16))
-SHOWN = (
+REPORTED = (
     *("minority coverage", "majority coverage", "minority probe, few labels", "majority probe, few labels"),
     *("held-out loss", "held-out loss, temperature refitted"),
 )
@@ -154,8 +154,8 @@ def recipe_row(recipe: Recipe, found: dict[Recipe, Ends]) -> dict[str, Any]:
             when: {
                 "settled": mine.settled,
                 "n_steps": mine.n_steps,
-                "ends": {name: answers.ends(mine, name) for name in SHOWN},
-                "against_no_mask": {name: answers.paired_contrast(mine, other, name).plain() for name in SHOWN[:4]},
+                "ends": {name: answers.ends(mine, name) for name in REPORTED},
+                "against_no_mask": {name: answers.paired_contrast(mine, other, name).plain() for name in REPORTED[:4]},
             }
             for when, mine, other in zip(Ends._fields, one, base or one, strict=True)
         },

@@ -2,18 +2,17 @@
 
 from typing import TYPE_CHECKING
 
-import matplotlib.pyplot as plt
+import matplotlib
 import numpy as np
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Rectangle
 
-from dynsim.plots.style import STYLE
+from dynsim.plots.parts import panels
+from dynsim.plots.style import COLOR, STYLE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-MAJORITY, MINORITY = "#0072B2", "#D55E00"
-INK, BOX_COLOUR = "#333333", "#f2f2f2"
 N_FEATURES, RARE = 8, 4
 # Which features are in which token: the same ones in both views, placed anew.
 VIEWS = {"view X": (((1, 6), ()), 4.15), "view Y": (((6,), (1,)), 0.55)}
@@ -27,8 +26,9 @@ MODEL_CAPTION = (
 
 def model() -> "Figure":
     """Return the drawing."""
-    with plt.rc_context(STYLE):
-        figure, ax = plt.subplots(figsize=(7.4, 3.3), layout="constrained")
+    with matplotlib.rc_context(STYLE):
+        figure, axes = panels(1, 1, (7.4, 3.3))
+        ax = axes[0, 0]
         ax.set(xlim=(0, 14.8), ylim=(-0.1, HEIGHT + 0.2))
         ax.axis("off")
         _sample(ax)
@@ -42,20 +42,26 @@ def model() -> "Figure":
 def _box(ax: "Axes", x: float, y: float, width: float, height: float) -> None:
     ax.add_patch(
         FancyBboxPatch(
-            (x, y), width, height, boxstyle="round,pad=0.08", facecolor=BOX_COLOUR, edgecolor=INK, linewidth=0.8
+            (x, y),
+            width,
+            height,
+            boxstyle="round,pad=0.08",
+            facecolor=COLOR["empty"],
+            edgecolor=COLOR["ink"],
+            linewidth=0.8,
         )
     )
 
 
 def _arrow(ax: "Axes", start: tuple[float, float], end: tuple[float, float]) -> None:
-    ax.add_patch(FancyArrowPatch(start, end, arrowstyle="-|>", mutation_scale=10, color=INK, linewidth=1.0))
+    ax.add_patch(FancyArrowPatch(start, end, arrowstyle="-|>", mutation_scale=10, color=COLOR["ink"], linewidth=1.0))
 
 
 def _code(ax: "Axes", x: float, y: float, active: tuple[int, ...], size: float = 0.3) -> None:
     """Draw a row of features as squares, the active ones filled; the last RARE of them are rare."""
     for j in range(N_FEATURES):
-        colour = MINORITY if j >= N_FEATURES - RARE else MAJORITY
-        face = colour if j in active else "white"
+        colour = COLOR["minority"] if j >= N_FEATURES - RARE else COLOR["majority"]
+        face = colour if j in active else COLOR["empty"]
         ax.add_patch(Rectangle((x + j * size, y), size, size, facecolor=face, edgecolor=colour, linewidth=0.9))
 
 
@@ -64,8 +70,8 @@ def _sample(ax: "Axes") -> None:
     ax.text(1.25, middle + 1.35, "a sample", ha="center", weight="bold")
     ax.text(1.25, middle + 0.85, "a few active features", ha="center", fontsize=8)
     _code(ax, 0.05, middle - 0.1, (1, 6))
-    ax.text(0.65, middle - 0.75, "frequent", color=MAJORITY, ha="center", fontsize=8)
-    ax.text(1.85, middle - 0.75, "rare", color=MINORITY, ha="center", fontsize=8)
+    ax.text(0.65, middle - 0.75, "frequent", color=COLOR["majority"], ha="center", fontsize=8)
+    ax.text(1.85, middle - 0.75, "rare", color=COLOR["minority"], ha="center", fontsize=8)
     for y in (4.8, 1.1):
         _arrow(ax, (2.6, middle + 0.2 * np.sign(y - middle)), (3.2, y))
 
@@ -93,8 +99,8 @@ def _encoder(ax: "Axes", y: float, *, masked: bool) -> None:
                 (x + 0.15 - side / 2, level + 0.1 - side / 2),
                 side,
                 side,
-                facecolor="white" if faint else INK,
-                edgecolor="#b0b0b0" if faint else INK,
+                facecolor=COLOR["empty"] if faint else COLOR["ink"],
+                edgecolor=COLOR["mark"] if faint else COLOR["ink"],
                 linewidth=0.7,
             )
         )

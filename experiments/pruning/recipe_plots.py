@@ -2,9 +2,11 @@
 
 from typing import TYPE_CHECKING, Any
 
-import matplotlib.pyplot as plt
+import matplotlib
+from matplotlib.lines import Line2D
 
-from dynsim.plots.style import COLOR, TWO_COLUMNS
+from dynsim.plots.parts import panels
+from dynsim.plots.style import COLOR, STYLE, TWO_COLUMNS
 from experiments.pruning.arms import UNMASKED
 from experiments.pruning.recipes import Schedule
 
@@ -39,8 +41,9 @@ CAPTIONS = {
 def figures(numbers: dict[str, Any]) -> "dict[str, Figure]":
     """Return the figures by name: the map of the search, and what was confirmed. A search has the map only."""
     searched = numbers["searched"] or (numbers["recipes"] if numbers["preset"] == "search" else [])
-    found = {} if numbers["preset"] == "search" else {"confirmed": confirmed(numbers)}
-    return found | ({"map": share_map(searched, numbers)} if searched else {})
+    with matplotlib.rc_context(STYLE):
+        found = {} if numbers["preset"] == "search" else {"confirmed": confirmed(numbers)}
+        return found | ({"map": share_map(searched, numbers)} if searched else {})
 
 
 def _kind(row: dict[str, Any]) -> str:
@@ -76,9 +79,7 @@ def confirmed(numbers: dict[str, Any]) -> "Figure":
     points = numbers["points"]
     names = list(dict.fromkeys(row["method"] for row in numbers["recipes"] if row["method"] != UNMASKED))
     height = 0.2 * len(names) + 1.1
-    fig, axes = plt.subplots(
-        1, len(points), figsize=(TWO_COLUMNS, height), sharey=True, squeeze=False, layout="constrained"
-    )
+    fig, axes = panels(1, len(points), (TWO_COLUMNS, height), sharey=True)
     for ax, point in zip(axes[0], points, strict=True):
         for row in _at(numbers["recipes"], point):
             if row["method"] == UNMASKED:
@@ -96,9 +97,9 @@ def confirmed(numbers: dict[str, Any]) -> "Figure":
     axes[0][0].set_yticks(range(len(names)), names)
     axes[0][0].set_ylim(len(names) - 0.4, -0.6)
     handles = [
-        plt.Line2D([], [], marker=m, ls="", color=COLOR[k], ms=4, label=words) for k, (m, words) in RECIPE_MARKS.items()
+        Line2D([], [], marker=m, ls="", color=COLOR[k], ms=4, label=words) for k, (m, words) in RECIPE_MARKS.items()
     ]
-    handles.append(plt.Line2D([], [], color=COLOR["no mask"], ls="--", lw=1, label=UNMASKED))
+    handles.append(Line2D([], [], color=COLOR["no mask"], ls="--", lw=1, label=UNMASKED))
     fig.legend(handles=handles, loc="outside lower center", ncols=2)
     return fig
 
@@ -108,15 +109,8 @@ def share_map(searched: list[dict[str, Any]], numbers: dict[str, Any]) -> "Figur
     masks = [row for row in searched if row["schedule"]]
     points = list({(row["shape"], row["noise"], row["ratio"]): row for row in masks}.values())
     whens = list(dict.fromkeys((row["schedule"]["start"], row["schedule"]["release"]) for row in masks))
-    fig, axes = plt.subplots(
-        len(points),
-        len(whens),
-        figsize=(TWO_COLUMNS, 1.35 * len(points) + 0.6),
-        sharex=True,
-        sharey=True,
-        squeeze=False,
-        layout="constrained",
-    )
+    size = (TWO_COLUMNS, 1.35 * len(points) + 0.6)
+    fig, axes = panels(len(points), len(whens), size, sharex=True, sharey=True)
     for line, point in zip(axes, points, strict=True):
         for ax, (start, release) in zip(line, whens, strict=True):
             _map_panel(ax, _at(searched, point), _at(numbers["recipes"], point), start, release, numbers["preset"])

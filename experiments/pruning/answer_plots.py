@@ -22,7 +22,7 @@ VERDICT_COLORS = {
     verdicts.HARMS: COLOR["harms"],
 }
 GREY = COLOR["no verdict"]
-PERTURBATIONS = (FADING, KAPPA, LAMBDA, ORACLE)
+ROWS_WITHOUT_MASK = (FADING, KAPPA, LAMBDA, ORACLE)
 """Perturbations without a mask, each in a row of its own."""
 SHOWN = {"lowest": ("o", -0.2), "fixed random": ("s", 0.08), "redrawn random": ("D", 0.3)}
 """Marker and place within its row of each kind of mask."""
@@ -76,7 +76,7 @@ def at_point(row: dict[str, Any], point: dict[str, Any]) -> bool:
 def answer(numbers: dict[str, Any]) -> "Figure":
     """Return the figure of coverage by reading and noise, each reading beside its placebos."""
     points = by_noise(numbers)
-    rows = [*dict.fromkeys(row["reading"] for row in numbers["verdicts"]), *PERTURBATIONS]
+    rows = [*dict.fromkeys(row["reading"] for row in numbers["verdicts"]), *ROWS_WITHOUT_MASK]
     figure, axes = panels(1, len(points), (TWO_COLUMNS, READING_INCHES * len(rows) + 1.5), sharey=True)
     for ax, point in zip(axes[0], points, strict=True):
         _panel(ax, numbers, point, rows)
@@ -98,7 +98,7 @@ def _panel(ax: "Axes", numbers: dict[str, Any], point: dict[str, Any], rows: lis
         if arm["reading"] not in rows or arm["released"]:
             continue
         row = rows.index(arm["reading"])
-        if arm["reading"] in PERTURBATIONS:
+        if arm["reading"] in ROWS_WITHOUT_MASK:
             _mark(ax, arm, row, "^", GREY, filled=False)
         elif arm["kind"] in SHOWN:
             marker, shift = SHOWN[arm["kind"]]
@@ -107,7 +107,7 @@ def _panel(ax: "Axes", numbers: dict[str, Any], point: dict[str, Any], rows: lis
             _mark(ax, arm, row + shift, marker, color, filled=smallest)
         else:  # what the loss of this reading gives without a mask
             _mark(ax, arm, row, "|", COLOR["no mask"])
-    ax.axhline(len(rows) - len(PERTURBATIONS) - 0.5, color=COLOR["mark"], linewidth=0.6)
+    ax.axhline(len(rows) - len(ROWS_WITHOUT_MASK) - 0.5, color=COLOR["mark"], linewidth=0.6)
     ax.set_title(f"noise fires a neuron\non {point['false_firing_rate']:.0%} of tokens, r = {point['ratio']:g}")
     ax.set_xlim(-0.03, 1.03)
     ax.grid(axis="x", color=COLOR["grid"], lw=0.5)

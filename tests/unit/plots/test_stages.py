@@ -161,7 +161,7 @@ def test_cosine_titles_say_the_step():
 
 
 def test_the_switch_of_the_thresholds_has_one_name_and_t1_is_that_of_a_group():
-    """T1 of all features together is the doubling of the norms, which switches the thresholds on: it is not called T1."""
+    """Of all features together, T1 is the doubling of the norms: the step at which the thresholds are switched on."""
     reduced = tiny_curves()
     assert texts(plots.loss_curve(reduced, {}).axes[0]) == ["thresholds on ", "T2", "T3"]
     reduced["switch_step"][:] = 30  # elsewhere than T1

@@ -8,8 +8,8 @@ get thresholds b_i, below which they do not fire. alpha_ij = <w_i, M_j> is the p
 the frequency of j relative to the most frequent feature, lambda the weight decay. A specialist is a neuron that has
 learned one feature (`theory.specialists`).
 
-A label such as S1a names a testable consequence of the theory: its number is the stage that it is about (sections 6.1
-to 6.3 of the theory notes), its letter only counts. S1a: early growth per step has a closed form. S1d: features rarer
+A label such as S1a names a testable consequence of the theory: its number is the stage that it is about (theory 6.1 to
+6.3), its letter only counts. S1a: early growth per step has a closed form. S1d: features rarer
 than a floor shrink. S2b, S2c: two predictions of the number of specialists. S2e: the length of stage 2. S3a: the
 largest |alpha_ij| while the theorem holds. S3f: the sizes at which training comes to rest.
 """
@@ -43,7 +43,7 @@ class Prediction(NamedTuple):
     """A statement of the theory as two functions of equal meaning."""
 
     statement: str
-    """Its section or label in the theory notes, and what is predicted."""
+    """Its section or label in the theory, and what is predicted."""
     per: Literal["run", "group", "feature"]
     """What (...) stands for: nothing; the groups majority, minority and all; or the features."""
     predicted: Callable[[Config], np.ndarray]
@@ -132,7 +132,10 @@ def final_specialists(result: xr.Dataset) -> np.ndarray:
 
 
 def measured_specialist_count(result: xr.Dataset) -> np.ndarray:
-    """Return the number of specialists of each feature at the end, shape (seed, feature) (S2b, S2c)."""
+    """Return the number of specialists of each feature at the end, shape (seed, feature) (S2b, S2c).
+
+    S2c itself counts neurons that pass a threshold, of which one may pass on several features (theory 12.3).
+    """
     return final_specialists(result).sum(axis=1)
 
 

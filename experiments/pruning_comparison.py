@@ -1,6 +1,6 @@
 """Does pruning during training rescue minority features, and if so, why?
 
-Claim (Liao et al. 2026, Algorithm 1 and Theorem 3.2, as read in the notes that this project works from): masking the
+Claim (Liao et al. 2026, Algorithm 1 and Theorem 3.2, as read in paper_checks/theory.md): masking the
 neurons of lowest magnitude while all weights go on being updated amplifies the growth of minority features, so that in
 the end their strength does not depend on their frequency. The tests P1 to P8 of theory 8.5 ask for the premise, the
 mechanism, the end state, and for placebos that could do the same.

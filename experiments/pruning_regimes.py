@@ -1,6 +1,6 @@
 """Where does pruning by magnitude help minority features, where does nothing happen, and where does it harm?
 
-Claim (Liao et al. 2026, Theorem 3.2, as read in the notes that this project works from): training with the neurons of
+Claim (Liao et al. 2026, Theorem 3.2, as read in paper_checks/theory.md): training with the neurons of
 lowest magnitude masked gives minority features more specialists. The map varies one factor at a time around a small
 base point, and has two points where the paper's own assumptions lie (`pruning.points`). At every point three ways of
 pruning stand against dense runs and against random masks, seed by seed, at equal steps and at equal held-out loss.

@@ -11,7 +11,7 @@ from dynsim.config.checks import Section, number, numbers, positive_int, require
 
 @dataclass(frozen=True)
 class DataConfig(Section):
-    """Sparse-coding data, positive pairs and negatives (theory sections 1 and 3).
+    """Sparse-coding data, positive pairs and negatives (theory 1 and 3).
 
     A sample is a set of tokens x = M z + xi: the columns of the dictionary M are the features, the code z in {-1, 0, 1}
     says which of them are active, and xi is Gaussian noise. Two views of a sample form a positive pair, the query and
@@ -128,7 +128,7 @@ class DataConfig(Section):
 
 @dataclass(frozen=True)
 class EncoderConfig(Section):
-    """The encoder: attention, one layer of neurons and pooling over tokens (theory section 2)."""
+    """The encoder: attention, one layer of neurons and pooling over tokens (theory 2)."""
 
     architecture: Literal["transformer", "relu"] = "transformer"
     """transformer: attention, then neurons that turn s = <w,x> into s - b above b, s + b below -b and 0 between, then
@@ -160,7 +160,7 @@ class EncoderConfig(Section):
 
 @dataclass(frozen=True)
 class LossConfig(Section):
-    """Contrastive loss and weight penalty (theory section 3)."""
+    """Contrastive loss and weight penalty (theory 3)."""
 
     kind: Literal["info_nce", "nt_xent"] = "info_nce"
     """info_nce: a query is compared with keys only; nt_xent: with both views of the samples of the batch."""

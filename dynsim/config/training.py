@@ -22,7 +22,7 @@ EXACT = 2**24  # step numbers are passed to the program as float32, which is exa
 
 @dataclass(frozen=True)
 class ThresholdConfig(Section):
-    """Thresholds b_i of the neurons, set by a rule and never by a gradient (theory section 4.3).
+    """Thresholds b_i of the neurons, set by a rule and never by a gradient (theory 4.3).
 
     A neuron is silent where its input lies in [-b_i, b_i], its dead zone (with architecture relu, where it
     lies below b_i). The switch is the step at which the thresholds come on; before it they are zero.
@@ -63,7 +63,7 @@ class ThresholdConfig(Section):
 
 @dataclass(frozen=True)
 class PruneConfig(Section):
-    """Pruning masks: some weights count as zero in the loss for a part of the training (theory section 8)."""
+    """Pruning masks: some weights count as zero in the loss for a part of the training (theory 8)."""
 
     kind: Literal["none", "lowest", "highest", "random_fixed", "random", "dropout"] = "none"
     """What is masked. none: nothing; lowest, highest: the entries lowest or highest in magnitude; random_fixed,

@@ -1,4 +1,4 @@
-"""Contrastive losses, as functions of embeddings and numbers and never of configurations (theory section 3).
+"""Contrastive losses, as functions of embeddings and numbers and never of configurations (theory 3).
 
 Every sample has two views, the query X and its key Y. A loss compares one embedding, the anchor, with several others,
 its candidates: the other view of the same sample, which is the positive, and negatives, which belong to other samples.

@@ -6,7 +6,8 @@ initialisation with the cut (1/r_j) sqrt(2 log d / d), where r_j = eps_j / eps_m
 
 At initialisation w is Gaussian, so that for an orthonormal M the squared alignment has the law Beta(1/2, (d-1)/2), and
 the number of such neurons among m independent ones is binomial. Functions that approximate, bound or sample say so; all
-others are exact. Everything is computed in float64. Labels such as S2c name tests in the section cited with them.
+others are exact. Everything is computed in float64. Labels such as S2c name tests in the section of the theory that is
+cited with them.
 """
 
 import math
@@ -120,7 +121,7 @@ def lucky_count(config: Config, ratio: float | Array | None = None) -> Array:
         ratio: r_j of any shape; None takes the configuration's, shape (feature,).
 
     The cut is (1/r_j) sqrt(2 log d / d); above 1 no neuron is lucky. The paper's lower bound, read per feature, is
-    `paper_specialist_count` (theory 5.1, 5.3).
+    `paper_specialist_count` (theory 5.3).
     """
     r = frequency_ratio(config) if ratio is None else np.asarray(ratio, np.float64)
     d = config.data.n_features
@@ -128,9 +129,9 @@ def lucky_count(config: Config, ratio: float | Array | None = None) -> Array:
 
 
 def paper_specialist_count(config: Config) -> Array:
-    """Return m d^(-1/r_j^2), shape (feature,): the paper's lower bound on neurons that learn j (theory 5.1, 5.3).
+    """Return m d^(-1/r_j^2), shape (feature,): the paper's lower bound on neurons that learn j (theory 5.1, 5.4).
 
-    The paper states it with eps_max/eps_min for all features; with r_j it is our reading (theory 12.1).
+    The paper states it with eps_max/eps_min for all features; with r_j it is our reading (theory 5.4).
     """
     return config.encoder.n_neurons * power_law_tail(config.data.n_features, 1 / frequency_ratio(config))
 

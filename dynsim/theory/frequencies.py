@@ -1,4 +1,4 @@
-"""How often features are active: exact frequencies, probabilities and moments of the codes (theory section 1).
+"""How often features are active: exact frequencies, probabilities and moments of the codes (theory 1).
 
 One pure function per quantity, in float64, with no constant to fit. Terms, which are those of `config.DataConfig`:
 
@@ -44,7 +44,7 @@ def is_minority(data: DataConfig) -> Bool[np.ndarray, " feature"]:
 
 
 def keep_probability(data: DataConfig) -> Features:
-    """Return the chance, per feature, that an active feature survives into the second view (theory 8.5, test P7)."""
+    """Return the chance, per feature, that an active feature survives into the second view (theory 8.5 P7)."""
     if data.keep_probability:
         return np.asarray(data.keep_probability, np.float64)
     return np.where(is_minority(data), data.minority_keep, data.majority_keep)

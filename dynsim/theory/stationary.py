@@ -1,4 +1,4 @@
-"""How large the weights on a feature are once training has come to rest (theory 6.3, test S3f).
+"""How large the weights on a feature are once training has come to rest (theory 6.3, S3f).
 
 At rest, at a fixed point of the training step, the pull of the loss along every feature balances the weight penalty.
 The sizes that follow rival those of the paper's theorem, which holds in a window of times before that.

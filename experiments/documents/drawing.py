@@ -7,12 +7,13 @@ import numpy as np
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Rectangle
 
 from dynsim.plots.parts import panels
-from dynsim.plots.style import COLOR, STYLE
+from dynsim.plots.style import COLOR, SMALL, STYLE, TWO_COLUMNS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+MAJORITY, MINORITY, INK = COLOR["majority"], COLOR["minority"], COLOR["ink"]
 N_FEATURES, RARE = 8, 4
 # Which features are in which token: the same ones in both views, placed anew.
 VIEWS = {"view X": (((1, 6), ()), 4.15), "view Y": (((6,), (1,)), 0.55)}
@@ -24,18 +25,18 @@ MODEL_CAPTION = (
 )
 
 
+@matplotlib.rc_context(STYLE)
 def model() -> "Figure":
     """Return the drawing."""
-    with matplotlib.rc_context(STYLE):
-        figure, axes = panels(1, 1, (7.4, 3.3))
-        ax = axes[0, 0]
-        ax.set(xlim=(0, 14.8), ylim=(-0.1, HEIGHT + 0.2))
-        ax.axis("off")
-        _sample(ax)
-        for name, (tokens, y) in VIEWS.items():
-            _view(ax, name, tokens, y)
-            _encoder(ax, y, masked=name == "view X")
-        _loss(ax)
+    figure, axes = panels(1, 1, (TWO_COLUMNS, 3.0))
+    ax = axes[0, 0]
+    ax.set(xlim=(0, 14.8), ylim=(-0.1, HEIGHT + 0.2))
+    ax.axis("off")
+    _sample(ax)
+    for name, (tokens, y) in VIEWS.items():
+        _view(ax, name, tokens, y)
+        _encoder(ax, y, masked=name == "view X")
+    _loss(ax)
     return figure
 
 
@@ -47,20 +48,20 @@ def _box(ax: "Axes", x: float, y: float, width: float, height: float) -> None:
             height,
             boxstyle="round,pad=0.08",
             facecolor=COLOR["empty"],
-            edgecolor=COLOR["ink"],
+            edgecolor=COLOR["mark"],
             linewidth=0.8,
         )
     )
 
 
 def _arrow(ax: "Axes", start: tuple[float, float], end: tuple[float, float]) -> None:
-    ax.add_patch(FancyArrowPatch(start, end, arrowstyle="-|>", mutation_scale=10, color=COLOR["ink"], linewidth=1.0))
+    ax.add_patch(FancyArrowPatch(start, end, arrowstyle="-|>", mutation_scale=10, color=INK, linewidth=1.0))
 
 
 def _code(ax: "Axes", x: float, y: float, active: tuple[int, ...], size: float = 0.3) -> None:
     """Draw a row of features as squares, the active ones filled; the last RARE of them are rare."""
     for j in range(N_FEATURES):
-        colour = COLOR["minority"] if j >= N_FEATURES - RARE else COLOR["majority"]
+        colour = MINORITY if j >= N_FEATURES - RARE else MAJORITY
         face = colour if j in active else COLOR["empty"]
         ax.add_patch(Rectangle((x + j * size, y), size, size, facecolor=face, edgecolor=colour, linewidth=0.9))
 
@@ -68,10 +69,10 @@ def _code(ax: "Axes", x: float, y: float, active: tuple[int, ...], size: float =
 def _sample(ax: "Axes") -> None:
     middle = HEIGHT / 2
     ax.text(1.25, middle + 1.35, "a sample", ha="center", weight="bold")
-    ax.text(1.25, middle + 0.85, "a few active features", ha="center", fontsize=8)
+    ax.text(1.25, middle + 0.85, "a few active features", ha="center", fontsize=SMALL)
     _code(ax, 0.05, middle - 0.1, (1, 6))
-    ax.text(0.65, middle - 0.75, "frequent", color=COLOR["majority"], ha="center", fontsize=8)
-    ax.text(1.85, middle - 0.75, "rare", color=COLOR["minority"], ha="center", fontsize=8)
+    ax.text(0.65, middle - 0.75, "frequent", color=MAJORITY, ha="center", fontsize=SMALL)
+    ax.text(1.85, middle - 0.75, "rare", color=MINORITY, ha="center", fontsize=SMALL)
     for y in (4.8, 1.1):
         _arrow(ax, (2.6, middle + 0.2 * np.sign(y - middle)), (3.2, y))
 
@@ -81,7 +82,7 @@ def _view(ax: "Axes", name: str, tokens: tuple[tuple[int, ...], ...], y: float) 
     _box(ax, 3.3, y, 2.7, 1.3)
     for place, active in enumerate(tokens):
         _code(ax, 3.45, y + 0.85 - 0.62 * place, active)
-    ax.text(4.65, y - 0.5, "two tokens: features + noise", ha="center", fontsize=8)
+    ax.text(4.65, y - 0.5, "two tokens: features + noise", ha="center", fontsize=SMALL)
     _arrow(ax, (6.15, y + 0.65), (6.9, y + 0.65))
 
 
@@ -99,13 +100,13 @@ def _encoder(ax: "Axes", y: float, *, masked: bool) -> None:
                 (x + 0.15 - side / 2, level + 0.1 - side / 2),
                 side,
                 side,
-                facecolor=COLOR["empty"] if faint else COLOR["ink"],
-                edgecolor=COLOR["mark"] if faint else COLOR["ink"],
+                facecolor=COLOR["empty"] if faint else INK,
+                edgecolor=COLOR["mark"] if faint else INK,
                 linewidth=0.7,
             )
         )
     words = "smallest weights hidden" if masked else "one neuron per row of weights"
-    ax.text(8.5, y - 0.5, words, ha="center", fontsize=8)
+    ax.text(8.5, y - 0.5, words, ha="center", fontsize=SMALL)
     _arrow(ax, (10.15, y + 0.65), (11.3, HEIGHT / 2 + 0.55 * np.sign(y - 2)))
 
 
@@ -113,4 +114,4 @@ def _loss(ax: "Axes") -> None:
     middle = HEIGHT / 2
     _box(ax, 11.4, middle - 0.95, 3.2, 1.9)
     ax.text(13.0, middle + 0.3, "contrastive loss", ha="center", weight="bold")
-    ax.text(13.0, middle - 0.65, "pick Y out of the views\nof other samples", ha="center", fontsize=8)
+    ax.text(13.0, middle - 0.65, "pick Y out of the views\nof other samples", ha="center", fontsize=SMALL)

@@ -40,9 +40,9 @@ def names() -> Names:
         "stage_ends": stage_ends(tracking),
         "stage_ends_quick": stage_ends(quick),
         "arm": arms(answer),
-        "against": by_noise(answer["verdicts"], "reading", "against"),
-        "verdict": by_noise(answer["verdicts"], "reading", "verdict"),
-        "statement": by_noise(answer["statements"], "name"),
+        "against": rows_by_noise(answer["verdicts"], "reading", "against"),
+        "verdict": rows_by_noise(answer["verdicts"], "reading", "verdict"),
+        "statement": rows_by_noise(answer["statements"], "name"),
         "counts": {
             title: {row["label"]: row for row in rows}
             for part in ("P5", "P6", "P7")
@@ -60,7 +60,7 @@ def names() -> Names:
     return found
 
 
-def by_noise(rows: list[dict[str, Any]], name: str, value: str = "") -> dict[str, dict[str, Any]]:
+def rows_by_noise(rows: list[dict[str, Any]], name: str, value: str = "") -> dict[str, dict[str, Any]]:
     """Return {row[name]: {noise: row, or row[value]}}."""
     found: dict[str, dict[str, Any]] = {}
     for row in rows:
@@ -74,7 +74,7 @@ def arms(numbers: dict[str, Any]) -> dict[str, dict[str, Any]]:
     The partners at equal frequencies (r = 1) are left out: they have the labels of arms.
     """
     points = [(point["noise"], point["ratio"]) for point in numbers["points"]]
-    return by_noise([arm for arm in numbers["arms"] if (arm["noise"], arm["ratio"]) in points], "label", "ends")
+    return rows_by_noise([arm for arm in numbers["arms"] if (arm["noise"], arm["ratio"]) in points], "label", "ends")
 
 
 def stage_ends(numbers: dict[str, Any]) -> dict[str, dict[str, list[int]]]:
@@ -120,7 +120,7 @@ def arms_table(numbers: dict[str, Any], quantity: str, shown: dict[str, str] = C
 
 def verdict_table(numbers: dict[str, Any]) -> str:
     """Return the verdict on each reading of the pruning algorithm, a column per noise level."""
-    found = by_noise(numbers["verdicts"], "reading", "verdict")
+    found = rows_by_noise(numbers["verdicts"], "reading", "verdict")
     rows = [[reading, *(cells[point["noise"]] for point in numbers["points"])] for reading, cells in found.items()]
     return markdown([["reading", *heads(numbers)], *rows])
 

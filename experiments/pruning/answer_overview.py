@@ -3,9 +3,11 @@
 from typing import TYPE_CHECKING, Any
 
 import matplotlib
+from matplotlib.lines import Line2D
 
-from dynsim.plots.parts import panels
+from dynsim.plots.parts import lower_legend, panels
 from dynsim.plots.style import COLOR, STYLE, TWO_COLUMNS
+from experiments.pruning.answer_plots import at_point, by_noise
 from experiments.pruning.arms import FADING, UNMASKED
 
 if TYPE_CHECKING:
@@ -13,49 +15,50 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 ROWS = {
-    UNMASKED: "no mask",
-    "literal": "Algorithm 1 taken literally: smallest\nweights masked for both views",
-    "one branch": "smallest weights masked\nfor one of the two views",
-    "one branch, fixed random": "as many weights masked there,\nchosen at random",
-    FADING: "no mask, but noise on the tokens\nthat fades within 1,000 steps",
+    UNMASKED: ("no mask", "no mask"),
+    "literal": ("Algorithm 1 taken literally: smallest\nweights masked for both views", "smallest masked"),
+    "one branch": ("smallest weights masked\nfor one of the two views", "smallest masked"),
+    "one branch, fixed random": ("as many weights masked there,\nchosen at random", "fixed random mask"),
+    FADING: ("no mask, but noise on the tokens\nthat fades within 1,000 steps", "perturbed"),
 }
-"""The arms that are shown, by their label, and what the figure calls them."""
+"""The arms that are shown, by their label: what the figure calls them, and the meaning of their colour."""
 NOISE_MARKERS = ("o", "s", "^")
 OVERVIEW_CAPTION = (
-    "Share of the minority features that end with at least one specialist neuron, for five ways to train at three "
-    "levels of noise. Each level has its own ratio r of frequencies, chosen beforehand so that training without a "
-    "mask leaves most minority features out. Means and 95 % intervals over seeds; hollow: had not settled when "
-    "training ended."
+    "Share of the minority features that end with at least one specialist neuron, for five ways to train (rows, "
+    "coloured by what is masked) at three levels of noise (marks). Each level has its own ratio r of frequencies, "
+    "chosen beforehand so that training without a mask leaves most minority features out. Means and 95 % intervals "
+    "over seeds; open marks had not settled when training ended."
 )
 
 
+@matplotlib.rc_context(STYLE)
 def overview(numbers: dict[str, Any]) -> "Figure":
     """Return the figure; rows that a smaller preset did not run stay empty."""
-    with matplotlib.rc_context(STYLE):
-        figure, axes = panels(1, 1, (TWO_COLUMNS, 3.4))
-        _draw(axes[0, 0], numbers)
-        figure.legend(loc="outside upper center", handletextpad=0.3)
+    figure, axes = panels(1, 1, (TWO_COLUMNS, 3.2))
+    ax = axes[0, 0]
+    handles = []
+    for place, point in enumerate(by_noise(numbers)):
+        marker = NOISE_MARKERS[place % len(NOISE_MARKERS)]
+        here = {arm["label"]: arm for arm in numbers["arms"] if at_point(arm, point)}
+        for row, (label, (_, meaning)) in enumerate(ROWS.items()):
+            if label in here:
+                _mark_arm(ax, here[label], row + 0.23 * (place - 1), marker, COLOR[meaning])
+        words = f"noise fires a neuron on {point['false_firing_rate']:.0%} of tokens, r = {point['ratio']:g}"
+        handles.append(Line2D([], [], color=COLOR["ink"], marker=marker, ms=4, linestyle="none", label=words))
+    ax.set_yticks(range(len(ROWS)), [words for words, _ in ROWS.values()])
+    ax.set_ylim(len(ROWS) - 0.5, -0.5)
+    ax.set_xlim(0, 1)
+    ax.set_xlabel("share of minority features with a specialist")
+    ax.tick_params(axis="y", length=0)
+    ax.grid(axis="x", color=COLOR["grid"], lw=0.5)
+    ax.set_axisbelow(True)
+    lower_legend(figure, handles, 2)
     return figure
 
 
-def _draw(ax: "Axes", numbers: dict[str, Any]) -> None:
-    for place, point in enumerate(sorted(numbers["points"], key=lambda one: one["false_firing_rate"])):
-        colour, marker = COLOR["ink"], NOISE_MARKERS[place % 3]
-        words = f"noise fires a neuron on {point['false_firing_rate']:.0%} of the tokens; r = {point['ratio']:g}"
-        ax.plot([], [], color=colour, marker=marker, linestyle="", label=words)
-        for row, label in enumerate(ROWS):
-            for arm in numbers["arms"]:
-                if (arm["label"], arm["noise"], arm["ratio"]) == (label, point["noise"], point["ratio"]):
-                    found = arm["ends"]["minority coverage"]
-                    low, high = found["low"] or found["estimate"], found["high"] or found["estimate"]
-                    y = row + 0.22 * (place - 1)
-                    ax.plot([low, high], [y, y], color=colour, linewidth=1.4, clip_on=False)
-                    face = colour if arm["settled"] else COLOR["empty"]
-                    ax.plot(found["estimate"], y, marker=marker, color=colour, markerfacecolor=face, clip_on=False)
-    ax.set_yticks(range(len(ROWS)), list(ROWS.values()))
-    ax.set_ylim(len(ROWS) - 0.5, -0.5)
-    ax.set_xlim(0, 1)
-    ax.set_xlabel("share of the minority features that end with a specialist")
-    ax.tick_params(axis="y", length=0)
-    ax.grid(axis="x", color=COLOR["grid"], linewidth=0.8)
-    ax.set_axisbelow(True)
+def _mark_arm(ax: "Axes", arm: dict[str, Any], place: float, marker: str, color: str) -> None:
+    end = arm["ends"]["minority coverage"]
+    if end["low"] is not None:
+        ax.plot([end["low"], min(end["high"], 1.0)], [place, place], color=color, clip_on=False)
+    face = color if arm["settled"] else COLOR["empty"]
+    ax.plot([end["estimate"]], [place], marker, ms=5, color=color, mfc=face, clip_on=False, zorder=3)

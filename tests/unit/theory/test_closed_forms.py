@@ -1,4 +1,4 @@
-"""`dynsim.theory` against enumeration of all codes, hand calculation and the numbers quoted in theory.md."""
+"""`dynsim.theory` against enumeration of all codes, hand calculation and the numbers quoted in the theory."""
 
 import itertools
 import math
@@ -295,7 +295,7 @@ def test_suppression_clock_and_window():
     assert theory.stage2_clock(config) == pytest.approx(math.log(24) / 1e-5)
     window = theory.stage3_window(replace(config, **{"optimizer.learning_rate": 0.2}))
     assert window == pytest.approx((24**1.01 / 0.2, 24**1.99 / 0.2))
-    assert window[1] == pytest.approx(2790, rel=2e-3)  # "about 2,790 steps" in S3f
+    assert window[1] == pytest.approx(2790, rel=2e-3)
 
 
 def test_stationary_magnitude_solves_its_balance():

@@ -1,0 +1,1 @@
+"""Notebooks of one question each, and the command that opens or runs them (`python -m experiments.notebooks`)."""

@@ -1,0 +1,119 @@
+"""The notebooks: opens them, or runs them from top to bottom and measures how fast their sliders redraw.
+
+Their sources are the Python files beside this one, in jupytext's percent format. `make notebooks` turns each into an
+.ipynb file that stays paired with it, and opens them; `make notebooks-run` runs them as a part of the gate.
+"""
+
+import argparse
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+NEEDED = ("ipykernel", "ipywidgets", "jupytext", "nbclient")
+TO_OPEN = ("jupyterlab",)
+ADVICE = "install the extra: pip install 'dynsim[notebook]', or run make notebooks"
+SECONDS_PER_CELL = 600
+REDRAWN_WITHIN_S = 2.0
+
+MOVE_SLIDERS = """
+import io, json, time
+from dynsim.engine.program import program
+sliders = redraw.widget.children[:-1]
+start = {slider._kwarg: slider.value for slider in sliders}
+compiled, slowest = program.cache_info().misses, 0.0
+for slider in sliders:
+    for value in (slider.min, slider.max):
+        began = time.process_time()
+        redraw(**(start | {slider._kwarg: value})).savefig(io.BytesIO())
+        slowest = max(slowest, time.process_time() - began)
+print(json.dumps({"slowest_s": slowest, "compiled": program.cache_info().misses - compiled}))
+"""
+"""A cell that is added to each notebook: moves every slider to both its ends, and says how long the slowest took, in
+seconds of the processor, so that other work on the machine does not count."""
+
+
+def sources() -> list[Path]:
+    """Return the sources of the notebooks, in order."""
+    return sorted(HERE.glob("n[0-9]_*.py"))
+
+
+def missing(names: tuple[str, ...]) -> list[str]:
+    """Return which of these packages cannot be imported."""
+    return [name for name in names if importlib.util.find_spec(name) is None]
+
+
+def executed(source: Path, folder: Path | None) -> dict[str, Any]:
+    """Run one notebook from top to bottom, with a fresh kernel.
+
+    Args:
+        source: its Python file.
+        folder: where to save the notebook with its outputs; None saves nothing.
+
+    Returns:
+        `seconds` in all; `slowest_s`, the longest that a figure took to be redrawn after a slider was moved, and
+        `compiled`, how many programs were compiled for it.
+    Errors:
+        `nbclient.exceptions.CellExecutionError` with the traceback of the first cell that fails.
+    """
+    import jupytext
+    import nbformat
+    from nbclient import NotebookClient
+
+    began = time.perf_counter()
+    book = jupytext.read(source)
+    book.cells.append(nbformat.v4.new_code_cell(MOVE_SLIDERS))
+    where = {"metadata": {"path": str(HERE)}}
+    NotebookClient(book, timeout=SECONDS_PER_CELL, kernel_name="python3", resources=where).execute()
+    report = json.loads("".join(output.get("text", "") for output in book.cells.pop().outputs).splitlines()[-1])
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        nbformat.write(book, folder / f"{source.stem}.ipynb")
+    return report | {"seconds": time.perf_counter() - began}
+
+
+def run_all(folder: Path | None) -> int:
+    """Run all notebooks, two at a time, print a line for each, and return the exit code."""
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(HERE.parents[1]), os.environ.get("PYTHONPATH", "")]))
+    well = True
+    with ThreadPoolExecutor(2) as pool:
+        for source, report in zip(sources(), pool.map(lambda one: executed(one, folder), sources()), strict=True):
+            fine = report["slowest_s"] <= REDRAWN_WITHIN_S and report["compiled"] == 0
+            well = well and fine
+            print(
+                f"{source.stem:<18}{report['seconds']:>6.1f} s   sliders redraw within {report['slowest_s']:.1f} s, "
+                f"{report['compiled']} programs compiled for them{'' if fine else f'; wanted {REDRAWN_WITHIN_S} s and 0'}",
+                flush=True,
+            )
+    return 0 if well else 1
+
+
+def open_all() -> int:
+    """Pair each source with an .ipynb file and open the folder in JupyterLab; return its exit code."""
+    for source in sources():
+        subprocess.run([sys.executable, "-m", "jupytext", "--set-formats", "ipynb,py:percent", "-q", source], check=True)
+        subprocess.run([sys.executable, "-m", "jupytext", "--sync", "-q", source], check=True)
+    return subprocess.run([sys.executable, "-m", "jupyterlab", str(HERE)], check=False).returncode
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run from a command line and return the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m experiments.notebooks", description=__doc__)
+    parser.add_argument("what", choices=["open", "run"], help="open: in JupyterLab; run: all, from top to bottom")
+    parser.add_argument("--out", type=Path, help="folder for the notebooks with their outputs, after a run")
+    options = parser.parse_args(arguments)
+    lacking = missing(NEEDED + TO_OPEN if options.what == "open" else NEEDED)
+    if lacking:
+        print(f"notebooks: {', '.join(lacking)} missing; {ADVICE}", file=sys.stderr)
+        return 1
+    return run_all(options.out) if options.what == "run" else open_all()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -4,12 +4,10 @@
 Stages are the three phases of training; stage k ends at step Tk, which may differ between seeds and groups.
 """
 
-import io
 import math
 from collections.abc import Sequence
 from typing import Any, Literal, NotRequired, TypedDict
 
-import matplotlib
 import numpy as np
 import xarray as xr
 from matplotlib.artist import Artist
@@ -20,7 +18,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullForma
 from matplotlib.transforms import Bbox
 
 from dynsim.analysis.stages import STAGES
-from dynsim.plots import style
+from dynsim.plots.shown import ShownFigure
 from dynsim.plots.style import COLOR, SMALLEST_TEXT
 
 GROUP_COLOR = {group: COLOR[group] for group in ("majority", "minority", "all")}
@@ -34,17 +32,6 @@ NOTE: dict[str, Any] = {"fontsize": SMALLEST_TEXT, "color": COLOR["note"]}
 
 Band = tuple[np.ndarray, np.ndarray, np.ndarray]
 """Lower edge, middle line and upper edge, each of shape (record,)."""
-
-
-class ShownFigure(Figure):
-    """A figure that a notebook shows at its true size, whether or not pyplot or a magic command was used before."""
-
-    def _repr_png_(self) -> tuple[bytes, dict[str, Any]]:
-        stream = io.BytesIO()
-        with matplotlib.rc_context(style.STYLE):
-            self.savefig(stream, format="png", dpi=style.DPI)
-        width, height = (round(96 * inches) for inches in self.get_size_inches())  # 96 pixels of a page are an inch
-        return stream.getvalue(), {"width": width, "height": height}
 
 
 class Difference(TypedDict):

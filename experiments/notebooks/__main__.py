@@ -97,7 +97,9 @@ def run_all(folder: Path | None) -> int:
 def open_all() -> int:
     """Pair each source with an .ipynb file and open the folder in JupyterLab; return its exit code."""
     for source in sources():
-        subprocess.run([sys.executable, "-m", "jupytext", "--set-formats", "ipynb,py:percent", "-q", source], check=True)
+        subprocess.run(
+            [sys.executable, "-m", "jupytext", "--set-formats", "ipynb,py:percent", "-q", source], check=True
+        )
         subprocess.run([sys.executable, "-m", "jupytext", "--sync", "-q", source], check=True)
     return subprocess.run([sys.executable, "-m", "jupyterlab", str(HERE)], check=False).returncode
 

@@ -116,4 +116,4 @@ interact(
     redraw,
     kappa=FloatSlider(0.5, min=0.0, max=1.0, step=0.05, description="κ", continuous_update=False),
     temperature=FloatSlider(1.0, min=0.2, max=2.0, step=0.1, description="temperature", continuous_update=False),
-);
+)

@@ -48,7 +48,9 @@ is the share of the minority features that have at least one specialist. Numbers
 """
 
 # %%
-print(f"{'r':>4}{'T2 majority':>14}{'T2 minority':>14}{'found in':>10}{'specialists of the minority':>30}{'coverage':>10}")
+print(
+    f"{'r':>4}{'T2 majority':>14}{'T2 minority':>14}{'found in':>10}{'specialists of the minority':>30}{'coverage':>10}"
+)
 for r, run in runs.items():
     t2 = run.dynsim.stages()["step"].sel(stage="T2")
     end = run.dynsim.specialists().isel(record=-1).sel(group="minority")
@@ -111,4 +113,4 @@ interact(
     redraw,
     ratio=FloatSlider(0.5, min=0.05, max=1.0, step=0.05, description="r", continuous_update=False),
     temperature=FloatSlider(1.0, min=0.2, max=2.0, step=0.1, description="temperature", continuous_update=False),
-);
+)

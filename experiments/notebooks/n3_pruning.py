@@ -141,7 +141,10 @@ def coverage(changes):
 def redraw(share, ratio):
     """Run one seed with and without a mask and draw minority coverage."""
     numbers = {"data.minority_ratio": ratio, "train.n_steps": 1500}
-    lines = {"no mask": coverage(numbers), "masked": coverage(arms["smallest, one branch"] | numbers | {"prune.rate": share})}
+    lines = {
+        "no mask": coverage(numbers),
+        "masked": coverage(arms["smallest, one branch"] | numbers | {"prune.rate": share}),
+    }
     figure, axes = plt.subplots(figsize=(6.0, 3.2), layout="constrained")
     for (name, line), color in zip(lines.items(), ("0.6", "C0"), strict=True):
         axes.plot(line["step"], line, color=color, label=name)
@@ -156,4 +159,4 @@ interact(
     redraw,
     share=FloatSlider(0.6, min=0.1, max=0.9, step=0.1, description="masked share", continuous_update=False),
     ratio=FloatSlider(0.15, min=0.05, max=1.0, step=0.05, description="r", continuous_update=False),
-);
+)

@@ -179,4 +179,4 @@ interact(
     redraw,
     ratio=FloatSlider(0.2, min=0.05, max=1.0, step=0.05, description="r", continuous_update=False),
     temperature=FloatSlider(1.0, min=0.2, max=2.0, step=0.1, description="temperature", continuous_update=False),
-);
+)

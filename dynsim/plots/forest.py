@@ -3,7 +3,6 @@
 `forest` draws one row per kind of pruning; `factors` draws sweeps of the masked share as lines, and the rest as rows.
 """
 
-from collections.abc import Sequence
 from typing import TypedDict
 
 import matplotlib
@@ -108,7 +107,7 @@ def _n_lines(sections: dict[str, list[Row]]) -> int:
     return sum(len(rows) + 1 for rows in sections.values())
 
 
-def _group_titles(axes: Sequence[Axes]) -> None:
+def _group_titles(axes: np.ndarray) -> None:
     for ax, group in zip(axes, DISJOINT_GROUPS, strict=True):
         ax.set_title(f"{group} features", color=GROUP_COLOR[group])
 
@@ -131,7 +130,7 @@ def _draw_sweep(ax: Axes, rows: list[Row], group: str) -> None:
     ax.set_xlim(-0.03, 1.0)
 
 
-def _draw_rows(axes: Sequence[Axes], sections: dict[str, list[Row]]) -> None:
+def _draw_rows(axes: np.ndarray, sections: dict[str, list[Row]]) -> None:
     """Draw the rows of all sections, and name them at the left."""
     ticks: list[tuple[float, str, bool]] = []
     lost: tuple[list[tuple[float, str]], ...] = ([], [])

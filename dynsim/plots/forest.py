@@ -13,11 +13,11 @@ from matplotlib.figure import Figure
 from dynsim.analysis.groups import DISJOINT_GROUPS
 from dynsim.plots import parts
 from dynsim.plots.parts import GROUP_COLOR, NOTE, Difference
-from dynsim.plots.style import COLOR, SMALLEST_TEXT, STYLE, TWO_COLUMNS
+from dynsim.plots.style import COLOR, SMALL_TEXT, STYLE, TWO_COLUMNS
 
 ROW_INCHES = 0.165
 MORE = "more specialists than without pruning"
-MOMENT_NAMES = {"switch": "thresholds on", "coverage": "features covered"}
+ROW_LABELS = {"switch": "thresholds on", "coverage": "features covered"}
 """Names in the figure of the steps at which masks start or stop: every figure calls the switch of the thresholds so."""
 
 
@@ -139,7 +139,7 @@ def _draw_rows(axes: np.ndarray, sections: dict[str, list[Row]]) -> None:
         ticks.append((place, heading, True))
         for row in rows:
             place -= 1
-            ticks.append((place, MOMENT_NAMES.get(row["label"], row["label"]), False))
+            ticks.append((place, ROW_LABELS.get(row["label"], row["label"]), False))
             both = zip(axes, lost, DISJOINT_GROUPS, (row["minority"], row["majority"]), strict=True)
             for ax, notes, group, one in both:
                 if one is None or one["estimate"] is None:
@@ -157,7 +157,7 @@ def _draw_rows(axes: np.ndarray, sections: dict[str, list[Row]]) -> None:
         ax.grid(axis="x", color=COLOR["grid"], lw=0.5)
         ax.set_axisbelow(True)
         ax.tick_params(axis="y", length=0)
-    axes[0].set_yticks([tick[0] for tick in ticks], [tick[1] for tick in ticks], fontsize=SMALLEST_TEXT)
+    axes[0].set_yticks([tick[0] for tick in ticks], [tick[1] for tick in ticks], fontsize=SMALL_TEXT)
     for label, (_, _, is_heading) in zip(axes[0].get_yticklabels(), ticks, strict=True):
         label.set_fontweight("bold" if is_heading else "normal")
 

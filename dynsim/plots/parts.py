@@ -19,7 +19,7 @@ from matplotlib.transforms import Bbox
 
 from dynsim.analysis.stages import STAGES
 from dynsim.plots.shown import ShownFigure
-from dynsim.plots.style import COLOR, SMALLEST_TEXT
+from dynsim.plots.style import COLOR, SMALL_TEXT
 
 GROUP_COLOR = {group: COLOR[group] for group in ("majority", "minority", "all")}
 CLASS_LINE = {"specialist": "-", "ordinary": "-.", "other": ":"}
@@ -27,7 +27,7 @@ CLASS_LINE = {"specialist": "-", "ordinary": "-.", "other": ":"}
 FEWEST_NEURONS = 1.0
 """A class with fewer neurons per seed than this is named in the legend but not drawn: quantiles would mean little."""
 MARK = COLOR["mark"]
-NOTE: dict[str, Any] = {"fontsize": SMALLEST_TEXT, "color": COLOR["note"]}
+NOTE: dict[str, Any] = {"fontsize": SMALL_TEXT, "color": COLOR["note"]}
 """Style of the small grey texts within a panel."""
 
 Band = tuple[np.ndarray, np.ndarray, np.ndarray]
@@ -209,9 +209,9 @@ def draw_stage_table(ax: Axes, counts: StageCounts, *, names: bool) -> None:
     cells = [[cell_text(group, stage) for stage in STAGES] for group in groups]
     place = Bbox.from_bounds(0.0, 0.0, 1.0, 1.0)
     table = ax.table(cells, colLabels=list(STAGES), cellLoc="center", bbox=place)
-    ax.set_title("seeds with this end", fontsize=SMALLEST_TEXT, pad=0, color=COLOR["note"])
+    ax.set_title("seeds with this end", fontsize=SMALL_TEXT, pad=0, color=COLOR["note"])
     table.auto_set_font_size(False)
-    table.set_fontsize(SMALLEST_TEXT)
+    table.set_fontsize(SMALL_TEXT)
     for cell in table.get_celld().values():
         cell.set_linewidth(0)
     for row, group in enumerate(groups):
@@ -219,5 +219,5 @@ def draw_stage_table(ax: Axes, counts: StageCounts, *, names: bool) -> None:
             table[row + 1, column].get_text().set_color(GROUP_COLOR[group])
         if names:
             height = (len(groups) - row - 0.5) / (1 + len(groups))
-            style = {"color": GROUP_COLOR[group], "fontsize": SMALLEST_TEXT}
+            style = {"color": GROUP_COLOR[group], "fontsize": SMALL_TEXT}
             ax.text(-0.05, height, group, style, ha="right", va="center", transform=ax.transAxes)

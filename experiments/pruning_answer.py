@@ -19,7 +19,6 @@ summary.json. A stopped run goes on with the same command.
 
 import sys
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -45,7 +44,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SEARCHED_RATIOS = (0.7, 0.5, 0.4, 0.3, 0.2, 0.15)
-HELD_OUT_BATCHES = 4  # batches per record for the losses
 FOLLOWED = (UNMASKED, FADING, KAPPA, "one branch", "literal")  # arms drawn in the figure of the mechanism
 PREMISE_RATE = 0.3  # share of neurons masked where P1 to P3 try a mask on recorded weights
 
@@ -98,28 +96,13 @@ def plan_of(preset: str) -> AnswerPlan:
     return plan
 
 
-@cache
-def record_fn(structure: Config, keep_weights: bool) -> Any:
-    """Return the record function of a structure: always the same object, so that its program is compiled once."""
-    from dynsim.engine import mask_effect, train
-
-    parts = train.built_in_parts(structure)
-    return mask_effect.recorder_with_loss(parts, HELD_OUT_BATCHES, keep_weights=keep_weights, with_probe=True)
-
-
 def run_arm(folder: Path, arm: Arm, shape: str, n_steps: int, seeds: range) -> "xr.Dataset":
     """Return the result of one arm after a number of steps; equal configurations are simulated once."""
-    from dynsim.config.serial import config_hash
-    from dynsim.engine.numbers import resolve
-    from dynsim.study import simulate_part
-    from experiments.pruning.reweighted import inverse_frequency_loss
+    from experiments.pruning.probed_runs import probed_run
 
-    config = arms.arm_config(arm, shape, n_steps)
-    oracle = arm.reading == ORACLE
-    name = f"{'oracle' if oracle else 'run'} {config_hash(config, seeds)}"
     keep = arm.reading == UNMASKED or arm == Arm(arm.noise, arm.ratio, "one branch")
-    own: dict[str, Any] = {"loss": inverse_frequency_loss} if oracle else {}
-    return simulate_part(folder, name, config, seeds, record_fn=record_fn(resolve(config).structure, keep), **own)
+    config = arms.arm_config(arm, shape, n_steps)
+    return probed_run(folder, config, seeds, reweighted=arm.reading == ORACLE, keep_weights=keep)
 
 
 def outcome_of(folder: Path, plan: AnswerPlan, arm: Arm, partner: "xr.Dataset | None") -> tuple[Outcome, "xr.Dataset"]:
@@ -136,7 +119,7 @@ def simulate_all(options: PruningAnswer, folder: Path) -> dict[Arm, Outcome]:
     """Run every arm of the plan."""
     plan = plan_of(options.preset)
     if options.preset != "search":  # the points of the plan were chosen by it
-        plans.hold(folder, plan)
+        plans.hold(folder, plan.digest)
     found: dict[Arm, Outcome] = {}
     partners: dict[Arm, xr.Dataset] = {}
     todo = [arm for point in plan.points for arm in plan.arms(point)]
@@ -233,7 +216,7 @@ def analyse(found: dict[Arm, Outcome], options: PruningAnswer) -> tuple[dict[str
             for arm in found
             if arm.reading in FOLLOWED and found[arm].curves
         ],
-        "statements": answers.judge_statements(plan, found),
+        "statements": answers.judge_statements(plan.contrasts(), found),
     }
     return numbers, {}
 

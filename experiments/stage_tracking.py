@@ -107,14 +107,8 @@ def control_configs(config: Config) -> dict[str, Config]:
         FROM_START: replace(config, **{"threshold.start": "at_step", "threshold.start_step": 0}),
         EQUAL_FREQUENCIES: replace(
             config,
-            **{
-                "data.frequency_profile": "two_level",
-                "data.relative_frequency": (),
-                "data.minority_ratio": 1.0,
-                "data.majority_keep": 1.0,
-                "data.minority_keep": 1.0,
-                "data.keep_probability": (),
-            },
+            **{"data.frequency_profile": "two_level", "data.relative_frequency": (), "data.keep_probability": ()},
+            **dict.fromkeys(("data.minority_ratio", "data.majority_keep", "data.minority_keep"), 1.0),
         ),
     }
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from dynsim.config.checks import ConfigError, Section, nearest, require
 from dynsim.config.model import DataConfig, EncoderConfig, LossConfig
+from dynsim.config.rich import config_html
 from dynsim.config.training import OptimizerConfig, PruneConfig, ThresholdConfig, TrainConfig
 
 __all__ = [
@@ -60,6 +61,10 @@ class Config(Section):
         require(not both, "data.n_negatives", "None for a symmetric loss", self.data.n_negatives)
         if self.prune.kind != "none":
             self._check_prune()
+
+    def _repr_html_(self) -> str:
+        """Return the configuration as a notebook shows it."""
+        return config_html(self)
 
     def _check_prune(self) -> None:
         prune, threshold = self.prune, self.threshold

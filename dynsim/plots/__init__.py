@@ -13,6 +13,7 @@ from dynsim.plots.stages import (
     stages_found,
 )
 from dynsim.plots.style import COLOR, DPI, FORMATS, ONE_COLUMN, STYLE, TWO_COLUMNS, save_figure
+from dynsim.plots.variables import over_steps
 
 __all__ = [
     "CAPTIONS",
@@ -28,6 +29,7 @@ __all__ = [
     "cosine_matrix",
     "growth_rates",
     "loss_curve",
+    "over_steps",
     "projections",
     "save_figure",
     "specialist_counts",

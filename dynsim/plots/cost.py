@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter
 
 from dynsim.plots.parts import panels, plain_log_labels
-from dynsim.plots.style import COLOR, SMALLEST_TEXT, STYLE, TWO_COLUMNS
+from dynsim.plots.style import COLOR, SMALL_TEXT, STYLE, TWO_COLUMNS
 
 
 class MeasuredSweep(TypedDict):
@@ -81,10 +81,10 @@ def _growth(ax: Axes, name: str, sweep: MeasuredSweep) -> None:
     ax.set_xlabel(sweep["label"])
     units = {"seeds": "ms per step of all seeds", "records": "ms per run"}
     ax.set_ylabel(units.get(name, "ms per step"))
-    ax.set_title(_two_lines(sweep["held"]), fontsize=SMALLEST_TEXT)
+    ax.set_title(_two_lines(sweep["held"]), fontsize=SMALL_TEXT)
     end = f"bends: {sweep['last']:.2f} at the end" if bent else f"last pair {sweep['last']:.2f}"
     text = f"fit {sweep['exponent']:.2f} ({sweep['low']:.2f} to {sweep['high']:.2f})\n{end}"
-    ax.text(0.03, 0.98, text, transform=ax.transAxes, va="top", fontsize=SMALLEST_TEXT)
+    ax.text(0.03, 0.98, text, transform=ax.transAxes, va="top", fontsize=SMALL_TEXT)
 
 
 def _two_lines(held: str) -> str:
@@ -106,5 +106,5 @@ def _exponents(ax: Axes, sweeps: Mapping[str, MeasuredSweep], limit: float, limi
     ax.set_ylim(len(names) - 0.5, -2.2)  # room for the legend
     ax.axvline(limit, color=COLOR["mark"], lw=0.9, ls="--")
     ax.set_xlabel("exponent")
-    ax.set_title(f"* wanted: at most {limit:g}\n", fontsize=SMALLEST_TEXT)
-    ax.legend(loc="upper left", ncols=2, fontsize=SMALLEST_TEXT, columnspacing=1.0, handletextpad=0.2)
+    ax.set_title(f"* wanted: at most {limit:g}\n", fontsize=SMALL_TEXT)
+    ax.legend(loc="upper left", ncols=2, fontsize=SMALL_TEXT, columnspacing=1.0, handletextpad=0.2)

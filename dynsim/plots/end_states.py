@@ -20,10 +20,7 @@ from dynsim.stats.intervals import t_half_widths
 
 VARIANT_LOOK = (("s", "--"), ("o", "-"), ("^", "-."))
 """Marker and line of each kind of pruning, in the order of the variants."""
-QUANTITY_LABELS = {
-    "strength ratio": "minority / majority strength",
-    "specialist ratio": "minority / majority specialists",
-}
+END_LABELS = {"strength ratio": "minority / majority strength", "specialist ratio": "minority / majority specialists"}
 CAPTIONS = {
     "end_state": (
         "Strength of minority over majority features (top: square root of the ratio of S, the sum of a feature's "
@@ -38,7 +35,7 @@ CAPTIONS = {
 
 @matplotlib.rc_context(STYLE)
 def end_state(ends: xr.Dataset) -> Figure:
-    """Draw each quantity of `QUANTITY_LABELS` against r, with and without pruning, at equal steps and at equal loss.
+    """Draw each quantity of `END_LABELS` against r, with and without pruning, at equal steps and at equal loss.
 
     Args:
         ends: Dataset with `end_state` (variant, moment, quantity, run, ratio, seed): natural logarithms of the
@@ -62,7 +59,7 @@ def end_state(ends: xr.Dataset) -> Figure:
                 ax.set_ylim(bottom / (top / bottom) ** 0.3, top)  # room for the slopes
             if row == 0:
                 ax.set_title(f"at {moment}" if column == 0 else f"at {moment} on held-out batches")
-        axes[row, 0].set_ylabel(QUANTITY_LABELS[str(quantity)])
+        axes[row, 0].set_ylabel(END_LABELS[str(quantity)])
     for ax in axes[-1]:
         ax.set_xlabel("frequency ratio r")
     parts.lower_legend(fig, _handles(ends), 2)

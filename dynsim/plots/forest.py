@@ -3,7 +3,6 @@
 `forest` draws one row per kind of pruning; `factors` draws sweeps of the masked share as lines, and the rest as rows.
 """
 
-from collections.abc import Sequence
 from typing import TypedDict
 
 import matplotlib
@@ -14,11 +13,11 @@ from matplotlib.figure import Figure
 from dynsim.analysis.groups import DISJOINT_GROUPS
 from dynsim.plots import parts
 from dynsim.plots.parts import GROUP_COLOR, NOTE, Difference
-from dynsim.plots.style import COLOR, SMALLEST_TEXT, STYLE, TWO_COLUMNS
+from dynsim.plots.style import COLOR, SMALL_TEXT, STYLE, TWO_COLUMNS
 
 ROW_INCHES = 0.165
 MORE = "more specialists than without pruning"
-MOMENT_NAMES = {"switch": "thresholds on", "coverage": "features covered"}
+ROW_LABELS = {"switch": "thresholds on", "coverage": "features covered"}
 """Names in the figure of the steps at which masks start or stop: every figure calls the switch of the thresholds so."""
 
 
@@ -108,7 +107,7 @@ def _n_lines(sections: dict[str, list[Row]]) -> int:
     return sum(len(rows) + 1 for rows in sections.values())
 
 
-def _group_titles(axes: Sequence[Axes]) -> None:
+def _group_titles(axes: np.ndarray) -> None:
     for ax, group in zip(axes, DISJOINT_GROUPS, strict=True):
         ax.set_title(f"{group} features", color=GROUP_COLOR[group])
 
@@ -131,7 +130,7 @@ def _draw_sweep(ax: Axes, rows: list[Row], group: str) -> None:
     ax.set_xlim(-0.03, 1.0)
 
 
-def _draw_rows(axes: Sequence[Axes], sections: dict[str, list[Row]]) -> None:
+def _draw_rows(axes: np.ndarray, sections: dict[str, list[Row]]) -> None:
     """Draw the rows of all sections, and name them at the left."""
     ticks: list[tuple[float, str, bool]] = []
     lost: tuple[list[tuple[float, str]], ...] = ([], [])
@@ -140,7 +139,7 @@ def _draw_rows(axes: Sequence[Axes], sections: dict[str, list[Row]]) -> None:
         ticks.append((place, heading, True))
         for row in rows:
             place -= 1
-            ticks.append((place, MOMENT_NAMES.get(row["label"], row["label"]), False))
+            ticks.append((place, ROW_LABELS.get(row["label"], row["label"]), False))
             both = zip(axes, lost, DISJOINT_GROUPS, (row["minority"], row["majority"]), strict=True)
             for ax, notes, group, one in both:
                 if one is None or one["estimate"] is None:
@@ -158,7 +157,7 @@ def _draw_rows(axes: Sequence[Axes], sections: dict[str, list[Row]]) -> None:
         ax.grid(axis="x", color=COLOR["grid"], lw=0.5)
         ax.set_axisbelow(True)
         ax.tick_params(axis="y", length=0)
-    axes[0].set_yticks([tick[0] for tick in ticks], [tick[1] for tick in ticks], fontsize=SMALLEST_TEXT)
+    axes[0].set_yticks([tick[0] for tick in ticks], [tick[1] for tick in ticks], fontsize=SMALL_TEXT)
     for label, (_, _, is_heading) in zip(axes[0].get_yticklabels(), ticks, strict=True):
         label.set_fontweight("bold" if is_heading else "normal")
 

@@ -16,7 +16,7 @@ from matplotlib.lines import Line2D
 
 from dynsim.analysis.stages import STAGES
 from dynsim.plots.parts import CLASS_LINE, GROUP_COLOR, MARK, NOTE, is_drawn
-from dynsim.plots.style import COLOR, SMALLEST_TEXT
+from dynsim.plots.style import COLOR, SMALL_TEXT
 
 THRESHOLDS_ON = "thresholds on"
 SEPARATE = 0.08
@@ -95,7 +95,7 @@ def _triangle(ax: Axes, step: float, height: float, label: str, color: str) -> N
     above = ax.get_xaxis_transform()
     ax.plot(step, height, "v", ms=4, color=color, transform=above, clip_on=False)
     text = ax.annotate(label, (step, height), (4, 0), above, "offset points", annotation_clip=False)
-    text.set(fontsize=SMALLEST_TEXT, color=color, va="center")
+    text.set(fontsize=SMALL_TEXT, color=color, va="center")
 
 
 def draw_floors(ax: Axes, floors: dict[str, float]) -> None:

@@ -4,12 +4,10 @@
 Stages are the three phases of training; stage k ends at step Tk, which may differ between seeds and groups.
 """
 
-import io
 import math
 from collections.abc import Sequence
 from typing import Any, Literal, NotRequired, TypedDict
 
-import matplotlib
 import numpy as np
 import xarray as xr
 from matplotlib.artist import Artist
@@ -20,8 +18,8 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullForma
 from matplotlib.transforms import Bbox
 
 from dynsim.analysis.stages import STAGES
-from dynsim.plots import style
-from dynsim.plots.style import COLOR, SMALLEST_TEXT
+from dynsim.plots.shown import ShownFigure
+from dynsim.plots.style import COLOR, SMALL_TEXT
 
 GROUP_COLOR = {group: COLOR[group] for group in ("majority", "minority", "all")}
 CLASS_LINE = {"specialist": "-", "ordinary": "-.", "other": ":"}
@@ -29,22 +27,11 @@ CLASS_LINE = {"specialist": "-", "ordinary": "-.", "other": ":"}
 FEWEST_NEURONS = 1.0
 """A class with fewer neurons per seed than this is named in the legend but not drawn: quantiles would mean little."""
 MARK = COLOR["mark"]
-NOTE: dict[str, Any] = {"fontsize": SMALLEST_TEXT, "color": COLOR["note"]}
+NOTE: dict[str, Any] = {"fontsize": SMALL_TEXT, "color": COLOR["note"]}
 """Style of the small grey texts within a panel."""
 
 Band = tuple[np.ndarray, np.ndarray, np.ndarray]
 """Lower edge, middle line and upper edge, each of shape (record,)."""
-
-
-class ShownFigure(Figure):
-    """A figure that a notebook shows at its true size, whether or not pyplot or a magic command was used before."""
-
-    def _repr_png_(self) -> tuple[bytes, dict[str, Any]]:
-        stream = io.BytesIO()
-        with matplotlib.rc_context(style.STYLE):
-            self.savefig(stream, format="png", dpi=style.DPI)
-        width, height = (round(96 * inches) for inches in self.get_size_inches())  # 96 pixels of a page are an inch
-        return stream.getvalue(), {"width": width, "height": height}
 
 
 class Difference(TypedDict):
@@ -222,9 +209,9 @@ def draw_stage_table(ax: Axes, counts: StageCounts, *, names: bool) -> None:
     cells = [[cell_text(group, stage) for stage in STAGES] for group in groups]
     place = Bbox.from_bounds(0.0, 0.0, 1.0, 1.0)
     table = ax.table(cells, colLabels=list(STAGES), cellLoc="center", bbox=place)
-    ax.set_title("seeds with this end", fontsize=SMALLEST_TEXT, pad=0, color=COLOR["note"])
+    ax.set_title("seeds with this end", fontsize=SMALL_TEXT, pad=0, color=COLOR["note"])
     table.auto_set_font_size(False)
-    table.set_fontsize(SMALLEST_TEXT)
+    table.set_fontsize(SMALL_TEXT)
     for cell in table.get_celld().values():
         cell.set_linewidth(0)
     for row, group in enumerate(groups):
@@ -232,5 +219,5 @@ def draw_stage_table(ax: Axes, counts: StageCounts, *, names: bool) -> None:
             table[row + 1, column].get_text().set_color(GROUP_COLOR[group])
         if names:
             height = (len(groups) - row - 0.5) / (1 + len(groups))
-            style = {"color": GROUP_COLOR[group], "fontsize": SMALLEST_TEXT}
+            style = {"color": GROUP_COLOR[group], "fontsize": SMALL_TEXT}
             ax.text(-0.05, height, group, style, ha="right", va="center", transform=ax.transAxes)

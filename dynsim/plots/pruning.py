@@ -18,7 +18,7 @@ from dynsim.analysis.groups import DISJOINT_GROUPS
 from dynsim.plots import parts
 from dynsim.plots.masking import mean_band
 from dynsim.plots.parts import GROUP_COLOR, MARK, EndDifference
-from dynsim.plots.style import COLOR, SMALLEST_TEXT, STYLE, TWO_COLUMNS
+from dynsim.plots.style import COLOR, SMALL_TEXT, STYLE, TWO_COLUMNS
 
 RELEASE_STYLE = {
     "no mask": (COLOR["no mask"], "-"),
@@ -74,7 +74,7 @@ def counts(curves: xr.Dataset, rows: Mapping[str, EndDifference]) -> Figure:
     handles.append(Line2D([], [], color=COLOR["no mask"], ls="--", lw=0.9, label=first))
     fig.legend(handles=handles, loc="outside upper center", ncols=3)
     if notes := _left_out(rows, [first, *others]):
-        fig.supxlabel(notes, fontsize=SMALLEST_TEXT, color=COLOR["note"])
+        fig.supxlabel(notes, fontsize=SMALL_TEXT, color=COLOR["note"])
     return fig
 
 
@@ -93,7 +93,7 @@ def _say(ax: Axes, difference: parts.Difference | None, group: str) -> None:
     """Write the difference at the end into the upper left of a panel."""
     if difference is not None:
         text = parts.interval_text("", difference).removeprefix(": ").strip()
-        ax.text(0.03, 0.98, text, transform=ax.transAxes, va="top", fontsize=SMALLEST_TEXT, color=GROUP_COLOR[group])
+        ax.text(0.03, 0.98, text, transform=ax.transAxes, va="top", fontsize=SMALL_TEXT, color=GROUP_COLOR[group])
 
 
 def _left_out(rows: Mapping[str, EndDifference], names: list[str]) -> str:

@@ -18,9 +18,9 @@ ONE_COLUMN = 3.3
 """Width of a figure in one column of a paper, in inches."""
 TWO_COLUMNS = 6.8
 """Width of a figure over both columns."""
-SMALLEST_TEXT = 7.0
+SMALL_TEXT = 7.0
 """Size of the smallest text, in points."""
-LARGEST_TEXT = 9.0
+LARGE_TEXT = 9.0
 """Size of the largest text."""
 
 COLOR = {
@@ -68,7 +68,7 @@ STYLE: dict[Any, Any] = {
     "legend.title_fontsize": 7.5,
     "legend.frameon": False,
     "legend.handlelength": 1.8,
-    "figure.titlesize": LARGEST_TEXT,
+    "figure.titlesize": LARGE_TEXT,
     "lines.linewidth": 1.2,
     "axes.linewidth": 0.7,
     "xtick.major.width": 0.7,

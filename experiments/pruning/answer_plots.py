@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.lines import Line2D
 
 from dynsim.plots.parts import lower_legend, panels, step_axis
-from dynsim.plots.style import COLOR, SMALLEST_TEXT, STYLE, TWO_COLUMNS
+from dynsim.plots.style import COLOR, SMALL_TEXT, STYLE, TWO_COLUMNS
 from dynsim.stats import verdicts
 from experiments.pruning.arms import FADING, KAPPA, LAMBDA, ORACLE, UNMASKED
 
@@ -22,11 +22,11 @@ VERDICT_COLORS = {
     verdicts.HARMS: COLOR["harms"],
 }
 GREY = COLOR["no verdict"]
-ROWS_WITHOUT_MASK = (FADING, KAPPA, LAMBDA, ORACLE)
+UNMASKED_ROWS = (FADING, KAPPA, LAMBDA, ORACLE)
 """Perturbations without a mask, each in a row of its own."""
-SHOWN = {"lowest": ("o", -0.2), "fixed random": ("s", 0.08), "redrawn random": ("D", 0.3)}
+SHOWN_ARMS = {"lowest": ("o", -0.2), "fixed random": ("s", 0.08), "redrawn random": ("D", 0.3)}
 """Marker and place within its row of each kind of mask."""
-MASK_COLOR = {
+ANSWER_COLOR = {
     "lowest": COLOR["smallest masked"],
     "fixed random": COLOR["fixed random mask"],
     "redrawn random": COLOR["redrawn random mask"],
@@ -38,7 +38,7 @@ UNMASKED_LINE = {
     KAPPA: (COLOR["perturbed"], "--"),
 }
 NOISE_LINE = ("-", "--", ":")
-READING_INCHES = 0.235
+ANSWER_ROW_INCHES = 0.235
 
 CAPTIONS = {
     "answer": (
@@ -62,7 +62,7 @@ CAPTIONS = {
 }
 
 
-def by_noise(numbers: dict[str, Any]) -> list[dict[str, Any]]:
+def points_by_noise(numbers: dict[str, Any]) -> list[dict[str, Any]]:
     """Return the points of a summary, the one with the least noise first."""
     return sorted(numbers["points"], key=lambda point: float(point["false_firing_rate"]))
 
@@ -75,9 +75,9 @@ def at_point(row: dict[str, Any], point: dict[str, Any]) -> bool:
 @matplotlib.rc_context(STYLE)
 def answer(numbers: dict[str, Any]) -> "Figure":
     """Return the figure of coverage by reading and noise, each reading beside its placebos."""
-    points = by_noise(numbers)
-    rows = [*dict.fromkeys(row["reading"] for row in numbers["verdicts"]), *ROWS_WITHOUT_MASK]
-    figure, axes = panels(1, len(points), (TWO_COLUMNS, READING_INCHES * len(rows) + 1.5), sharey=True)
+    points = points_by_noise(numbers)
+    rows = [*dict.fromkeys(row["reading"] for row in numbers["verdicts"]), *UNMASKED_ROWS]
+    figure, axes = panels(1, len(points), (TWO_COLUMNS, ANSWER_ROW_INCHES * len(rows) + 1.5), sharey=True)
     for ax, point in zip(axes[0], points, strict=True):
         _panel(ax, numbers, point, rows)
     axes[0, 0].set_yticks(range(len(rows)), rows)
@@ -98,16 +98,16 @@ def _panel(ax: "Axes", numbers: dict[str, Any], point: dict[str, Any], rows: lis
         if arm["reading"] not in rows or arm["released"]:
             continue
         row = rows.index(arm["reading"])
-        if arm["reading"] in ROWS_WITHOUT_MASK:
+        if arm["reading"] in UNMASKED_ROWS:
             _mark(ax, arm, row, "^", GREY, filled=False)
-        elif arm["kind"] in SHOWN:
-            marker, shift = SHOWN[arm["kind"]]
+        elif arm["kind"] in SHOWN_ARMS:
+            marker, shift = SHOWN_ARMS[arm["kind"]]
             smallest = arm["kind"] == "lowest"
             color = VERDICT_COLORS.get(words.get(arm["reading"], ""), GREY) if smallest else GREY
             _mark(ax, arm, row + shift, marker, color, filled=smallest)
         else:  # what the loss of this reading gives without a mask
             _mark(ax, arm, row, "|", COLOR["no mask"])
-    ax.axhline(len(rows) - len(ROWS_WITHOUT_MASK) - 0.5, color=COLOR["mark"], linewidth=0.6)
+    ax.axhline(len(rows) - len(UNMASKED_ROWS) - 0.5, color=COLOR["mark"], linewidth=0.6)
     ax.set_title(f"noise fires a neuron\non {point['false_firing_rate']:.0%} of tokens, r = {point['ratio']:g}")
     ax.set_xlim(-0.03, 1.03)
     ax.grid(axis="x", color=COLOR["grid"], lw=0.5)
@@ -146,7 +146,7 @@ def _handles() -> list[Line2D]:
 @matplotlib.rc_context(STYLE)
 def mechanism(numbers: dict[str, Any]) -> "Figure":
     """Return the figure of features that neurons respond to, and of how much of the mask stays what it was."""
-    points = by_noise(numbers)
+    points = points_by_noise(numbers)
     columns = -(-(len(points) + 1) // 2)
     figure, axes = panels(2, columns, (TWO_COLUMNS, 4.9))
     places = list(axes.flat)
@@ -171,8 +171,8 @@ def mechanism(numbers: dict[str, Any]) -> "Figure":
 
 def _line(row: dict[str, Any]) -> tuple[str, str]:
     """Return colour and line style of an arm: colour says what is masked, line style the reading."""
-    if row["kind"] in MASK_COLOR:
-        return MASK_COLOR[row["kind"]], READING_LINE.get(row["reading"], "-.")
+    if row["kind"] in ANSWER_COLOR:
+        return ANSWER_COLOR[row["kind"]], READING_LINE.get(row["reading"], "-.")
     return UNMASKED_LINE.get(row["reading"], (COLOR["perturbed"], ":"))
 
 
@@ -187,4 +187,4 @@ def _overlap(ax: "Axes", numbers: dict[str, Any], points: list[dict[str, Any]]) 
     ax.set_title("smallest weights masked on one branch")
     ax.set_ylabel("share of the mask that was\nmasked at the start too")
     if ax.lines[1:]:
-        ax.legend(loc="lower left", fontsize=SMALLEST_TEXT)
+        ax.legend(loc="lower left", fontsize=SMALL_TEXT)

@@ -21,14 +21,16 @@ def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:+.2f}"
 
 
-def _span(found: dict[str, Any]) -> str:
+def span_text(found: dict[str, Any]) -> str:
+    """Return an estimate with its interval and its number of seeds, as columns."""
     interval = f"[{_number(found['low'])}, {_number(found['high'])}]"
     return f"{_number(found['estimate']):>6}  {interval:<16}  {found['n_seeds']:<5}"
 
 
 def point_name(row: dict[str, Any]) -> str:
-    """Return the name of a point: its noise level and its frequency ratio."""
-    return f"noise {row['noise']}, r = {row['ratio']:g}"
+    """Return the name of a point: its shape, if it has one, its noise level and its frequency ratio."""
+    shape = f"{row['shape']}, " if "shape" in row else ""
+    return f"{shape}noise {row['noise']}, r = {row['ratio']:g}"
 
 
 def table_text(numbers: dict[str, Any]) -> str:
@@ -39,20 +41,20 @@ def table_text(numbers: dict[str, Any]) -> str:
     """
     margin = numbers["margin"]
     lines = ["Verdicts on the ways to read the algorithm, by point:", ""]
-    lines += _counted(numbers["verdicts"], READING_VERDICTS)
+    lines += counted_lines(numbers["verdicts"], READING_VERDICTS)
     if numbers["statements"]:
         lines += ["", "Verdicts on the planned statements, by point:", ""]
-        lines += _counted(numbers["statements"], STATEMENT_VERDICTS)
+        lines += counted_lines(numbers["statements"], STATEMENT_VERDICTS)
     lines += ["", _LEGEND, f'margin     {margin:g}, the largest difference in coverage that still counts as "no more"']
     lines.append(f"plan       {numbers['plan']}, digest of the plan that was committed before the runs")
     for point in numbers["points"]:
         lines += ["", *_point_lines(numbers, point)]
     if numbers["statements"]:
-        lines += ["", *_statement_lines(numbers["statements"])]
+        lines += ["", *statement_lines(numbers["statements"])]
     return "\n".join(line.rstrip() for line in lines)
 
 
-def _counted(rows: list[dict[str, Any]], verdicts: tuple[str, ...]) -> list[str]:
+def counted_lines(rows: list[dict[str, Any]], verdicts: tuple[str, ...]) -> list[str]:
     """Return the counts of the verdicts that occur."""
     found = {row["verdict"] for row in rows}
     return count_lines([(point_name(row), row["verdict"]) for row in rows], [one for one in verdicts if one in found])
@@ -68,7 +70,7 @@ def _point_lines(numbers: dict[str, Any], point: dict[str, Any]) -> list[str]:
     for row in numbers["verdicts"]:
         if (row["noise"], row["ratio"]) == here:
             lines.append(f"  {row['reading']}: {row['verdict']}")
-            lines += [f"    {name:<40}{_span(found)}" for name, found in row["against"].items()]
+            lines += [f"    {name:<40}{span_text(found)}" for name, found in row["against"].items()]
     return lines
 
 
@@ -80,7 +82,8 @@ def _arm_line(arm: dict[str, Any]) -> str:
     return f"    {arm['label']:<40}{coverage:>8}  {probe:>5}  {state}"
 
 
-def _statement_lines(rows: list[dict[str, Any]]) -> list[str]:
+def statement_lines(rows: list[dict[str, Any]]) -> list[str]:
+    """Return the planned statements, each with its numbers at every point."""
     lines = ["Planned statements (p after Holm's correction over all of them):"]
     lines.append(f"    {'point':<28}{'verdict':<18}{'mean':>6}  {'95 % interval':<16}  {'seeds':<7}{'p':<8}expected")
     for name in dict.fromkeys(row["name"] for row in rows):
@@ -88,6 +91,6 @@ def _statement_lines(rows: list[dict[str, Any]]) -> list[str]:
         lines += [f"  {name}: {of[0]['claim']}", f"    number: {of[0]['quantity']}, {of[0]['contrast']}"]
         for row in of:
             p_value = p_text(row["p_holm"])
-            cells = f"{row['verdict']:<18}{_span(row['found'])}  {p_value:<8}{row['wanted']}"
+            cells = f"{row['verdict']:<18}{span_text(row['found'])}  {p_value:<8}{row['wanted']}"
             lines.append(f"    {point_name(row):<28}{cells}")
     return lines

@@ -6,7 +6,7 @@ from typing import Any
 from dynsim.stats.verdicts import AS_STATED, NOT_AS_STATED, NOT_AT_THIS_SIZE, Entry
 
 VERDICTS = (AS_STATED, NOT_AS_STATED, NOT_AT_THIS_SIZE)
-TITLES = {
+TEST_TITLES = {
     "P1": "who is masked",
     "P2": "growth in one step with a mask",
     "P3": "the driver with a mask",
@@ -53,7 +53,7 @@ def table_text(numbers: dict[str, Any]) -> str:
         numbers: of summary.json.
     """
     tests: dict[str, list[Entry]] = numbers["tests"]
-    names = {name: f"{name} {TITLES[name]}" for name in tests}
+    names = {name: f"{name} {TEST_TITLES[name]}" for name in tests}
     lines = ["How often each verdict was reached, by test:", ""]
     lines += count_lines([(names[name], one["verdict"]) for name, of in tests.items() for one in of], VERDICTS)
     lines += ["", _LEGEND, ""]

@@ -16,7 +16,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from dynsim.plots.parts import lower_legend, panels
-from dynsim.plots.style import COLOR, SMALLEST_TEXT, STYLE, TWO_COLUMNS
+from dynsim.plots.style import COLOR, SMALL_TEXT, STYLE, TWO_COLUMNS
 from dynsim.stats.verdicts import HARMS, HELPS, UNSTABLE
 from experiments.pruning.regimes import PRIMARY
 
@@ -31,8 +31,8 @@ SIDE_LABEL = {
     "random_fixed": "against a fixed random mask",
     "random": "against random masks, redrawn",
 }
-POINT_INCHES = 0.172
-POINT_LABELS = {"from the switch on": "from thresholds on"}
+MAP_ROW_INCHES = 0.172
+MAP_LABELS = {"from the switch on": "from thresholds on"}
 """Names in the figure of points: every figure calls the switch of the thresholds so."""
 
 CAPTIONS = {
@@ -65,7 +65,7 @@ def regime_map(numbers: dict[str, Any]) -> Figure:
     """
     points, readings = numbers["points"], numbers["readings"]
     places = _places(points)
-    height = POINT_INCHES * (max(places) + 1.5) + 1.4
+    height = MAP_ROW_INCHES * (max(places) + 1.5) + 1.4
     fig, grid = panels(1, len(readings), (TWO_COLUMNS, height), sharey=True)
     for ax, reading in zip(grid[0], readings, strict=True):
         ax.axvline(0, color=COLOR["ink"], lw=0.6, zorder=1)
@@ -80,9 +80,7 @@ def regime_map(numbers: dict[str, Any]) -> Figure:
         ax.set_axisbelow(True)
     _count_axis(grid[0], points, readings)
     first = grid[0, 0]
-    first.set_yticks(
-        places, [POINT_LABELS.get(point["label"], point["label"]) for point in points], fontsize=SMALLEST_TEXT
-    )
+    first.set_yticks(places, [MAP_LABELS.get(point["label"], point["label"]) for point in points], fontsize=SMALL_TEXT)
     first.set_ylim(max(places) + 0.8, -1.4)
     _axis_names(first, points, places)
     _middle(grid).set_xlabel("minority specialists, pruned - other")
@@ -130,7 +128,7 @@ def _axis_names(ax: Axes, points: list[dict[str, Any]], places: list[float]) -> 
     for place, point in zip(places, points, strict=True):
         if point["axis"] != axis:
             axis = point["axis"]
-            style: dict[str, Any] = {"fontsize": SMALLEST_TEXT, "fontweight": "bold", "annotation_clip": False}
+            style: dict[str, Any] = {"fontsize": SMALL_TEXT, "fontweight": "bold", "annotation_clip": False}
             _beside(ax, axis, (0, place - 0.95), (-6, 0), ha="right", **style)
 
 
@@ -156,7 +154,7 @@ def _row(ax: Axes, place: float, found: dict[str, Any]) -> None:
         if lost:
             left = f"{one['n_used']}/{one['n_seeds']}"
             lost_before = sum(other["n_used"] < other["n_seeds"] for other in list(shown["contrasts"].values())[:k])
-            _beside(ax, left, (0, place), (3 + 22 * lost_before, 0), fontsize=SMALLEST_TEXT, color=COLOR["note"])
+            _beside(ax, left, (0, place), (3 + 22 * lost_before, 0), fontsize=SMALL_TEXT, color=COLOR["note"])
 
 
 def mark_color(found: dict[str, Any]) -> str:
@@ -167,7 +165,7 @@ def mark_color(found: dict[str, Any]) -> str:
 
 
 def _no_specialists(ax: Axes, place: float) -> None:
-    _beside(ax, "no specialists", (0, place), (3, 0), fontsize=SMALLEST_TEXT, color=COLOR["note"])
+    _beside(ax, "no specialists", (0, place), (3, 0), fontsize=SMALL_TEXT, color=COLOR["note"])
 
 
 def _beside(ax: Axes, text: str, at: tuple[float, float], shift: tuple[float, float], **style: Any) -> None:

@@ -8,7 +8,7 @@ from matplotlib.text import Text
 
 from dynsim import plots
 from dynsim.experiment import load
-from dynsim.plots.style import LARGEST_TEXT, SMALLEST_TEXT
+from dynsim.plots.style import LARGE_TEXT, SMALL_TEXT
 from experiments import make_figures
 
 TALLEST = 9.0  # inches: a page of a paper
@@ -51,7 +51,7 @@ def test_every_text_can_be_read_at_the_width_of_the_figure(experiment):
         texts = drawn_texts(figure)
         assert len(texts) > 10, name
         for text, box in texts:
-            assert SMALLEST_TEXT <= text.get_fontsize() <= LARGEST_TEXT, (
+            assert SMALL_TEXT <= text.get_fontsize() <= LARGE_TEXT, (
                 f"{name}: {text.get_text()!r} has {text.get_fontsize()} pt"
             )
             inside = box.x0 > -1 and box.y0 > -1 and box.x1 < width * plots.DPI + 1 and box.y1 < height * plots.DPI + 1

@@ -285,8 +285,8 @@ def test_figures_data_and_manifest(figures_folder, summary_of, no_simulation):
     names = {f"stage_tracking_{name}.png" for name in plots.CAPTIONS}
     files = {path.relative_to(figures_folder).as_posix() for path in figures_folder.rglob("*") if path.is_file()}
     pdfs = {f"{name.removesuffix('.png')}.pdf" for name in names}
-    expected = {"manifest.toml", "README.md", "data/stage_tracking.json", "data/stage_tracking.nc"}
-    assert files == names | pdfs | expected
+    data = {"data/stage_tracking.json", "data/stage_tracking.nc"}
+    assert files == names | pdfs | data | {"manifest.toml", "README.md"}
     assert set(printed) == {str(figures_folder / name) for name in names}
     rows = tomllib.loads((figures_folder / "manifest.toml").read_text())["figure"]
     assert {row["figure"] for row in rows} == names and {row["pdf"] for row in rows} == pdfs

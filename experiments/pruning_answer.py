@@ -236,20 +236,16 @@ def opening_configuration(options: PruningAnswer) -> tuple[Config, range]:
 
 def draw(numbers: dict[str, Any], reduced: dict[str, Any]) -> dict[str, "Figure"]:
     """Return the figures by name; `reduced` is not used, all numbers are in the summary."""
-    from experiments.pruning import answer_overview, answer_plots
+    from experiments.pruning import answer_overview
 
-    return {
-        "overview": answer_overview.overview(numbers),
-        "answer": answer_plots.answer(numbers),
-        "mechanism": answer_plots.mechanism(numbers),
-    }
+    return answer_overview.all_figures(numbers)
 
 
 def captions() -> dict[str, str]:
     """Return the captions by name of the figure."""
-    from experiments.pruning import answer_overview, answer_plots
+    from experiments.pruning import answer_overview
 
-    return answer_plots.CAPTIONS | {"overview": answer_overview.OVERVIEW_CAPTION}
+    return answer_overview.CAPTIONS
 
 
 def table_text(numbers: dict[str, Any]) -> str:

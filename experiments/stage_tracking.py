@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 N_CONTROL_SEEDS = 20
 B_ZERO, FROM_START, EQUAL_FREQUENCIES = CONTROLS = ("b = 0", "threshold from step 0", "r = 1")
-TITLES = {
+CONTROL_TITLES = {
     B_ZERO: "thresholds zero, b = 0",
     FROM_START: "thresholds from step 0",
     EQUAL_FREQUENCIES: "equal frequencies, r = 1",
@@ -241,9 +241,9 @@ def draw(numbers: Json, reduced: Reduced) -> Figures:
         }
     if "rates" in reduced:
         figures["growth_rates"] = plots.growth_rates(reduced["rates"])
-    run = {TITLES[name]: reduced[reduced_name(name)] for name in CONTROLS if reduced_name(name) in reduced}
+    run = {CONTROL_TITLES[name]: reduced[reduced_name(name)] for name in CONTROLS if reduced_name(name) in reduced}
     if "main" in reduced and run:
-        counted = {TITLES[name]: one for name, one in numbers["controls"].items()}
+        counted = {CONTROL_TITLES[name]: one for name, one in numbers["controls"].items()}
         figures["controls"] = plots.controls({"main run": reduced["main"], **run}, counted)
     return figures
 

@@ -1,4 +1,4 @@
-"""The answer on pruning at a glance: five ways to train, three noise levels."""
+"""All figures of pruning_answer; among them the answer at a glance, five ways to train at three noise levels."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -7,6 +7,7 @@ from matplotlib.lines import Line2D
 
 from dynsim.plots.parts import lower_legend, panels
 from dynsim.plots.style import COLOR, STYLE, TWO_COLUMNS
+from experiments.pruning import answer_plots
 from experiments.pruning.answer_plots import at_point, by_noise
 from experiments.pruning.arms import FADING, UNMASKED
 
@@ -23,12 +24,23 @@ ROWS = {
 }
 """The arms that are shown, by their label: what the figure calls them, and the meaning of their colour."""
 NOISE_MARKERS = ("o", "s", "^")
-OVERVIEW_CAPTION = (
-    "Share of the minority features that end with at least one specialist neuron, for five ways to train (rows, "
-    "coloured by what is masked) at three levels of noise (marks). Each level has its own ratio r of frequencies, "
-    "chosen beforehand so that training without a mask leaves most minority features out. Means and 95 % intervals "
-    "over seeds; open marks had not settled when training ended."
-)
+CAPTIONS = answer_plots.CAPTIONS | {
+    "overview": (
+        "Share of the minority features that end with at least one specialist neuron, for five ways to train (rows, "
+        "coloured by what is masked) at three levels of noise (marks). Each level has its own ratio r of frequencies, "
+        "chosen beforehand so that training without a mask leaves most minority features out. Means and 95 % intervals "
+        "over seeds; open marks had not settled when training ended."
+    )
+}
+
+
+def all_figures(numbers: dict[str, Any]) -> "dict[str, Figure]":
+    """Return the figures of a summary by name."""
+    return {
+        "overview": overview(numbers),
+        "answer": answer_plots.answer(numbers),
+        "mechanism": answer_plots.mechanism(numbers),
+    }
 
 
 @matplotlib.rc_context(STYLE)

@@ -97,10 +97,8 @@ def test_citations_are_found(text, numbers):
 def test_the_theory_has_every_section_and_label_once():
     twice = {name for name in ANCHORS if ANCHORS.count(name) > 1}
     assert not twice
-    lengths = {1: 6, 2: 5, 3: 7, 4: 5, 5: 5, 6: 4, 7: 3, 8: 6, 9: 4, 10: 0, 11: 5, 12: 9}
-    wanted = (
-        {"6.0"} | {str(n) for n in lengths} | {f"{n}.{k}" for n, last in lengths.items() for k in range(1, last + 1)}
-    )
+    last = {1: 6, 2: 5, 3: 7, 4: 5, 5: 5, 6: 4, 7: 3, 8: 6, 9: 4, 10: 0, 11: 5, 12: 9}
+    wanted = {"6.0"} | {str(n) for n in last} | {f"{n}.{k}" for n in last for k in range(1, last[n] + 1)}
     wanted |= {f"S{stage}{letter}" for stage in "123" for letter in "abcdef"}
     wanted |= {f"I{n}" for n in range(1, 6)} | {f"P{n}" for n in range(1, 9)} | {"ESCAPE", "FREEZE", "MAGNITUDE"}
     assert set(ANCHORS) == wanted
@@ -209,9 +207,8 @@ def test_the_bound_of_5_4_at_the_default():
 def test_the_factors_of_5_3():
     cut = theory.unit_cut(replace(Config(), **{"data.n_features": 32})) / 0.7
     exact = theory.lucky_tail(32, cut)
-    for (name, cell), tail in zip(
-        tables(section("5.3"))[0], (theory.gaussian_tail, theory.power_law_tail), strict=True
-    ):
+    tails = theory.gaussian_tail, theory.power_law_tail
+    for (name, cell), tail in zip(tables(section("5.3"))[0], tails, strict=True):
         assert written(cell, float(tail(32, 1 / 0.7) / exact)), name
 
 

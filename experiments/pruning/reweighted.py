@@ -12,7 +12,7 @@ from dynsim.losses.contrastive import LossValue
 def anchor_weights(
     codes: Float[Array, "query feature"], relative_frequency: Float[Array, " feature"]
 ) -> Float[Array, " query"]:
-    """Return per anchor the mean of 1 / eps_j over its active features, scaled to mean 1 over the batch (theory 8.5 P5).
+    """Return per anchor the mean of 1/eps_j over its active features, scaled to mean 1 over the batch (theory 8.5 P5).
 
     An anchor without any active feature counts as one of the most frequent kind.
     """

@@ -53,8 +53,11 @@ Two seeds per arm are enough to see large differences and too few to claim any. 
 # %%
 import matplotlib.pyplot as plt
 
+from dynsim.plots.style import COLOR
+
 figure, axes = plt.subplots(figsize=(7.0, 3.8), layout="constrained")
-colors = dict(zip(runs, ("black", "#009E73", "#CC79A7", "#56B4E9", "#E69F00"), strict=True))
+meanings = ("no mask", "smallest masked", "fixed random mask", "redrawn random mask", "perturbed")
+colors = {name: COLOR[meaning] for name, meaning in zip(runs, meanings, strict=True)}
 for name, run in runs.items():
     found = run.dynsim.specialists()
     line = found["coverage"].sel(group="minority").mean("seed")
@@ -134,7 +137,7 @@ def redraw(share, ratio):
     masked = arms["smallest, one branch"] | numbers | {"prune.rate": share}
     lines = {"no mask": coverage(numbers), "masked": coverage(masked)}
     figure, axes = plt.subplots(figsize=(6.0, 3.2), layout="constrained")
-    for (name, line), color in zip(lines.items(), ("gray", "#009E73"), strict=True):
+    for (name, line), color in zip(lines.items(), (COLOR["no mask"], COLOR["smallest masked"]), strict=True):
         axes.plot(line["step"], line, color=color, label=name)
     axes.set(xscale="symlog", xlabel="training step", ylabel="minority coverage", ylim=(-0.03, 1.03))
     axes.set_xlim(left=0)

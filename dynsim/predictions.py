@@ -1,8 +1,17 @@
 """Every prediction of the theory beside the measured quantity, in one table: `PREDICTIONS`.
 
 An entry holds two functions, `predicted(config)` of shape (...) and `measured(result)` of shape (seed, ...), in the
-same unit, so that they can be compared directly. Numbers such as S1a or 6.1 are those of statements and sections in
-the theory notes, sections 5 and 6.
+same unit; `compare` lays them side by side.
+
+Training has three stages, which end at T1, T2 and T3 (see `analysis.stages`). The switch is the step at which neurons
+get thresholds b_i, below which they do not fire. alpha_ij = <w_i, M_j> is the projection of neuron i on feature j, r_j
+the frequency of j relative to the most frequent feature, lambda the weight decay. A specialist is a neuron that has
+learned one feature (`theory.specialists`).
+
+A label such as S1a names a testable consequence of the theory: its number is the stage that it is about (sections 6.1
+to 6.3 of the theory notes), its letter only counts. S1a: early growth per step has a closed form. S1d: features rarer
+than a floor shrink. S2b, S2c: two predictions of the number of specialists. S2e: the length of stage 2. S3a: the
+largest |alpha_ij| while the theorem holds. S3f: the sizes at which training comes to rest.
 """
 
 from collections.abc import Callable
@@ -31,12 +40,12 @@ DRIFT_BATCHES = 32
 
 
 class Prediction(NamedTuple):
-    """A statement as two functions of equal meaning."""
+    """A statement of the theory as two functions of equal meaning."""
 
     statement: str
-    """Number in the notes, and what is predicted."""
+    """Its section or label in the theory notes, and what is predicted."""
     per: Literal["run", "group", "feature"]
-    """What (...) stands for: nothing, majority, minority and all, or the features."""
+    """What (...) stands for: nothing; the groups majority, minority and all; or the features."""
     predicted: Callable[[Config], np.ndarray]
     """(config) -> (...)."""
     measured: Callable[[xr.Dataset], np.ndarray]
@@ -44,7 +53,10 @@ class Prediction(NamedTuple):
 
 
 def measured_growth(result: xr.Dataset) -> np.ndarray:
-    """Return log growth per step up to the first switch of the thresholds or T1, shape (seed, feature) (S1a)."""
+    """Return the early growth of log |alpha_ij| per step, shape (seed, feature) (S1a).
+
+    It is measured up to the first switch, or to the predicted T1 if that is earlier.
+    """
     record = rates.linear_record(result)
     if record is None:
         raise ConfigError("start: the thresholds are on from step 0, so that there is no linear phase")
@@ -52,12 +64,12 @@ def measured_growth(result: xr.Dataset) -> np.ndarray:
 
 
 def predicted_stage1_end(config: Config) -> np.ndarray:
-    """Return T1 in steps without thresholds, for majority, minority and all (theory 6.1)."""
+    """Return the T1 that the closed form gives without thresholds, in steps, shape (group,) (theory 6.1)."""
     return np.array([theory.stage1_end(config, group) for group in GROUPS])
 
 
 def measured_stage1_end(result: xr.Dataset) -> np.ndarray:
-    """Return T1 in steps from the record, shape (seed, group); thresholds that come on earlier delay it."""
+    """Return T1 as found in the record, in steps, shape (seed, group); thresholds that come on before it delay it."""
     return _stage(result, "T1")
 
 
@@ -69,15 +81,15 @@ def _stage(result: xr.Dataset, stage: str) -> np.ndarray:
 
 
 def measured_stage2_length(result: xr.Dataset) -> np.ndarray:
-    """Return T2 - T1 of the majority in steps, shape (seed,); the prediction is a clock without its constant (S2e)."""
+    """Return T2 - T1 of the majority in steps, shape (seed,) (S2e); it is predicted up to an unknown constant."""
     return (_stage(result, "T2") - _stage(result, "T1"))[:, 0]
 
 
 def measured_noise_activation(result: xr.Dataset) -> np.ndarray:
-    """Return the chance that noise alone fires a neuron, per token, averaged over neurons: (seed,) (4.4).
+    """Return the chance that the noise of one token fires a neuron, averaged over neurons, shape (seed,) (theory 4.4).
 
-    From thresholds and norms at the first record after the switch: NaN for a run that has not reached it. Where no
-    switch is configured, from the first record.
+    It is computed from thresholds and norms at the first record after the switch; NaN for a run that has not reached
+    it. Where no switch is configured, it is computed from the first record.
     """
     config, step = config_of(result), result["step"].values
     fired = theory.noise_activation(config, result["threshold"].values, result["weight_norm"].values)
@@ -90,24 +102,24 @@ def measured_noise_activation(result: xr.Dataset) -> np.ndarray:
 
 
 def predicted_share_shrinking(config: Config) -> np.ndarray:
-    """Return which features lie below the learnability floor, as 0 or 1, shape (feature,) (S1d)."""
+    """Return which features are too rare to grow against the decay, as 0 or 1, shape (feature,) (S1d)."""
     return (theory.relative_frequency(config.data) < theory.learnability_floor(config)).astype(float)
 
 
 def measured_share_shrinking(result: xr.Dataset) -> np.ndarray:
-    """Return which features shrink before the switch, as 0 or 1, shape (seed, feature) (S1d)."""
+    """Return along which features the weights shrink before the switch, as 0 or 1, shape (seed, feature) (S1d)."""
     return (measured_growth(result) < 0).astype(float)
 
 
 def measured_lucky_count(result: xr.Dataset) -> np.ndarray:
-    """Return neurons lucky for each feature at t = 0, shape (seed, feature) (theory 5.3)."""
+    """Return how many neurons are lucky (by chance well aligned at step 0), shape (seed, feature) (theory 5.3)."""
     config = config_of(result)
     cut = theory.unit_cut(config) / theory.frequency_ratio(config)
     return is_lucky(result["alignment"].values[:, 0], cut).sum(axis=1)
 
 
 def measured_candidate_count(result: xr.Dataset) -> np.ndarray:
-    """Return the mean |N_i| at t = 0, shape (seed,) (theory 5.3)."""
+    """Return how many features a neuron may still learn at step 0, mean over neurons, shape (seed,) (theory 5.3)."""
     config = config_of(result)
     cut = theory.unit_cut(config) * theory.frequency_ratio(config).min()
     candidates = is_lucky(result["alignment"].values[:, 0], np.full(config.data.n_features, cut))
@@ -115,33 +127,34 @@ def measured_candidate_count(result: xr.Dataset) -> np.ndarray:
 
 
 def final_specialists(result: xr.Dataset) -> np.ndarray:
-    """Return Boolean specialists (seed, neuron, feature) at the last record."""
+    """Return which neuron is a specialist for which feature at the last record, Boolean (seed, neuron, feature)."""
     return outcomes.specialist_pairs(result.isel(record=-1))
 
 
 def measured_specialist_count(result: xr.Dataset) -> np.ndarray:
-    """Return specialists per feature at the end, shape (seed, feature) (S2b, S2c)."""
+    """Return the number of specialists of each feature at the end, shape (seed, feature) (S2b, S2c)."""
     return final_specialists(result).sum(axis=1)
 
 
 def measured_magnitude(result: xr.Dataset) -> np.ndarray:
-    """Return S_j = sum over specialists of (|alpha_ij| - b_i)^2 at the end, shape (seed, feature) (S3f)."""
+    """Return S_j, the sum of (|alpha_ij| - b_i)^2 over the specialists of j at the end, shape (seed, feature) (S3f)."""
     last = result.isel(record=-1)
     above = np.maximum(np.abs(last["alignment"].values) - last["threshold"].values[:, :, None], 0)
     return np.sum(np.square(above) * final_specialists(result), axis=1)
 
 
 def measured_largest_magnitude(result: xr.Dataset) -> np.ndarray:
-    """Return max_i |<w_i, M_j>| over the specialists of j at the end, shape (seed, feature); nan without (S3a)."""
+    """Return the largest |alpha_ij| of a specialist of j at the end, shape (seed, feature); nan without one (S3a)."""
     specialists = final_specialists(result)
     size = np.abs(result["alignment"].values[:, -1]) * specialists
     return np.where(specialists.any(axis=1), size.max(axis=1), np.nan)
 
 
 def held_out_drift(result: xr.Dataset, n_batches: int = DRIFT_BATCHES) -> np.ndarray:
-    """Return <-gradient of the data loss, M_j> at the final weights, shape (seed, neuron, feature) (S3f).
+    """Return the pull of the loss along each feature at the final weights, shape (seed, neuron, feature) (S3f).
 
-    Averaged over batches that the run has not seen.
+    That is <-grad_i, M_j>, where grad_i is the gradient of the loss without its penalty in w_i, averaged over batches
+    that the run has not seen.
 
     Errors: `ConfigError` where the result does not hold all that was trained (`replay.recorded`).
     """
@@ -168,9 +181,10 @@ def held_out_drift(result: xr.Dataset, n_batches: int = DRIFT_BATCHES) -> np.nda
 
 
 def measured_fixed_point_residual(result: xr.Dataset) -> np.ndarray:
-    """Return ||drift - lambda a|| / ||lambda a|| over the specialists of each feature, shape (seed, feature) (S3f).
+    """Return how far the final weights are from rest, shape (seed, feature) (S3f).
 
-    The fixed-point equation says zero; nan for a feature without specialists.
+    At rest the pull of the loss equals the decay lambda alpha_ij; the value is the norm of their difference over the
+    specialists of a feature, relative to that of the decay; nan for a feature without specialists.
     """
     config = config_of(result)
     penalty = config.loss.l2_penalty + config.loss.weight_decay
@@ -239,7 +253,7 @@ PREDICTIONS = {
 
 
 def compare(result: xr.Dataset) -> dict[str, Json]:
-    """Return per prediction and group: predicted, measured mean over seeds, and its 95 % interval.
+    """Return, by prediction and group, the predicted value, the measured mean over seeds, and its 95 % interval.
 
     Predictions per feature are averaged over the features of a group; nan entries are left out, and a prediction whose
     assumptions the configuration breaks is given with the reason instead of numbers.

@@ -1,4 +1,4 @@
-"""The groups of features: majority, minority, and all of them."""
+"""The groups of features: the majority, which are frequent, the minority, which are rare, and all of them."""
 
 import numpy as np
 import xarray as xr
@@ -8,11 +8,15 @@ DISJOINT_GROUPS = ("minority", "majority")
 
 
 def group_masks(minority: np.ndarray) -> dict[str, np.ndarray]:
-    """Return Boolean masks (feature,) of the groups that have members."""
+    """Return {group: which features belong to it, Boolean (feature,)} for the groups that have members.
+
+    Args:
+        minority: which features are minority ones, Boolean (feature,).
+    """
     masks = {"majority": ~minority, "minority": minority, "all": np.ones_like(minority)}
     return {name: mask for name, mask in masks.items() if mask.any()}
 
 
 def minority_mask(result: xr.Dataset) -> np.ndarray:
-    """Return which features are minority, Boolean (feature,)."""
+    """Return which features of a result are minority ones, Boolean (feature,)."""
     return result["group"].values == "minority"

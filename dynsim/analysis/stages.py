@@ -1,17 +1,27 @@
-"""Where the three training stages end, found from the record alone, with the evidence.
+"""Where the three training stages end, found from the record of a run alone, with the evidence.
 
-For a group of features (majority, minority, all), and nothing but recorded alignments, norms and firing:
+Training has three stages: all neurons grow along all features (collective growth, up to T1), some neurons specialise in
+one feature each (up to T2), and then little changes any more (convergence, from T3 on). Terms:
 
-- T1, end of collective growth: the squared projections on the group's features, summed over the neurons that are not
-  specialists, have grown by the initial squared norm of those neurons. Without thresholds this happens at
-  log(1 + d1/d_group) / (2 rate) (theory 6.1), so that the closed form can be laid beside it.
-- T2, specialists on nearly every feature: the first record from which on at least `COVERED` of the group's features
-  that have a specialist in the end have one (specialist: theory 5.5). More neurons specialise afterwards. Theory 6.2
-  states stage 2 for a set of lucky neurons fixed at t = 0, of which there are hardly any at laptop widths (theory 5.4),
-  so the neurons that do specialise are counted instead.
-- T3, convergence: the first record after T2 from which on the number of the group's specialists and its squared
-  projections stay within `TOLERANCE` of their final values, or within `NOISE` standard deviations of their own scatter
-  where that is wider, and the record goes on for at least `SETTLED` of its length.
+- w_i are the weights of neuron i, M_j the direction of feature j, and <w_i, M_j> the projection of one on the other.
+- A neuron fires on a sample where its output is not zero. It does so only beyond its threshold, once that is on.
+- A specialist for feature j is a neuron whose weights point along M_j and which fires when j is active; the exact rule
+  is `specialists.is_specialist` (theory 5.5). A feature is covered if it has a specialist.
+- The groups of features are majority (frequent), minority (rare) and all. Every group has stage ends of its own.
+- The energy of a group is the sum of <w_i, M_j>^2 over all neurons i and the features j of the group.
+
+The three ends of a group:
+
+- T1, the end of collective growth: the first record at which the energy of the neurons that are not specialists has
+  grown by their squared norm at the start. Without thresholds this happens at log(1 + d1/d_group) / (2 rate), for token
+  dimension d1, d_group features and their common growth rate (theory 6.1): the closed form can be laid beside it.
+- T2, specialists on nearly every feature: the first record from which on at least `COVERED` of the features that are
+  covered in the end are covered. More neurons specialise afterwards. Theory 6.2 states stage 2 for the neurons that are
+  lucky, that is well aligned with one feature by chance, at step 0. Of those there are hardly any at laptop widths
+  (theory 5.4), so the neurons that do specialise are counted instead.
+- T3, convergence: the first record after T2 from which on the number of specialists and the energy stay within
+  `TOLERANCE` of their final values, or within `NOISE` standard deviations of their own scatter where that is wider. At
+  least `SETTLED` of the steps must come after it.
 
 There is a stage 2 only beyond chance: in the end at least `MIN_COVERAGE` of the group's features have a specialist that
 is purer than random directions explain at this number of neurons and features (`specialists.chance_purity`).
@@ -22,12 +32,12 @@ is more of them (of a short record, its last quarter); and "from which on" allow
 condition, but not three in a row. The scatter is that of second differences over the same records, in which a steady
 drift cancels.
 
-For the group "all", T1 says that ||w||^2 has doubled, which is also when the online rule switches the thresholds on: it
-is evidence of the same event, and the T1 of the two groups are the ones to quote.
+For the group "all", T1 says that the squared norms have doubled. The default rule switches the thresholds on at about
+the same event, so the T1 of the two groups are the ones to quote.
 
 A stage is not found, with the reason, where the evidence is missing: without specialists there is no stage 2, and
 without stage 2 no stage 3. A record that is not finite has no stages in any group, and the reason says where it is not.
-Thresholds are arguments; their defaults are the module's constants.
+Thresholds of these rules are arguments; their defaults are the module's constants.
 """
 
 from typing import NamedTuple
@@ -37,13 +47,13 @@ import numpy as np
 from dynsim.analysis.groups import group_masks
 from dynsim.theory.specialists import COVERED, Snapshot, chance_purity, is_specialist
 
-MIN_COVERAGE = 0.1
-TOLERANCE = 0.1
-SETTLED = 0.2
-END_RECORDS = 10
-NOISE = 3.0
-MISSES = 0.05
-MISSES_IN_A_ROW = 3
+MIN_COVERAGE = 0.1  # share of the features with a specialist beyond chance, without which there is no stage 2
+TOLERANCE = 0.1  # how far the energy and the number of specialists may be from their final values, as a share of them
+SETTLED = 0.2  # last share of the steps, which is "the end"
+END_RECORDS = 10  # or as many records, where that is more
+NOISE = 3.0  # standard deviations of the scatter that count as no change
+MISSES = 0.05  # share of later records that may miss a condition that lasts
+MISSES_IN_A_ROW = 3  # so many misses in a row end it
 STAGES = ("T1", "T2", "T3")
 
 
@@ -63,7 +73,8 @@ class StageEnd(NamedTuple):
     reason: str
     """Empty where the stage was found."""
     evidence: dict[str, float]
-    """What the decision rests on; `after` is the record before the end: it lies in (after, step]."""
+    """The numbers that the decision rests on. `after` is the step of the record before the end, or -1 at the first
+    record: the end lies in (after, step]."""
 
 
 GroupEnds = dict[str, dict[str, StageEnd]]
@@ -74,7 +85,7 @@ class GroupRecord(NamedTuple):
     """What the detector reads of one group of features, each of shape (record,)."""
 
     energy: np.ndarray
-    """sum over neurons and the group's features of <w_i, M_j>^2."""
+    """Sum over neurons and the group's features of <w_i, M_j>^2."""
     specialists: np.ndarray
     """Number of specialists."""
     covered: np.ndarray
@@ -82,7 +93,9 @@ class GroupRecord(NamedTuple):
     beyond_chance: np.ndarray
     """Number of features with a specialist that is purer than chance."""
     growth: np.ndarray
-    """Energy that the neurons other than specialists have gained since the first record, over their ||w_i||^2 there."""
+    """Energy that the neurons other than specialists have gained since the first record, over their ||w_i||^2 there.
+
+    T1 is where it reaches 1."""
     n_features: int
 
 
@@ -151,7 +164,7 @@ def _found(steps: np.ndarray, index: int, **evidence: float) -> StageEnd:
 
 
 def growth_end(steps: np.ndarray, group: GroupRecord) -> StageEnd:
-    """Find T1 of one group."""
+    """Find T1 of one group, the end of collective growth."""
     grown, covered = _median_of_three(group.growth), _median_of_three(group.covered)
     if not np.any(grown >= 1):
         return _not_found(f"the group's energy grew by {grown.max():.3g} initial ||w||^2 at most, wanted 1")
@@ -166,7 +179,7 @@ def growth_end(steps: np.ndarray, group: GroupRecord) -> StageEnd:
 
 
 def specialisation_end(steps: np.ndarray, group: GroupRecord, t1: StageEnd, covered: float = COVERED) -> StageEnd:
-    """Find T2 of one group."""
+    """Find T2 of one group, from which on at least `covered` of its finally covered features have a specialist."""
     tail = _tail(steps)
     final = float(np.median(group.covered[tail]))
     share = float(np.median(group.beyond_chance[tail])) / group.n_features
@@ -187,7 +200,7 @@ def specialisation_end(steps: np.ndarray, group: GroupRecord, t1: StageEnd, cove
 
 
 def convergence(steps: np.ndarray, group: GroupRecord, t2: StageEnd, tolerance: float = TOLERANCE) -> StageEnd:
-    """Find T3 of one group."""
+    """Find T3 of one group, from which on the energy and the number of specialists have settled."""
     if t2.step is None:
         return _not_found("no stage 2 before it")
     tail = _tail(steps)

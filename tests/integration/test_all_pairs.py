@@ -150,8 +150,9 @@ REFUSED = {
 
 Choice = tuple[str, str]
 TRIES = 12
-N_FAST = 15
-"""Rows that are run by the fast test: they hold 88 of 100 pairs, and each takes about three seconds."""
+N_FAST = 10
+"""Rows that are run by the fast test: they hold 74 of 100 pairs, and each takes several seconds. The slow test runs all
+others, so that the gate holds every pair."""
 
 
 def build(row: dict[str, str]) -> Config:

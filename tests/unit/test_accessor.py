@@ -100,7 +100,7 @@ def test_configuration_and_differences(run):
 @pytest.mark.parametrize("name", ["specialists", "projections", "loss", "cosines"])
 def test_figures_are_shown_by_a_notebook(run, name):
     figure = getattr(run.dynsim.plot, name)()
-    assert figure._repr_png_().startswith(b"\x89PNG")
+    assert figure._repr_png_()[0].startswith(b"\x89PNG")
 
 
 def test_the_axis_of_a_plot_is_the_step(run):

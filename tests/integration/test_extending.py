@@ -1,0 +1,79 @@
+"""The examples of dynsim/README.md run as they stand there, and give what the text beside them says."""
+
+import re
+import runpy
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from dynsim import results
+from dynsim.analysis.summary import all_stage_ends
+
+MAP = (Path(__file__).parents[2] / "dynsim" / "README.md").read_text(encoding="utf-8")
+SECTION = MAP.partition("## Extending\n")[2].partition("\n## ")[0]
+EXAMPLES = dict(re.findall(r"\*\*Own (\w+)\.\*\*.*?```python\n(.*?)```", SECTION, re.S))
+
+
+@pytest.fixture
+def example(tmp_path, monkeypatch):
+    """Run an example as a user does, who has not asked JAX for strict arithmetic, and return its variables."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(name):
+        script = tmp_path / f"own_{name}.py"
+        script.write_text(EXAMPLES[name], encoding="utf-8")
+        with jax.enable_x64(False), jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+            return runpy.run_path(str(script))
+
+    return run
+
+
+def own_parts(run):
+    return list(results.provenance_of(run)["own"])
+
+
+def test_there_is_one_example_for_each_part_that_can_be_replaced():
+    assert list(EXAMPLES) == ["data", "encoder", "loss", "record"]
+    assert SECTION.count("```python") == len(EXAMPLES)
+
+
+def test_own_data(example, capsys):
+    run = example("data")["run"]
+    assert run.alignment.dims == ("seed", "record", "neuron", "feature") and own_parts(run) == ["data_model"]
+    assert "'majority' 'majority' 'minority' 'minority'" in capsys.readouterr().out
+    np.testing.assert_array_equal(run.dictionary[0], np.eye(8, 4))
+    assert np.all(run.diverged_step == -1)
+
+
+def test_own_data_draws_the_minority_half_as_often(example):
+    names = example("data")
+
+    class Numbers:
+        minority = np.array([0, 0, 1, 1], np.float32)
+
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        keys = jax.random.split(jax.random.key(1), 200)
+        batches = jax.vmap(lambda key: names["sample"](key, key, np.eye(8, 4, dtype=np.float32), Numbers))(keys)
+    share = float(batches.codes[:, :, 2:].sum() / batches.codes.sum())
+    assert abs(share - 1 / 3) < 4 * np.sqrt(2 / 9 / 3200)
+
+
+def test_own_encoder(example):
+    run = example("encoder")["run"]
+    assert own_parts(run) == ["encoder"] and run.weight.shape == (2, 6, 8)
+    assert np.any(run.weight_norm.isel(record=-1) != run.weight_norm.isel(record=0))
+
+
+def test_own_loss(example):
+    run = example("loss")["run"]
+    assert own_parts(run) == ["loss"] and np.all(run.positive_weight[:, 1:] == 0)
+    assert np.isfinite(run.loss[:, 1:]).all()
+
+
+def test_own_record_keeps_what_stages_are_found_from(example):
+    run = example("record")["run"]
+    assert own_parts(run) == ["record_fn"] and run.singular.dims == ("seed", "record", "singular_0")
+    np.testing.assert_allclose(run.singular[:, -1], np.linalg.svd(run.weight, compute_uv=False), rtol=1e-5)
+    assert [set(ends) for ends in all_stage_ends(run)] == [{"majority", "minority", "all"}] * 2

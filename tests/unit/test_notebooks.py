@@ -70,9 +70,8 @@ def test_without_the_extra_there_is_one_line():
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert done.returncode == 1, done.stderr
-    missing = "notebooks: jupytext, nbclient missing; "
-    wanted = missing + "install the extra: pip install 'dynsim[notebook]', or run make notebooks"
-    assert done.stderr == wanted + "\n" and done.stdout == ""
+    advice = "install the extra: pip install 'dynsim[notebook]', or run make notebooks"
+    assert done.stderr == f"notebooks: jupytext, nbclient missing; {advice}\n" and done.stdout == ""
 
 
 def test_the_gate_runs_them():

@@ -89,7 +89,9 @@ def run_all(folder: Path | None) -> int:
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(root / ".cache" / "jax"))
     well = True
     with ThreadPoolExecutor(2) as pool:
-        for source, report in zip(notebook_sources(), pool.map(lambda one: executed(one, folder), notebook_sources()), strict=True):
+        for source, report in zip(
+            notebook_sources(), pool.map(lambda one: executed(one, folder), notebook_sources()), strict=True
+        ):
             fine = report["slowest_s"] <= REDRAWN_WITHIN_S and report["compiled"] == 0
             well = well and fine
             told = f"{report['slowest_s']:.1f} s, {report['compiled']} programs compiled for them"

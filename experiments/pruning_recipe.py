@@ -54,8 +54,8 @@ class PruningRecipe:
     """Options of this experiment."""
 
     preset: Literal["default", "search", "large", "quick"] = "default"
-    """search: the cheap runs on which the recipes were chosen; large: the confirmation at 128 features; quick: three
-    recipes at toy size, no evidence."""
+    """search: the cheap runs on which the recipes were chosen; large: four recipes at 128 features, after equal steps;
+    quick: three recipes at toy size, no evidence."""
     out: Path = Path("results")
     """Folder for results."""
     redraw: bool = False
@@ -72,7 +72,13 @@ def recipe_plan_of(preset: str) -> RecipePlan:
     if preset == "large":
         known = [one for one in plan.statements if {one[1], one[2]} <= {*plan.large_methods, None}]
         points = [one._replace(shape="double") for one in plan.points]
-        return plan._replace(points=points, seeds=plan.large_seeds, methods=plan.large_methods, statements=known)
+        return plan._replace(
+            points=points,
+            lengths=plan.lengths[:1],
+            seeds=plan.large_seeds,
+            methods=plan.large_methods,
+            statements=known,
+        )
     if preset == "quick":
         few = [UNMASKED, *dict.fromkeys(second for _, second, _ in plan.statements)][:3]
         return plan._replace(
@@ -186,6 +192,10 @@ def analyse(found: dict[Recipe, Ends], options: PruningRecipe) -> tuple[dict[str
         ],
         "recipes": [recipe_row(recipe, found) for recipe in found],
         "statements": answers.judge_statements(plan.contrasts(), {key: one.settled for key, one in found.items()}),
+        # what holds at equal compute needs no end of training
+        "statements_at_equal_steps": answers.judge_statements(
+            plan.contrasts(), {key: one.equal_steps._replace(settled=True) for key, one in found.items()}
+        ),
         "searched": results.load_json(SEARCHED)["recipes"] if known else [],
     }
     return numbers, {}

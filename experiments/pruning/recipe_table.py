@@ -35,7 +35,8 @@ def table_text(numbers: dict[str, Any]) -> str:
         lines += ["", f"{here} ({rate})", header]
         lines += [_recipe_line(row) for row in numbers["recipes"] if point_name(row) == here]
     if numbers["statements"]:
-        lines += ["", *statement_lines(numbers["statements"])]
+        lines += ["", "After equal numbers of steps:", "", *statement_lines(numbers["statements_at_equal_steps"])]
+        lines += ["", "Once both sides have settled:", "", *statement_lines(numbers["statements"])]
     return "\n".join(line.rstrip() for line in lines)
 
 

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 SEARCHED = Path(__file__).parent.parent / "figures" / "data" / "pruning_recipe_search.json"
 """Summary of the committed search, drawn in grey behind what was confirmed."""
 FEW_FADING = tuple(f"noise {height:g} / d that fades in 1,000 steps" for height in (4, 16))
-SHOWN = (
+REPORTED = (
     *("minority coverage", "majority coverage", "minority probe, few labels", "majority probe, few labels"),
     *("held-out loss", "held-out loss, temperature refitted"),
 )
@@ -54,8 +54,8 @@ class PruningRecipe:
     """Options of this experiment."""
 
     preset: Literal["default", "search", "large", "quick"] = "default"
-    """search: the cheap runs on which the recipes were chosen; large: the confirmation at 128 features; quick: three
-    recipes at toy size, no evidence."""
+    """search: the cheap runs on which the recipes were chosen; large: four recipes at 128 features, after equal steps;
+    quick: three recipes at toy size, no evidence."""
     out: Path = Path("results")
     """Folder for results."""
     redraw: bool = False
@@ -72,7 +72,13 @@ def recipe_plan_of(preset: str) -> RecipePlan:
     if preset == "large":
         known = [one for one in plan.statements if {one[1], one[2]} <= {*plan.large_methods, None}]
         points = [one._replace(shape="double") for one in plan.points]
-        return plan._replace(points=points, seeds=plan.large_seeds, methods=plan.large_methods, statements=known)
+        return plan._replace(
+            points=points,
+            lengths=plan.lengths[:1],
+            seeds=plan.large_seeds,
+            methods=plan.large_methods,
+            statements=known,
+        )
     if preset == "quick":
         few = [UNMASKED, *dict.fromkeys(second for _, second, _ in plan.statements)][:3]
         return plan._replace(
@@ -154,8 +160,8 @@ def recipe_row(recipe: Recipe, found: dict[Recipe, Ends]) -> dict[str, Any]:
             when: {
                 "settled": mine.settled,
                 "n_steps": mine.n_steps,
-                "ends": {name: answers.ends(mine, name) for name in SHOWN},
-                "against_no_mask": {name: answers.paired_contrast(mine, other, name).plain() for name in SHOWN[:4]},
+                "ends": {name: answers.ends(mine, name) for name in REPORTED},
+                "against_no_mask": {name: answers.paired_contrast(mine, other, name).plain() for name in REPORTED[:4]},
             }
             for when, mine, other in zip(Ends._fields, one, base or one, strict=True)
         },
@@ -186,6 +192,10 @@ def analyse(found: dict[Recipe, Ends], options: PruningRecipe) -> tuple[dict[str
         ],
         "recipes": [recipe_row(recipe, found) for recipe in found],
         "statements": answers.judge_statements(plan.contrasts(), {key: one.settled for key, one in found.items()}),
+        # what holds at equal compute needs no end of training
+        "statements_at_equal_steps": answers.judge_statements(
+            plan.contrasts(), {key: one.equal_steps._replace(settled=True) for key, one in found.items()}
+        ),
         "searched": results.load_json(SEARCHED)["recipes"] if known else [],
     }
     return numbers, {}

@@ -31,8 +31,9 @@ NARROW: dict[str, Any] = BASE_SHAPE | {
     "encoder.n_neurons": 64,
     "data.activation_rate": 0.1,
 }
-ARM_SHAPES = {"base": BASE_SHAPE, "toy": TOY_SHAPE, "narrow": NARROW}
-"""narrow: as many neurons as features, so that neurons are scarce."""
+WIDE: dict[str, Any] = NARROW | {"encoder.n_neurons": 256}
+ARM_SHAPES = {"base": BASE_SHAPE, "toy": TOY_SHAPE, "narrow": NARROW, "wide": WIDE}
+"""narrow: as many neurons as features, so that neurons are scarce; wide: four times as many."""
 
 NOISES: dict[str, float | None] = {"none": 0.0, "1 percent": 0.01, "default": None}
 """Noise levels by the rate of false firing; the default is whatever 1/d of noise variance gives: 24 % at d = 16."""

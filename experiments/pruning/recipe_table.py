@@ -1,42 +1,49 @@
-"""The printed table of the recipes: where each ends at each point, and the planned contrasts."""
+"""The printed table of the recipes: verdicts counted, then where each recipe ends, then the planned statements."""
 
 from typing import Any
 
-from experiments.pruning.answer_table import span_text
+from experiments.pruning.answer_table import (
+    STATEMENT_VERDICTS,
+    counted_lines,
+    point_name,
+    span_text,
+    statement_lines,
+)
+
+_LEGEND = """
+minority   share of the rare (minority) features that have at least one specialist neuron after equal numbers of steps;
+           majority: the same of the frequent ones
+settled    whether training had stopped changing by then
+""".strip()
 
 
 def table_text(numbers: dict[str, Any]) -> str:
-    """Return the summary in words: recipes by point, each with its difference from no mask, then the contrasts.
+    """Return the verdicts counted, a legend, and the recipes and statements with their numbers.
 
     Args:
         numbers: of summary.json.
     """
-    lines = [
-        f"Shares of the features with a specialist after equal numbers of steps; margin {numbers['margin']:g}; "
-        f"plan {numbers['plan']}; {len(numbers['seeds'])} seeds"
-    ]
-    for point in numbers["points"]:
-        here = (point["shape"], point["noise"], point["ratio"])
-        rows = [row for row in numbers["recipes"] if (row["shape"], row["noise"], row["ratio"]) == here]
-        lines += [
-            "",
-            f"{here[0]}: noise {here[1]} (false-firing rate {point['false_firing_rate']:.3g}), r = {here[2]:g}",
-        ]
-        lines += [f"  {'recipe':<40} minority majority  minority - no mask"]
-        lines += [_recipe_line(row) for row in rows]
+    lines = []
     if numbers["statements"]:
-        lines += ["", "Planned contrasts, once settled (p after Holm's correction):"]
-    for row in numbers["statements"]:
-        at = f"{row['shape']}, {row['noise']}, r={row['ratio']:g}"
-        verdict = f"{row['verdict']:<18}{span_text(row['found'])} p={row['p_holm']:.2g}"
-        lines.append(f"  {row['name']:<10}{at:<26}{verdict}  {row['claim']}")
-    return "\n".join(lines)
+        lines += ["Verdicts on the planned statements, by point:", ""]
+        lines += [*counted_lines(numbers["statements"], STATEMENT_VERDICTS), ""]
+    lines += [_LEGEND, f"plan       {numbers['plan']}, digest of the plan that was committed before the runs"]
+    for point in numbers["points"]:
+        here = point_name(point)
+        rate = f"noise alone makes a neuron fire on {point['false_firing_rate']:.3g} of the tokens"
+        header = f"  {'recipe':<44}minority  majority   minority minus that without a mask, 95 % interval, seeds"
+        lines += ["", f"{here} ({rate})", header]
+        lines += [_recipe_line(row) for row in numbers["recipes"] if point_name(row) == here]
+    if numbers["statements"]:
+        lines += ["", "After equal numbers of steps:", "", *statement_lines(numbers["statements_at_equal_steps"])]
+        lines += ["", "Once both sides have settled:", "", *statement_lines(numbers["statements"])]
+    return "\n".join(line.rstrip() for line in lines)
 
 
 def _recipe_line(row: dict[str, Any]) -> str:
     found = row["equal_steps"]
     shares = [found["ends"][f"{group} coverage"]["estimate"] for group in ("minority", "majority")]
-    state = "settled" if found["settled"] else "not settled"
+    minority, majority = ("-" if share is None else f"{share:.2f}" for share in shares)
     difference = span_text(found["against_no_mask"]["minority coverage"])
-    left = f"  {row['method']:<40} {shares[0]:8.2f} {shares[1]:8.2f}  {difference}"
-    return f"{left}  {state} after {found['n_steps']:,} steps"
+    state = f"{'settled' if found['settled'] else 'not settled'} after {found['n_steps']:,} steps"
+    return f"  {row['method']:<44}{minority:>8}{majority:>10}    {difference}  {state}"

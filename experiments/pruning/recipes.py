@@ -9,12 +9,11 @@ from typing import Any, NamedTuple
 
 from dynsim import theory
 from dynsim.config import Config, replace
-from experiments.pruning.arms import BASE_SHAPE, NARROW, NOISES, ORACLE, TOY_SHAPE, UNMASKED
+from experiments.pruning.arms import ARM_SHAPES, NOISES, ORACLE, UNMASKED, WIDE
 
-WIDE: dict[str, Any] = NARROW | {"encoder.n_neurons": 256}
 DOUBLE: dict[str, Any] = WIDE | {"data.n_features": 128, "data.token_dim": 256}
-RECIPE_SHAPES = {"base": BASE_SHAPE, "toy": TOY_SHAPE, "narrow": NARROW, "wide": WIDE, "double": DOUBLE}
-"""wide: 64 features and 256 neurons; narrow: 64 of either; double: 128 features and 256 neurons."""
+RECIPE_SHAPES = ARM_SHAPES | {"double": DOUBLE}
+"""narrow: 64 features and 64 neurons; wide: 256 neurons; double: 128 features and 256 neurons."""
 
 SHARES = (0.1, 0.3, 0.5, 0.7)
 STARTS = ("at_step", "switch")

@@ -25,17 +25,23 @@ else
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help stages figures test test-slow bench lint types wheels clean check-python
+.PHONY: help install stages figures documents test test-slow bench lint types wheels clean check-python
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-18s %s\n", $$1, $$2}'
 	@echo 'Variables: PYTHON=$(PYTHON) VENV=$(VENV) (empty: install nothing) ARGS="further arguments"'
 
+install: $(CORE) ## Build the environment; then: source .venv/bin/activate
+	@echo '$(if $(strip $(VENV)),ready: source $(VENV)/bin/activate,nothing to install: $(PYTHON) runs with its own packages)'
+
 stages: $(CORE) ## Main experiment: the training stages of a simulated run
 	$(RUN) experiments/stage_tracking.py $(ARGS)
 
-figures: $(CORE) ## Renew the committed figures and their data
+figures: $(CORE) ## Draw the committed figures from their data; with ARGS="--simulate" renew the data first
 	$(RUN) -m experiments.make_figures $(ARGS)
+
+documents: $(CORE) ## Write the documents whose numbers come from figures/data/
+	$(RUN) -m experiments.make_documents $(ARGS)
 
 # Two processes at most: each compiles for itself, and a test file stays in one of them.
 test: $(DEV) ## Fast tests (a few minutes)

@@ -10,6 +10,7 @@ package, in the order in which data flows, are told in dynsim/README.md.
 """
 
 import importlib
+import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from dynsim.engine.encoder import Encoder
     from dynsim.engine.simulate import simulate, simulate_many
     from dynsim.losses.contrastive import LossValue
-    from dynsim.results import concat, load, save
+    from dynsim.results import concat, load, load_tree, save, save_tree
     from dynsim.stats.intervals import bca_interval as interval
     from dynsim.theory.specialists import is_specialist, purity
 
@@ -38,9 +39,11 @@ _HOMES = {
     "interval": "stats.intervals.bca_interval",
     "is_specialist": "theory.specialists.is_specialist",
     "load": "results.load",
+    "load_tree": "results.load_tree",
     "purity": "theory.specialists.purity",
     "replace": "config.replace",
     "save": "results.save",
+    "save_tree": "results.save_tree",
     "simulate": "engine.simulate.simulate",
     "simulate_many": "engine.simulate.simulate_many",
     "summarise": "analysis.summary.summarise",
@@ -59,17 +62,25 @@ __all__ = [
     "interval",
     "is_specialist",
     "load",
+    "load_tree",
     "losses",
     "plots",
     "prune",
     "purity",
     "replace",
     "save",
+    "save_tree",
     "simulate",
     "simulate_many",
     "summarise",
     "theory",
 ]
+
+
+def _register() -> None:
+    """Give xarray's Datasets the accessor `run.dynsim`, once xarray is there; this module itself does not load it."""
+    if "xarray" in sys.modules:
+        importlib.import_module("dynsim.accessor")
 
 
 def __getattr__(name: str) -> Any:
@@ -80,9 +91,13 @@ def __getattr__(name: str) -> Any:
         module, _, there = _HOMES[name].rpartition(".")
         found = getattr(importlib.import_module(f"dynsim.{module}"), there)
         globals()[name] = found
+        _register()
         return found
     raise AttributeError(f"dynsim has no {name!r}; it offers {', '.join(__all__)}")
 
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
+
+
+_register()

@@ -9,18 +9,21 @@ import io
 import itertools
 import os
 import re
+import shutil
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, make_dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import tyro
 
 from dynsim.config import Config
-from dynsim.config.checks import MAX_SEED, ConfigError, positive_int, require
+from dynsim.config.checks import MAX_SEED, ConfigError, did_you_mean, positive_int, require
+from dynsim.help_texts import described, preset_text, set_help
 
 Options = TypeVar("Options")
+HELP_COLUMNS = 110
 LONGEST_NAME = 100  # characters in the longest file name that is used in the folder for results
 
 
@@ -56,8 +59,8 @@ class Refused(SystemExit):
         super().__init__(2)
 
 
-def _take_preset(arguments: list[str], presets: Sequence[str], program: str) -> tuple[str, list[str]]:
-    rest, name = [], presets[0]
+def _take_preset(arguments: list[str], presets: Collection[str], program: str) -> tuple[str, list[str]]:
+    rest, name = [], next(iter(presets))
     words = iter(arguments)
     for word in words:
         if word == "--preset":
@@ -67,12 +70,18 @@ def _take_preset(arguments: list[str], presets: Sequence[str], program: str) -> 
         else:
             rest.append(word)
     if name not in presets:
-        raise Refused(program, f"--preset: wanted one of {', '.join(presets)}, got {name!r}")
+        near = did_you_mean(name, presets)
+        raise Refused(program, f"--preset: wanted one of {', '.join(presets)}, got {name!r}{near}")
     return name, rest
 
 
 def parse(
-    presets: dict[str, Options], arguments: Sequence[str] | None, *, program: str, description: str
+    presets: Mapping[str, Options],
+    arguments: Sequence[str] | None,
+    *,
+    program: str,
+    description: str,
+    about_presets: Mapping[str, str] | None = None,
 ) -> tuple[str, Options]:
     """Return the name of the chosen preset, and its options as changed by the command line.
 
@@ -81,13 +90,20 @@ def parse(
         arguments: the command line without the program; None stands for that of the process.
         program: name of the program in messages.
         description: first text of --help.
+        about_presets: what each preset runs and how long that takes, for --help.
 
     Errors: `Refused` (exit code 2, one line); --help ends with exit code 0.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
-    name, rest = _take_preset(words, list(presets), program)
-    about = f"{description}\n\nPresets (--preset NAME): {', '.join(presets)}; this help shows the values of {name}."
-    return name, _parse(type(presets[name]), rest, presets[name], program, about)
+    name, rest = _take_preset(words, presets, program)
+    kind, told = type(presets[name]), {one: (about_presets or {}).get(one, "") for one in presets}
+    set_help(kind)
+    preset_type = Annotated[Literal[tuple(presets)], tyro.conf.arg(help=preset_text(told))]  # type: ignore[valid-type]
+    options_type = Annotated[kind, tyro.conf.arg(name="")]  # type: ignore[valid-type]
+    # a class with --preset before the options: it is for the help alone, since the preset has been chosen already
+    both = make_dataclass("Chosen", [("preset", preset_type), ("options", options_type)])
+    default = both(preset=name, options=presets[name])
+    return name, _parse(both, rest, default, program, description).options
 
 
 def check_out(out: Path, words: Sequence[str] = ()) -> None:
@@ -128,37 +144,62 @@ def _short(text: str) -> str:
 def parse_plain(kind: type[Options], arguments: Sequence[str] | None, *, program: str, description: str) -> Options:
     """Return the options of a program without presets; arguments and errors as for `parse`."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    set_help(kind)
     return _parse(kind, words, kind(), program, description)
 
 
 def _parse(kind: type[Options], words: list[str], default: Options, program: str, about: str) -> Options:
     caught = io.StringIO()
     try:
-        with contextlib.redirect_stderr(caught):
-            found = tyro.cli(kind, args=words, default=default, prog=program, description=about)
-        if isinstance(out := getattr(found, "out", None), Path):
+        with contextlib.redirect_stderr(caught), _at_most_columns(HELP_COLUMNS):
+            text = described(about, getattr(getattr(default, "options", default), "config", None))
+            found = tyro.cli(kind, args=words, default=default, prog=program, description=text)
+        own = getattr(found, "options", found)
+        if isinstance(out := getattr(own, "out", None), Path):
             check_out(out, words)
         return found
     except SystemExit as stop:
         if stop.code in (0, None):
             raise
         raise Refused(program, _one_line(caught.getvalue())) from None
+    except BrokenPipeError:  # the help goes to a program that has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(0) from None
     except ConfigError as error:
         raise Refused(program, str(error)) from None
 
 
+@contextlib.contextmanager
+def _at_most_columns(most: int) -> Iterator[None]:
+    """Keep tyro from setting the sections of a help text side by side, as it does on a wide terminal."""
+    before = os.environ.get("COLUMNS")
+    os.environ["COLUMNS"] = str(min(most, shutil.get_terminal_size().columns))
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["COLUMNS"]
+        else:
+            os.environ["COLUMNS"] = before
+
+
 def _one_line(boxed: str) -> str:
-    """Return a framed message of tyro as one line, without frame, title and help texts."""
+    """Return a framed message of tyro as one line, without frame, title and help texts, with what may be meant."""
     plain = re.sub(r"\x1b\[[0-9;]*m", "", boxed)
     # on a terminal without box characters the frame consists of dashes
     lines = [re.sub(r"^([│╭╰─╮╯\s]|-{3,})+|([│╭╰─╮╯\s]|-{3,})+$", "", line) for line in plain.strip().splitlines()]
     text = " ".join(line for line in lines[1:] if line)  # the first line is the title
     text, _, meant = text.partition("Perhaps you meant:")
-    text = re.sub(r"^Error parsing config\.(\w+): ", r"\1.", text)
-    text = re.sub(r"^Error parsing \w+: ", "", text)
+    text = re.sub(r"^Error parsing (?:options\.)?config\.(\w+): ", r"\1.", text)
+    text = re.sub(r"^Error parsing [\w.]+: ", "", text)
     text = re.sub(r"\s*(For full helptext, (see|run)|Argument helptext:) .*$", "", text).strip()
     options = re.findall(r"--[\w.-]+", meant.partition("For full helptext")[0])[:3]
-    return f"{text}; did you mean {', '.join(options)}?" if options else text
+    if options:
+        return f"{text}; did you mean {', '.join(options)}?"
+    if choice := re.match(r"invalid choice '(.*)' for argument '(--[\w.-]+)'. Expected one of \((.*)\)", text):
+        word, option, names = choice[1], choice[2], re.findall(r"'([^']*)'", choice[3])
+        return f"{option}: wanted one of {', '.join(names)}, got {word!r}{did_you_mean(word, names)}"
+    return f"{text}; --help lists all options" if text.startswith("Unrecognized options") else text
 
 
 def set_up_jax(device: str, precision: str, program: str) -> None:

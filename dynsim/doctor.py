@@ -8,10 +8,8 @@ import shutil
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-PACKAGES = (
-    *("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "jaxtyping", "numpy", "scipy"),
-    *("xarray", "h5netcdf", "h5py", "matplotlib", "tyro", "tqdm"),
-)
+from dynsim.environment import HOME, MAKEFILE, PACKAGES
+
 MEMORY_LIMIT = Path("/sys/fs/cgroup/memory.max")  # memory limit of a container on Linux
 
 
@@ -53,12 +51,16 @@ def verdict(versions: dict[str, str], platform_name: str, gpu_hardware: bool) ->
     """Return one line: "ready: ...", or else what is wrong and what to do."""
     missing = [name for name, found in versions.items() if found == "missing"]
     if missing:
-        return (
-            f"not ready: {', '.join(missing)} missing; run make stages, or make wheels for a machine without an index"
-        )
+        return f"not ready: {', '.join(missing)} missing; {_way_to_install(missing)}"
     if gpu_hardware and platform_name == "cpu":
         return "this machine has a GPU, but JAX sees the CPU alone: its jaxlib has no GPU part; install jax[cuda13]"
     return f"ready: runs on {platform_name}"
+
+
+def _way_to_install(missing: list[str]) -> str:
+    if (HOME / MAKEFILE).is_file():
+        return "run make stages, or make wheels for a machine without an index"
+    return f"python -m pip install {' '.join(missing)}"
 
 
 def report() -> tuple[str, bool]:

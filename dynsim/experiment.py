@@ -6,12 +6,13 @@ removes intermediate files last, so that an error at a later stage never costs a
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar, runtime_checkable
 
 from dynsim.cli import RunOptions, parse, parse_plain, run_main, set_up_jax
 from dynsim.config import Config
+from dynsim.config.checks import require
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -49,6 +50,14 @@ RunsT = TypeVar("RunsT")
 def configuration_of(options: RunOptions) -> tuple[Config, Sequence[int]]:
     """Return the configuration and the seeds of the options."""
     return options.config, range(options.seed, options.seed + options.seeds)
+
+
+def check_records(config: Config, least: int) -> None:
+    """Refuse a record that is too short for what is found in it. Errors: `ConfigError`."""
+    from dynsim.engine.simulate import record_grid
+
+    n_records = len(record_grid(config.train.n_steps, config.train.n_records))
+    require(n_records >= least, "train.n_records", f"at least {least} records, at different steps", n_records)
 
 
 def _accept(options: object) -> None:
@@ -89,12 +98,12 @@ class Experiment(Generic[OptionsT, RunsT]):
     """Raises `ConfigError` for options that cannot be run; called before anything is simulated."""
     configuration: Callable[[Any], tuple[Config, Sequence[int]]] = configuration_of
     """(options) -> the configuration and the seeds whose hash identifies the study."""
+    about_presets: Mapping[str, str] = field(default_factory=dict)
+    """What each of several presets runs and how long that takes, in a few words, by name."""
     published: OptionsT | None = None
     """Options with which the committed figures are made; None for those of the first preset."""
     curves: bool = True
     """Whether the figures need more than the summary; it is then kept in curves.nc."""
-    suffix: str = ".png"
-    """Suffix of the figure files."""
 
     @property
     def question(self) -> str:
@@ -119,16 +128,21 @@ def load(experiment: Experiment[OptionsT, RunsT], summary: Path, curves: Path) -
 
 
 def save_figures(
-    experiment: Experiment[OptionsT, RunsT], numbers: Json, reduced: Reduced, place: Callable[[str], Path]
+    experiment: Experiment[OptionsT, RunsT],
+    numbers: Json,
+    reduced: Reduced,
+    place: Callable[[str], Path],
+    formats: Sequence[str] = ("png", "pdf", "svg"),
 ) -> dict[str, Path]:
-    """Draw and save all figures.
+    """Draw all figures and save each in all formats.
 
     Args:
         numbers, reduced: summary and Datasets, as `load` returns them.
-        place: (name of the figure with its suffix) -> path to save it at.
+        place: (name of the figure) -> path to save it at, without suffix.
+        formats: some of `plots.FORMATS`, the one to show first.
 
     Returns:
-        The paths of the figures by their names, without suffix.
+        The path of each figure in the first format, by its name.
     """
     from dynsim import plots
 
@@ -139,8 +153,10 @@ def save_figures(
     }
     captions, paths = experiment.captions(), {}
     for name, figure in experiment.draw(numbers, reduced).items():
-        paths[name] = place(f"{name}{experiment.suffix}")
-        plots.save_figure(figure, paths[name], captions[name], metadata)
+        files = [place(name).with_name(f"{place(name).name}.{kind}") for kind in formats]
+        for path in files:
+            plots.save_figure(figure, path, captions[name], metadata)
+        paths[name] = files[0]
     return paths
 
 
@@ -186,18 +202,24 @@ def run(experiment: Experiment[OptionsT, RunsT], options: OptionsT) -> Path:
     return folder
 
 
-def main(experiment: Experiment[OptionsT, RunsT], arguments: Sequence[str] | None = None) -> None:
-    """Run an experiment from a command line; with `arguments` None, from that of the process."""
+def main(experiment: Experiment[OptionsT, RunsT], arguments: Sequence[str] | None = None, *, program: str = "") -> None:
+    """Run an experiment from a command line.
+
+    Args:
+        arguments: the command line without the program; None stands for that of the process.
+        program: name of the program in messages, by default `Experiment.program`.
+    """
+    as_typed = program or f"python experiments/{experiment.program}"
+    about = experiment.about.replace(f"python experiments/{experiment.program}", as_typed)
+    texts = {"program": program or experiment.program, "description": about}
     if len(experiment.presets) > 1:
-        presets = dict(experiment.presets)
-        _, options = parse(presets, arguments, program=experiment.program, description=experiment.about)
+        _, options = parse(experiment.presets, arguments, **texts, about_presets=experiment.about_presets)
     else:
-        kind = type(experiment.options())
-        options = parse_plain(kind, arguments, program=experiment.program, description=experiment.about)
+        options = parse_plain(type(experiment.options()), arguments, **texts)
 
     def body() -> None:
         config, _ = experiment.configuration(options)
-        set_up_jax(options.device, config.train.precision, experiment.program)
+        set_up_jax(options.device, config.train.precision, texts["program"])
         run(experiment, options)
 
-    run_main(body, experiment.program)
+    run_main(body, texts["program"])

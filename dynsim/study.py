@@ -17,10 +17,12 @@ from dynsim import results
 from dynsim.config import Config
 from dynsim.config.serial import config_hash
 from dynsim.engine import checkpoint
+from dynsim.engine.program import origins
 from dynsim.engine.simulate import simulate
 from dynsim.results.sealed import Json
 
 UNFINISHED = "unfinished"
+OWN_PARTS = ("data_model", "encoder", "loss", "record_fn")
 NumbersT = TypeVar("NumbersT")
 
 
@@ -32,7 +34,7 @@ def part_path(folder: Path, name: str) -> Path:
 def simulate_part(
     folder: Path, name: str, config: Config, seeds: Sequence[int], *, finished: Sequence[Path] = (), **options: Any
 ) -> xr.Dataset:
-    """Simulate one part of a study, or load it if an earlier call finished it.
+    """Simulate one part of a study, or load it if an earlier call with the same program and functions finished it.
 
     Args:
         folder: the study's folder.
@@ -48,10 +50,12 @@ def simulate_part(
     """
     path = part_path(folder, name)
     wanted = config_hash(config, seeds)
+    own = origins({name: options[name] for name in OWN_PARTS if options.get(name) is not None})
     for earlier in (path, *finished):
         if earlier.is_file():
             part = results.load(earlier)
-            if config_hash(results.config_of(part), part["seed"].values.tolist()) == wanted and _same_program(part):
+            same_runs = config_hash(results.config_of(part), part["seed"].values.tolist()) == wanted
+            if same_runs and results.provenance_of(part).get("own") == own and _same_program(part):
                 print(f"{name}: finished earlier, taken from {earlier}")
                 return part
     keep = path.with_suffix("")

@@ -7,23 +7,40 @@ Command:  make figures                          draw from the committed summarie
 
           make figures ARGS="--simulate"        run the experiments first and renew the summaries
 
-Time:     seconds; with --simulate about 27 minutes on 2 CPU cores.
+Time:     seconds; with --simulate about two hours on 2 CPU cores; figures/manifest.toml has the minutes of each
+          experiment.
 """
 
 import dataclasses
 import re
 import shutil
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+if __name__ == "__main__":  # says in one line which packages are missing, before they are imported
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+    from dynsim import environment
+
+    environment.check_python(__file__)
+
 from dynsim.cli import Refused, parse_plain, run_main, set_up_jax
+from dynsim.config.checks import did_you_mean
 from dynsim.experiment import Experiment, Json, load, run, save_figures
 from experiments import pruning_answer, pruning_comparison, pruning_regimes, stage_tracking, step_cost
 
 PROGRAM = "make_figures.py"
 QUESTION = (__doc__ or "").partition("\n")[0]
 FIGURES = Path(__file__).parent.parent / "figures"
+COMMITTED = ("png", "pdf")
+"""Formats of the committed figures: one for a screen and one for a paper. A user's run writes SVG as well."""
+
+HEADER = """# Written by `make figures`; do not edit.
+# Every figure is committed as a PNG (figure) and as a PDF (pdf), at the width of one column of a paper (3.3 inches) or
+# of two (6.8 inches). A run of the experiment writes an SVG as well.
+
+"""
 
 
 @dataclass(frozen=True)
@@ -62,6 +79,7 @@ def manifest_rows(experiment: Experiment, numbers: Json, paths: dict[str, Path])
     return [
         {
             "figure": path.name,
+            "pdf": path.with_suffix(".pdf").name,
             "script": f"experiments/{experiment.program}",
             "command": experiment.command,
             "statement": experiment.statements,
@@ -85,8 +103,11 @@ def renew(experiment: Experiment, options: MakeFigures) -> list[Json]:
         if experiment.curves:
             shutil.copyfile(folder / "curves.nc", data / f"{name}.nc")
     numbers, reduced = load(experiment, data / f"{name}.json", data / f"{name}.nc")
-    only = f"{name}{experiment.suffix}"  # an experiment's only figure has its name
-    paths = save_figures(experiment, numbers, reduced, lambda own: FIGURES / (own if own == only else f"{name}_{own}"))
+
+    def place(own: str) -> Path:
+        return FIGURES / (own if own == name else f"{name}_{own}")  # an experiment's only figure has its name
+
+    paths = save_figures(experiment, numbers, reduced, place, COMMITTED)
     return manifest_rows(experiment, numbers, paths)
 
 
@@ -95,7 +116,7 @@ def write_manifest(rows: list[Json]) -> None:
     from dynsim import results
 
     tables = ["\n".join(["[[figure]]", *(f"{key} = {toml_text(value)}" for key, value in row.items())]) for row in rows]
-    text = "# Written by `make figures`; do not edit.\n\n" + "\n\n".join(tables) + "\n"
+    text = HEADER + "\n\n".join(tables) + "\n"
     results.atomic_write(FIGURES / "manifest.toml", lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
@@ -134,12 +155,15 @@ def gallery(rows: Sequence[Json]) -> str:
     """Return figures/README.md for the rows of the manifest: the figures of every experiment below its question."""
     contents, sections = [], []
     for experiment in EXPERIMENTS:
-        own = [row for row in rows if row["script"] == f"experiments/{experiment.program}"]
+        own: dict[str, Json] = {}  # a figure in several formats has one entry, with its picture
+        for row in sorted(rows, key=lambda row: row["figure"].endswith(".pdf")):
+            if row["script"] == f"experiments/{experiment.program}":
+                own.setdefault(Path(row["figure"]).stem, row)
         if own:
             question = plain_markdown(experiment.question)
             contents.append(f"- [{experiment.name}](#{experiment.name}): {question}")
             sections += [f"## {experiment.name}", question]
-            sections += [gallery_entry(experiment, row) for row in own]
+            sections += [gallery_entry(experiment, row) for row in own.values()]
     return "\n\n".join([GALLERY.rstrip(), "\n".join(contents), *sections]) + "\n"
 
 
@@ -164,7 +188,8 @@ def make(options: MakeFigures) -> None:
 
     names = [experiment.name for experiment in EXPERIMENTS]
     if options.only and options.only not in names:
-        raise Refused(PROGRAM, f"--only: wanted one of {', '.join(names)}, got {options.only!r}")
+        near = did_you_mean(options.only, names)
+        raise Refused(PROGRAM, f"--only: wanted one of {', '.join(names)}, got {options.only!r}{near}")
     old, rows = read_manifest(), []
     for experiment in EXPERIMENTS:
         if options.only in ("", experiment.name):

@@ -17,10 +17,16 @@ Writes summary.json and the figures into <out>/pruning_answer-<preset>/; the las
 summary.json. A stopped run goes on with the same command.
 """
 
+import sys
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
+
+if __name__ == "__main__":  # says in one line which packages are missing, before they are imported
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+    from dynsim import environment
+
+    environment.check_python(__file__)
 
 import numpy as np
 
@@ -38,7 +44,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SEARCHED_RATIOS = (0.7, 0.5, 0.4, 0.3, 0.2, 0.15)
-HELD_OUT_BATCHES = 4  # batches per record for the losses
 FOLLOWED = (UNMASKED, FADING, KAPPA, "one branch", "literal")  # arms drawn in the figure of the mechanism
 PREMISE_RATE = 0.3  # share of neurons masked where P1 to P3 try a mask on recorded weights
 
@@ -48,8 +53,11 @@ class PruningAnswer:
     """Options of this experiment."""
 
     preset: Literal["default", "search", "quick", "large"] = "default"
-    """search: the cheap runs on which the points of the plan were chosen; quick: a few arms at toy size, no evidence;
-    large: the same points at 64 features and 64 neurons, though they were chosen for 16 features."""
+    """What is run, and how long it takes on 2 CPU cores.
+    - default: the plan, at 16 features; under an hour
+    - search: the cheap runs on which the points of the plan were chosen; about 10 minutes
+    - quick: a few arms at toy size, to see what it prints; about a minute, no evidence
+    - large: the plan at 64 features and 64 neurons, though its points were chosen for 16; hours"""
     out: Path = Path("results")
     """Folder for results."""
     redraw: bool = False
@@ -88,28 +96,13 @@ def plan_of(preset: str) -> AnswerPlan:
     return plan
 
 
-@cache
-def record_fn(structure: Config, keep_weights: bool) -> Any:
-    """Return the record function of a structure: always the same object, so that its program is compiled once."""
-    from dynsim.engine import mask_effect, train
-
-    parts = train.built_in_parts(structure)
-    return mask_effect.recorder_with_loss(parts, HELD_OUT_BATCHES, keep_weights=keep_weights, with_probe=True)
-
-
 def run_arm(folder: Path, arm: Arm, shape: str, n_steps: int, seeds: range) -> "xr.Dataset":
     """Return the result of one arm after a number of steps; equal configurations are simulated once."""
-    from dynsim.config.serial import config_hash
-    from dynsim.engine.numbers import resolve
-    from dynsim.study import simulate_part
-    from experiments.pruning.reweighted import inverse_frequency_loss
+    from experiments.pruning.probed_runs import probed_run
 
-    config = arms.arm_config(arm, shape, n_steps)
-    oracle = arm.reading == ORACLE
-    name = f"{'oracle' if oracle else 'run'} {config_hash(config, seeds)}"
     keep = arm.reading == UNMASKED or arm == Arm(arm.noise, arm.ratio, "one branch")
-    own: dict[str, Any] = {"loss": inverse_frequency_loss} if oracle else {}
-    return simulate_part(folder, name, config, seeds, record_fn=record_fn(resolve(config).structure, keep), **own)
+    config = arms.arm_config(arm, shape, n_steps)
+    return probed_run(folder, config, seeds, reweighted=arm.reading == ORACLE, keep_weights=keep)
 
 
 def outcome_of(folder: Path, plan: AnswerPlan, arm: Arm, partner: "xr.Dataset | None") -> tuple[Outcome, "xr.Dataset"]:
@@ -126,7 +119,7 @@ def simulate_all(options: PruningAnswer, folder: Path) -> dict[Arm, Outcome]:
     """Run every arm of the plan."""
     plan = plan_of(options.preset)
     if options.preset != "search":  # the points of the plan were chosen by it
-        plans.hold(folder, plan)
+        plans.hold(folder, plan.digest)
     found: dict[Arm, Outcome] = {}
     partners: dict[Arm, xr.Dataset] = {}
     todo = [arm for point in plan.points for arm in plan.arms(point)]
@@ -223,7 +216,7 @@ def analyse(found: dict[Arm, Outcome], options: PruningAnswer) -> tuple[dict[str
             for arm in found
             if arm.reading in FOLLOWED and found[arm].curves
         ],
-        "statements": answers.judge_statements(plan, found),
+        "statements": answers.judge_statements(plan.contrasts(), found),
     }
     return numbers, {}
 
@@ -243,16 +236,20 @@ def opening_configuration(options: PruningAnswer) -> tuple[Config, range]:
 
 def draw(numbers: dict[str, Any], reduced: dict[str, Any]) -> dict[str, "Figure"]:
     """Return the figures by name; `reduced` is not used, all numbers are in the summary."""
-    from experiments.pruning import answer_plots
+    from experiments.pruning import answer_overview, answer_plots
 
-    return {"answer": answer_plots.answer(numbers), "mechanism": answer_plots.mechanism(numbers)}
+    return {
+        "overview": answer_overview.overview(numbers),
+        "answer": answer_plots.answer(numbers),
+        "mechanism": answer_plots.mechanism(numbers),
+    }
 
 
 def captions() -> dict[str, str]:
     """Return the captions by name of the figure."""
-    from experiments.pruning import answer_plots
+    from experiments.pruning import answer_overview, answer_plots
 
-    return answer_plots.CAPTIONS
+    return answer_plots.CAPTIONS | {"overview": answer_overview.OVERVIEW_CAPTION}
 
 
 def table_text(numbers: dict[str, Any]) -> str:

@@ -5,7 +5,7 @@ neurons of lowest magnitude while all weights go on being updated amplifies the 
 the end their strength does not depend on their frequency. The tests P1 to P8 of theory 8.5 ask for the premise, the
 mechanism, the end state, and for placebos that could do the same.
 
-Command:  python experiments/pruning_comparison.py [--preset quick|default|large]
+Command:  python experiments/pruning_comparison.py [--preset quick]
 
 Example:  python experiments/pruning_comparison.py --preset quick --prune.rate 0.7
 
@@ -19,19 +19,25 @@ them. Writes curves.nc, summary.json and the figures into <out>/pruning_comparis
 line printed is the path of summary.json.
 """
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+if __name__ == "__main__":  # says in one line which packages are missing, before they are imported
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+    from dynsim import environment
+
+    environment.check_python(__file__)
+
 import tyro
 
 from dynsim import experiment
 from dynsim.cli import RunOptions
 from dynsim.config import Config, replace
-from dynsim.config.checks import require
-from dynsim.experiment import Experiment, configuration_of
+from dynsim.experiment import Experiment, check_records, configuration_of
 from experiments.pruning import runs as table
 from experiments.pruning.keys import DimensionKey, Key
 
@@ -158,62 +164,57 @@ def analyse(runs: "NamedRuns", options: PruningComparison) -> tuple[dict[str, An
 
 def captions() -> dict[str, str]:
     """Return the captions of all figures by name."""
-    from dynsim.plots import forest
+    from dynsim.plots import end_states, forest, masking
     from dynsim.plots import pruning as pruning_plots
 
-    return pruning_plots.CAPTIONS | forest.CAPTIONS
+    return masking.CAPTIONS | pruning_plots.CAPTIONS | end_states.CAPTIONS | forest.CAPTIONS
 
 
 def draw(numbers: dict[str, Any], reduced: dict[str, "xr.Dataset"]) -> dict[str, "Figure"]:
     """Return every figure by name."""
     from dynsim.config import serial
-    from dynsim.plots import forest
+    from dynsim.plots import end_states, forest, masking
     from dynsim.plots import pruning as pruning_plots
     from experiments.pruning.end_states import COMPARED, release_of, section_of
-    from experiments.pruning.mechanism import FIGURE_RATES
+    from experiments.pruning.mechanism import FIGURE_RATES, slopes_up_to_half
     from experiments.pruning.shared import label
 
-    details, unit = numbers["details"], "more specialists"
-    masks = table.variants(serial.from_dict(numbers["config"]))
+    details, config = numbers["details"], serial.from_dict(numbers["config"])
+    masks = table.variants(config)
     prunings = [label(table.changed(Config(), changes).prune) for changes in masks.values()]
     release = {pruning: reduced[name] for pruning in prunings if (name := release_of(pruning)) in reduced}
     sections = details["P5"]["rows"]
     of_main = [row for name in COMPARED for row in sections.get(section_of("main", name), [])]
     rows = {row["label"]: row["all"] for row in of_main}
+    slopes = slopes_up_to_half(reduced["amplification"]["straight_through"].sel(kind=["lowest"])).sel(kind="lowest")
     return {
         "counts": pruning_plots.counts(reduced["counts"], rows),
-        "who_is_masked": pruning_plots.who_is_masked(reduced["masked"], FIGURE_RATES),
-        "amplification": pruning_plots.amplification(reduced["amplification"], details["P2"]["trend_in_d"]),
-        "driver": pruning_plots.driver(reduced["driver"], details["P3"]["uniform_until_step"]),
-        "end_state": forest.end_state(reduced["end_states"]),
-        "placebos": forest.forest(details["P5"]["rows"], unit),
-        "factors": forest.forest(details["P6"]["rows"], unit),
-        "balance": forest.forest(details["P7"]["rows"], unit),
+        "who_is_masked": masking.who_is_masked(reduced["masked"], FIGURE_RATES),
+        "amplification": masking.amplification(reduced["amplification"], slopes, config.data.n_features),
+        "driver": masking.driver(reduced["driver"], details["P3"]["uniform_until_step"]),
+        "end_state": end_states.end_state(reduced["end_states"]),
+        "placebos": forest.forest(details["P5"]["rows"]),
+        "factors": forest.factors(details["P6"]["rows"]),
+        "balance": forest.forest(details["P7"]["rows"], shared=True),
         "release": pruning_plots.release(release, details["P8"]["step"]),
     }
 
 
 def table_text(numbers: dict[str, Any]) -> str:
-    """Return one line per statement: number, interval, seeds, verdict."""
-    lines = []
-    for name, entries in numbers["tests"].items():
-        for entry in entries:
-            ends = ["-" if end is None else f"{end:.3g}" for end in entry["interval"]]
-            number = "-" if entry["measured"] is None else f"{entry['measured']:.3g}"
-            span = f"[{ends[0]}, {ends[1]}] n={entry['seeds']}"
-            lines.append(f"{name} {entry['verdict']:<17}{number:>9} {span}  {entry['claim']}")
-    return "\n".join(lines)
+    """Return the printed table."""
+    from experiments.pruning import comparison_table
+
+    return comparison_table.table_text(numbers)
 
 
 def check(options: PruningComparison) -> None:
     """Refuse what cannot be swept or is too short, before anything is trained. Errors: `ConfigError`."""
-    from dynsim.engine.simulate import check_runnable, record_grid
+    from dynsim.engine.simulate import check_runnable
 
     table.check_base(options.config)
     all_runs(options)
     check_runnable(options.config)
-    n_records = len(record_grid(options.config.train.n_steps, options.config.train.n_records))
-    require(n_records >= 5, "train.n_records", "at least 5 records, at different steps", n_records)
+    check_records(options.config, 5)
 
 
 EXPERIMENT = Experiment(
@@ -222,6 +223,11 @@ EXPERIMENT = Experiment(
     command="python experiments/pruning_comparison.py",
     statements="Algorithm 1, Theorem 3.2",
     presets=PRESETS,
+    about_presets={
+        "default": "64 features, 256 neurons, 10 seeds, sweeps at 16 features; about 15 minutes on 2 CPU cores",
+        "quick": "8 features, 4 seeds and few sweeps, to see what it prints; about 40 seconds",
+        "large": "256 features, 1024 neurons, sweeps at 64 features; days on 2 CPU cores, meant for an accelerator",
+    },
     folder=study_folder,
     check=check,
     simulate=simulate_all,

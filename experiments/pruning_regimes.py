@@ -17,11 +17,18 @@ Writes summary.json and the figures into <out>/pruning_regimes-<preset>/; the la
 summary.json. A stopped run goes on with the same command.
 """
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+if __name__ == "__main__":  # says in one line which packages are missing, before they are imported
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+    from dynsim import environment
+
+    environment.check_python(__file__)
 
 from dynsim import experiment
 from dynsim.config import Config, replace
@@ -48,7 +55,10 @@ class PruningRegimes:
     """Options of this experiment."""
 
     preset: Literal["default", "quick", "large"] = "default"
-    """quick: four points at toy size; large: all points around the default configuration of the simulator."""
+    """What is run, and how long it takes on 2 CPU cores.
+    - default: all points of the map at 16 features; about 20 minutes, half of it compilation at the first run
+    - quick: four points at toy size, to see what it prints; about 40 seconds, no evidence
+    - large: all points around the default configuration of the simulator; hours, meant for an accelerator"""
     out: Path = Path("results")
     """Folder for results."""
     redraw: bool = False
@@ -207,7 +217,8 @@ def analyse(found: SearchedMap, options: PruningRegimes) -> tuple[dict[str, Any]
 
     wanted = plan(options.preset)
     points = [
-        point_numbers(point, found.searched[point.name], found.confirmed.get(point.name, {})) for point in wanted.points
+        regimes.point_numbers(point, found.searched[point.name], found.confirmed.get(point.name, {}))
+        for point in wanted.points
     ]
     for one in points:
         one["driver"] = found.drivers[one["name"]]
@@ -225,31 +236,6 @@ def analyse(found: SearchedMap, options: PruningRegimes) -> tuple[dict[str, Any]
         "config": serial.to_dict(wanted.base),
     }
     return numbers, {}
-
-
-def point_numbers(point: Point, searched: dict[str, Any], confirmed: dict[str, Any]) -> dict[str, Any]:
-    """Return what the summary says of a point; verdicts rest on the confirmation where there is one."""
-    from experiments.pruning import regimes
-
-    readings = {}
-    for reading, found in searched.items():
-        best = confirmed.get(reading, found)
-        readings[reading] = {
-            "verdict": regimes.point_verdict(best),
-            "verdict_at_equal_loss": regimes.point_verdict(best, "equal loss"),
-            "seeds": "confirmation" if reading in confirmed else "search",
-            "nothing_learned": regimes.learned_nothing(best),
-            "search": found,
-            "confirmation": confirmed.get(reading),
-        }
-    return {
-        "name": point.name,
-        "axis": point.axis,
-        "label": point.label,
-        "paper": point.paper,
-        "changes": point.changes | point.masks,
-        "readings": readings,
-    }
 
 
 def draw(numbers: dict[str, Any], reduced: dict[str, Any]) -> dict[str, "Figure"]:

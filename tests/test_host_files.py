@@ -1,10 +1,14 @@
 """What a public host reads: citation, contribution guide, public CI, and the checks before a commit."""
 
 import re
+import shutil
+import subprocess
 import tomllib
 from pathlib import Path
 
 import pytest
+
+from dynsim import results
 
 yaml = pytest.importorskip("yaml")
 
@@ -83,6 +87,26 @@ def test_checks_before_a_commit_have_the_versions_of_the_gate():
     commands = {hook["id"]: hook["entry"] for hook in hooks}
     assert commands["mypy"].split()[0] == "make" and commands["mypy"].split()[-1] == "types"
     assert {"ruff check", "ruff format"} <= {" ".join(command.split()[:2]) for command in commands.values()}
+
+
+# ----- line ends
+
+
+def test_summaries_survive_a_checkout_that_rewrites_line_ends(tmp_path):
+    """As git for Windows does by default: a summary with other line ends has another digest, and is refused."""
+    first, second = tmp_path / "first", tmp_path / "second"
+    name = Path("figures") / "data" / "summary.json"
+    results.save_json({"one": 1, "two": [2]}, first / name)
+    (first / "module.py").write_bytes(b"x = 1\ny = 2\n")
+    attributes = ROOT / ".gitattributes"
+    if attributes.is_file():
+        shutil.copy(attributes, first)
+    user = ("-c", "user.name=n", "-c", "user.email=e@x", "-c", "core.autocrlf=false")
+    for words in (["init", "-q"], [*user, "add", "."], [*user, "commit", "-qm", "first"]):
+        subprocess.run(["git", *words], cwd=first, check=True)
+    subprocess.run(["git", "-c", "core.autocrlf=true", "clone", "-q", first, second], check=True)
+    assert results.load_json(second / name) == {"one": 1, "two": [2]}
+    assert (second / "module.py").read_bytes() == b"x = 1\ny = 2\n"  # else the digest of the code differs by machine
 
 
 # ----- the guide

@@ -153,7 +153,7 @@ def test_experiments_share_only_their_own_folder():
     for path in sources("experiments"):
         for line, target in imported(path, "experiments"):
             folder = target.split(".")[1]
-            inside = path.parent.name == folder or path.stem.startswith(folder)
+            inside = path.parent.name == folder or path.stem.removeprefix("make_").startswith(folder)
             if (ROOT / "experiments" / folder).is_dir() and not inside:
                 wrong.append(f"{show(path)}:{line} imports {target}")
     assert not wrong, "\n".join(wrong)
@@ -162,7 +162,7 @@ def test_experiments_share_only_their_own_folder():
 def test_experiments_have_a_record_and_no_runner_of_their_own():
     """Each experiment says what it does in EXPERIMENT; its main, like any other's, only calls the shared one."""
     for path in (ROOT / "experiments").glob("[!_]*.py"):
-        if path.stem == "make_figures":
+        if path.stem in ("make_figures", "make_documents"):
             continue
         body = parse(path).body
         names = {ast.unparse(target) for node in body if isinstance(node, ast.Assign) for target in node.targets}
@@ -332,7 +332,9 @@ def test_figures_and_manifest_agree():
     assert rows, "figures/manifest.toml has no rows"
     bare = [row for row in rows if not {"figure", "script", "caption"} <= set(row)]
     assert not bare, f"rows without figure, script or caption: {bare}"
-    listed = [row["figure"].removeprefix("figures/") for row in rows]
+    bare = [row["figure"] for row in rows if row.get("pdf") != f"{Path(row['figure']).stem}.pdf"]
+    assert not bare, f"rows without the PDF of their figure: {bare}"
+    listed = [row[key].removeprefix("figures/") for row in rows for key in ("figure", "pdf")]
     assert len(listed) == len(set(listed)), "a figure has two rows"
     assert set(listed) == committed, "figures/manifest.toml and the committed figures differ"
     missing = [row["script"] for row in rows if not (ROOT / row["script"]).is_file()]

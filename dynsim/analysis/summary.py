@@ -13,9 +13,17 @@ from dynsim.analysis.stages import STAGES, GroupEnds, StageEnd, Trajectory
 from dynsim.config import serial
 from dynsim.results.sealed import Json
 from dynsim.theory import GROUPS
-from dynsim.theory.specialists import NORM_FLOOR, Snapshot, is_active, is_specialist, purity, residual_share
+from dynsim.theory.specialists import COVERED, NORM_FLOOR, Snapshot, is_active, is_specialist, purity, residual_share
 
 FLOORS = (0.03, 0.1, 0.3)
+_LEGEND = f"""
+  T1   end of collective growth: projections on the group's features have outgrown the initial weights
+  T2   end of specialisation: {COVERED:.0%} of the features that end with a specialist have one
+  T3   convergence: the number of specialists and their projections stay near their final values
+A specialist is a neuron that has learned one feature; coverage is the share of the features with at least one. Under
+"all" both groups count together, and T1 says when the squared norms of the weights have doubled.
+""".strip("\n")
+"""What the rows of the printed table are; the rules are in `stages`."""
 
 
 def seed_trajectory(result: xr.Dataset, position: int) -> Trajectory:
@@ -197,12 +205,14 @@ def _spread(values: Sequence[float | None], digits: int = 0) -> str:
 
 
 def table_text(summary: Json) -> str:
-    """Return the printed table: stage ends and specialists per group, median [min, max] over seeds."""
+    """Return the printed table: stage ends and specialists per group, median [min, max] over seeds, and a legend."""
     gone = [f"diverged: seed {s} at step {end['step']}, {end['reason']}" for s, end in summary["diverged"].items()]
     if "stages" not in summary:
         return "\n".join(["no run to summarise", *gone])
     seeds = list(summary["stages"].values())
-    lines = [f"{'group':<10}{'stage':<7}{'found':<8}{'step':<20}{'specialists':<18}{'coverage':<18}"]
+    number = f"{len(seeds)} seed" + ("s" if len(seeds) > 1 else "")
+    lines = [f"Stages of training: median [min, max] over {number}; found says in how many of them.", _LEGEND, ""]
+    lines += [f"{'group':<10}{'stage':<7}{'found':<8}{'step':<20}{'specialists':<18}coverage"]
     for group in seeds[0]:
         for stage in (*STAGES, "end"):
             counts = summary["specialists"][stage][group]
@@ -212,9 +222,10 @@ def table_text(summary: Json) -> str:
             else:
                 steps = [row[group][stage] for row in seeds]
                 found, step = f"{sum(s is not None for s in steps)}/{len(seeds)}", _spread(steps)
-            lines.append(f"{group:<10}{stage:<7}{found:<8}{step:<20}{_spread(counts):<18}{_spread(cover, 2):<18}")
-    for name, control in summary.get("controls", {}).items():
-        lines += _control_lines(name, control)
+            lines.append(f"{group:<10}{stage:<7}{found:<8}{step:<20}{_spread(counts):<18}{_spread(cover, 2)}")
+    if controls := summary.get("controls"):
+        lines += ["", "Null controls: in how many of their runs each stage was found."]
+        lines += [line for name, control in controls.items() for line in _control_lines(name, control)]
     ends = [row[group] for row in seeds for group in row]
     reasons = sorted({end[f"{stage}_reason"] for end in ends for stage in STAGES if f"{stage}_reason" in end})
     lines += [f"not found: {reason}" for reason in reasons]

@@ -1,8 +1,10 @@
 """Checks of configuration values. Each error is one line: what was wanted, what came and what to do."""
 
 import dataclasses
+import difflib
 import math
 import typing
+from collections.abc import Iterable
 
 MAX_INT = 2**31 - 1  # counts are int32 on the device
 LARGEST, SMALLEST = 1e30, 1e-30  # sizes that float32 holds with room for a product or a quotient
@@ -19,6 +21,29 @@ def require(condition: bool, field_name: str, wanted: str, came: object, advice:
         shown = " ".join(repr(came).split())  # arrays print over several lines
         shown = shown if len(shown) <= 60 else shown[:60] + "..."
         raise ConfigError(f"{field_name}: wanted {wanted}, got {shown}{'; ' + advice if advice else ''}")
+
+
+def nearest(word: object, names: Iterable[str]) -> str:
+    """Return the one of some names that is nearest to a word, "" if none is near."""
+    return next(iter(difflib.get_close_matches(str(word), list(names), n=1)), "")
+
+
+def did_you_mean(word: object, names: Iterable[str]) -> str:
+    """Return "; did you mean ...?" with the nearest of some names, "" if none is near."""
+    near = nearest(word, names)
+    return f"; did you mean {near}?" if near else ""
+
+
+class Section:
+    """A dataclass that names the nearest of its fields where it is given one that it does not have."""
+
+    def __new__(cls, *values: object, **named: object) -> typing.Self:
+        known = [field.name for field in dataclasses.fields(cls)]  # type: ignore[arg-type]
+        for name in named:
+            if name not in known:
+                near = did_you_mean(name, known) or f"; the fields are {', '.join(known)}"
+                raise ConfigError(f"{cls.__name__}: no such field: {name}{near}")
+        return super().__new__(cls)
 
 
 def positive_int(name: str, value: object, least: int = 1) -> None:
@@ -49,7 +74,8 @@ def numbers(name: str, value: object, lengths: tuple[int, ...], wanted: str, *, 
 
 def choice(name: str, value: object, options: tuple[str, ...]) -> None:
     """Refuse a word that is not among `options`."""
-    require(isinstance(value, str) and value in options, name, "one of " + ", ".join(options), value)
+    near = did_you_mean(value, options).removeprefix("; ")
+    require(isinstance(value, str) and value in options, name, "one of " + ", ".join(options), value, near)
 
 
 def words_and_flags(part: typing.Any) -> None:

@@ -6,11 +6,11 @@ Each field is also a command-line option, and the docstring below it is the help
 from dataclasses import dataclass
 from typing import Literal
 
-from dynsim.config.checks import number, numbers, positive_int, require, words_and_flags
+from dynsim.config.checks import Section, number, numbers, positive_int, require, words_and_flags
 
 
 @dataclass(frozen=True)
-class DataConfig:
+class DataConfig(Section):
     """Sparse-coding data, positive pairs and negatives (theory 1 and 3).
 
     A sample is a set of tokens x = M z + xi: the columns of the dictionary M are the features, the code z in {-1, 0, 1}
@@ -127,7 +127,7 @@ class DataConfig:
 
 
 @dataclass(frozen=True)
-class EncoderConfig:
+class EncoderConfig(Section):
     """The encoder: attention, one layer of neurons and pooling over tokens (theory 2)."""
 
     architecture: Literal["transformer", "relu"] = "transformer"
@@ -159,7 +159,7 @@ class EncoderConfig:
 
 
 @dataclass(frozen=True)
-class LossConfig:
+class LossConfig(Section):
     """Contrastive loss and weight penalty (theory 3)."""
 
     kind: Literal["info_nce", "nt_xent"] = "info_nce"

@@ -5,11 +5,13 @@ a table of the symbols. Errors are `ConfigError`s with a message of one line.
 """
 
 import dataclasses
+import typing
 from dataclasses import dataclass, field
 from typing import Any
 
-from dynsim.config.checks import ConfigError, require
+from dynsim.config.checks import ConfigError, Section, nearest, require
 from dynsim.config.model import DataConfig, EncoderConfig, LossConfig
+from dynsim.config.rich import config_html
 from dynsim.config.training import OptimizerConfig, PruneConfig, ThresholdConfig, TrainConfig
 
 __all__ = [
@@ -26,7 +28,7 @@ __all__ = [
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Section):
     """Everything that defines a set of runs, except their seeds."""
 
     data: DataConfig = field(default_factory=DataConfig)
@@ -38,6 +40,9 @@ class Config:
     train: TrainConfig = field(default_factory=TrainConfig)
 
     def __post_init__(self) -> None:
+        for name, kind in typing.get_type_hints(Config).items():
+            part = getattr(self, name)
+            require(isinstance(part, kind), name, f"a {kind.__name__}", part)
         relu = self.encoder.architecture == "relu"
         L = self.data.n_tokens
         require(not relu or L == 1, "data.n_tokens", "1 for encoder.architecture relu", L)
@@ -57,6 +62,10 @@ class Config:
         if self.prune.kind != "none":
             self._check_prune()
 
+    def _repr_html_(self) -> str:
+        """Return the configuration as a notebook shows it."""
+        return config_html(self)
+
     def _check_prune(self) -> None:
         prune, threshold = self.prune, self.threshold
         beyond = prune.scope in ("global", "per_array") and not self.encoder.train_attention
@@ -73,11 +82,37 @@ def replace(config: Config, **changes: Any) -> Config:
     Errors: `ConfigError` for an unknown field, and whatever the changed section's own checks refuse.
     """
     parts: dict[str, dict[str, Any]] = {}
-    sections = [section.name for section in dataclasses.fields(Config)]
+    known = field_names(config)
     for dotted, value in changes.items():
+        if dotted not in known:
+            raise _no_such_field(dotted, config)
         section, _, name = dotted.partition(".")
-        if section not in sections or name not in getattr(config, section).__dataclass_fields__:
-            raise ConfigError(f"{dotted}: no such field; the sections are {', '.join(sections)}")
         parts.setdefault(section, {})[name] = value
     new = {section: dataclasses.replace(getattr(config, section), **values) for section, values in parts.items()}
     return dataclasses.replace(config, **new)
+
+
+def field_names(config: Config) -> list[str]:
+    """Return the dotted names of all fields, such as "data.n_features"."""
+    sections = [section.name for section in dataclasses.fields(config)]
+    return [f"{name}.{field.name}" for name in sections for field in dataclasses.fields(getattr(config, name))]
+
+
+def _no_such_field(dotted: str, config: Config) -> ConfigError:
+    """Return the error for a name that is not known: it may lack its section, have another's, or be a near miss."""
+    known = field_names(config)
+    sections = [section.name for section in dataclasses.fields(config)]
+    if dotted in sections:
+        return ConfigError(f"{dotted}: wanted a field of this section, such as {dotted}.{_first(config, dotted)}")
+    section, _, name = dotted.rpartition(".")
+    by_name: dict[str, list[str]] = {}
+    for one in known:
+        by_name.setdefault(one.partition(".")[2], []).append(one)
+    near = [nearest(dotted, known)] if section in sections else []
+    found = by_name.get(name) or [one for one in near if one] or by_name.get(nearest(name, by_name), [])
+    advice = f"did you mean {' or '.join(found)}?" if found else f"the sections are {', '.join(sections)}"
+    return ConfigError(f"{dotted}: no such field; {advice}")
+
+
+def _first(config: Config, section: str) -> str:
+    return dataclasses.fields(getattr(config, section))[0].name

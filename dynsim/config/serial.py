@@ -4,14 +4,13 @@ Reading is strict: a wrong type, an unknown name or another schema number is ref
 """
 
 import dataclasses
-import difflib
 import hashlib
 import json
 import types
 import typing
 from typing import Any
 
-from dynsim.config.checks import ConfigError
+from dynsim.config.checks import ConfigError, did_you_mean
 from dynsim.config.run import Config
 
 SCHEMA = 1
@@ -58,8 +57,7 @@ def _build(cls: type, values: Any, path: str) -> Any:
     hints = typing.get_type_hints(cls)
     for name in values:
         if name not in hints:
-            close = difflib.get_close_matches(str(name), hints, n=1)
-            raise ConfigError(f"{path}.{name}: no such field{f'; did you mean {close[0]}?' if close else ''}")
+            raise ConfigError(f"{path}.{name}: no such field{did_you_mean(name, hints)}")
     return cls(**{name: _convert(value, hints[name], f"{path}.{name}") for name, value in values.items()})
 
 

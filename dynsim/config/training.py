@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from dynsim.config.checks import number, positive_int, require, words_and_flags
+from dynsim.config.checks import Section, number, positive_int, require, words_and_flags
 
 DECAY, ABOVE_ZERO, NOT_NEGATIVE = "a decay in [0, 1)", "a number above 0", "a number of at least 0"
 ARGUMENTS = {
@@ -21,7 +21,7 @@ EXACT = 2**24  # step numbers are passed to the program as float32, which is exa
 
 
 @dataclass(frozen=True)
-class ThresholdConfig:
+class ThresholdConfig(Section):
     """Thresholds b_i of the neurons, set by a rule and never by a gradient (theory 4.3).
 
     A neuron is silent where its input lies in [-b_i, b_i], its dead zone (with architecture relu, where it
@@ -62,7 +62,7 @@ class ThresholdConfig:
 
 
 @dataclass(frozen=True)
-class PruneConfig:
+class PruneConfig(Section):
     """Pruning masks: some weights count as zero in the loss for a part of the training (theory 8)."""
 
     kind: Literal["none", "lowest", "highest", "random_fixed", "random", "dropout"] = "none"
@@ -127,7 +127,7 @@ class PruneConfig:
 
 
 @dataclass(frozen=True)
-class OptimizerConfig:
+class OptimizerConfig(Section):
     """Any optimiser of optax, by name; the default is plain SGD, as in the theory."""
 
     name: str = "sgd"
@@ -159,7 +159,7 @@ class OptimizerConfig:
 
 
 @dataclass(frozen=True)
-class TrainConfig:
+class TrainConfig(Section):
     """Length, recording and number format of a run."""
 
     n_steps: int = 4000

@@ -22,15 +22,15 @@ from jax.stages import Compiled, Wrapped
 from jaxtyping import Array, Integer, PyTree
 
 from dynsim.config import Config
-from dynsim.config.checks import ConfigError, require
+from dynsim.config.checks import require
 from dynsim.engine import train
 from dynsim.engine.data import DataModel
 from dynsim.engine.encoder import Encoder, Params
 from dynsim.engine.numbers import Numbers
+from dynsim.engine.own_parts import completed
 from dynsim.engine.pruning import PruneState
 from dynsim.engine.snapshot import recorder
 from dynsim.engine.train import Carry, Parts, RecordFn, StepInfo, World
-from dynsim.losses.contrastive import LossValue
 
 T = TypeVar("T")
 Forms = tuple[tuple[tuple[int, ...], np.dtype], ...]
@@ -38,11 +38,6 @@ Forms = tuple[tuple[tuple[int, ...], np.dtype], ...]
 Run = tuple[Carry, World]
 Runs = list[Run] | Run
 """A set of runs: a list if they are processed one by one, else a single `Run` whose arrays have a leading run axis."""
-PER_SEED = {
-    *("loss", "positive_weight", "switch_step", "diverged_step", "diverged_reason", "dictionary"),
-    *("prune_start_step", "prune_stop_step", *Params._fields),
-}
-"""Names that a result uses itself, so that no record may use them."""
 
 
 def runs_one_by_one(config: Config) -> bool:
@@ -57,6 +52,7 @@ class Program:
     def __init__(self, parts: Parts, record_fn: RecordFn, one_by_one: bool) -> None:
         """Prepare the functions. Each is compiled when it is first called."""
         self.parts = parts
+        self.record_fn = record_fn
         self.one_by_one = one_by_one
         self.n_threads = os.cpu_count() or 1
         self._pool: ThreadPoolExecutor | None = None
@@ -161,7 +157,7 @@ def program(
     one_by_one: bool,
     data_model: DataModel | None = None,
     encoder: Encoder | None = None,
-    loss: Callable[..., LossValue] | None = None,
+    loss: Callable[..., Any] | None = None,
     record_fn: RecordFn | None = None,
 ) -> Program:
     """Return the compiled functions of a structure. Calls with equal arguments share one program.
@@ -184,33 +180,10 @@ def program(
     parts = parts._replace(
         data=data_model or parts.data,
         encoder=encoder or parts.encoder,
-        loss=loss or parts.loss,
+        loss=completed(loss) if loss else parts.loss,
         own=frozenset(name for name, part in given.items() if part is not None),
     )
     return Program(parts, record_fn or recorder(parts), one_by_one)
-
-
-def check_shapes(config: Config, runs: Runs) -> None:
-    """Raise `ConfigError` if the user's own data model or encoder has other sizes than the configuration."""
-    carry, world = runs[0] if isinstance(runs, list) else runs
-    d, d1, m = config.data.n_features, config.data.token_dim, config.encoder.n_neurons
-    wanted = {
-        "data_model": ("dictionary of shape (token_dim, n_features)", (d1, d), world.dictionary),
-        "encoder": ("weight of shape (n_neurons, token_dim)", (m, d1), carry.state.params.weight),
-    }
-    for name, (words, shape, array) in wanted.items():
-        if array.shape[-2:] != shape:
-            raise ConfigError(f"{name}: wanted a {words} = {shape}, got {array.shape[-2:]}; set these sizes in config")
-
-
-def check_record(record: PyTree) -> None:
-    """Raise `ConfigError` if the arrays of a record have no names, or names that a result uses itself."""
-    names = getattr(record, "_fields", None) or (tuple(record) if isinstance(record, dict) else None)
-    if names is None:
-        raise ConfigError(f"record_fn: wanted a NamedTuple or a dictionary of arrays, got {type(record).__name__}")
-    taken = sorted(set(names) & PER_SEED)
-    if taken:
-        raise ConfigError(f"record_fn: wanted names that no result uses, got {', '.join(taken)}; rename them")
 
 
 def origins(own: Mapping[str, PyTree]) -> dict[str, list[str]]:

@@ -7,6 +7,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,18 +18,17 @@ from tqdm.auto import tqdm
 
 from dynsim import results, theory
 from dynsim.config import Config
-from dynsim.config.checks import MAX_SEED, ConfigError, require
+from dynsim.config.checks import ConfigError
 from dynsim.config.serial import config_hash
 from dynsim.engine import train
+from dynsim.engine.arguments import check_runnable, check_seeds
 from dynsim.engine.data import DataModel
 from dynsim.engine.encoder import Encoder, embedding_path
-from dynsim.engine.memory import check_fits
-from dynsim.engine.numbers import resolve
+from dynsim.engine.numbers import Resolved, resolve
+from dynsim.engine.own_parts import check_function, check_outputs, check_own
 from dynsim.engine.program import (
     Program,
     Runs,
-    check_record,
-    check_shapes,
     origins,
     peak_memory,
     program,
@@ -36,9 +36,9 @@ from dynsim.engine.program import (
     runs_one_by_one,
     trained,
 )
+from dynsim.engine.reporting import OnRecord, OnRecordOf, report_records
 from dynsim.engine.resume import Keeper, Progress, Recording
 from dynsim.engine.train import RecordFn
-from dynsim.losses.contrastive import LossValue
 from dynsim.theory import FeatureGroups
 
 LOOK_EVERY_S = 1.0  # stretches of steps are made so long that the progress bar moves about this often
@@ -58,50 +58,17 @@ def record_grid(n_steps: int, n_records: int) -> np.ndarray:
     return np.unique([0, *grid[grid < tail[-1]], *tail])
 
 
-def check_seeds(seeds: Sequence[int]) -> np.ndarray:
-    """Return the seeds as uint32.
-
-    Errors: `ConfigError` unless they are a sequence of at least one integer in [0, 2^32), without repeats.
-    """
-    given: object = seeds
-    is_sequence = isinstance(given, Sequence) or (isinstance(given, np.ndarray) and given.ndim == 1)
-    require(is_sequence, "seeds", "a sequence of integers such as range(3)", seeds)
-    others = [seed for seed in seeds if not isinstance(seed, int | np.integer) or isinstance(seed, bool)]
-    if others:
-        raise ConfigError(f"seeds: wanted integers, got {others[0]!r}")
-    values = [int(seed) for seed in seeds]
-    if not values:
-        raise ConfigError("seeds: wanted at least one seed, got none")
-    bad = [seed for seed in values if not 0 <= seed < MAX_SEED]
-    if bad:
-        raise ConfigError(f"seeds: wanted integers in [0, 2^32), got {bad[0]}")
-    if len(set(values)) < len(values):
-        raise ConfigError(f"seeds: wanted each seed once, got {values}")
-    return np.asarray(values, np.uint32)
-
-
-def check_runnable(config: Config) -> None:
-    """Make the checks of a configuration that need JAX or optax: precision, memory and optimiser.
-
-    Errors: `ConfigError` in one line if float64 is asked for but off in JAX, if the arrays do not fit into memory, or
-    if the optimiser cannot be used.
-    """
-    if config.train.precision == "float64" and not results.has_x64():
-        raise ConfigError("train.precision: float64 needs x64, which is off; set the variable JAX_ENABLE_X64=1")
-    check_fits(config)
-    train.check_optimizer(config.optimizer, config.train.precision)
-
-
 def simulate(
     config: Config,
-    seeds: Sequence[int],
+    seeds: Sequence[int] | np.ndarray | jax.Array,
     *,
     data_model: DataModel | None = None,
     encoder: Encoder | None = None,
-    loss: Callable[..., LossValue] | None = None,
+    loss: Callable[..., Any] | None = None,
     record_fn: RecordFn | None = None,
+    on_record: OnRecord | None = None,
     progress: bool = False,
-    checkpoint_folder: Path | None = None,
+    checkpoint_folder: str | Path | None = None,
     label: str = "training",
 ) -> xr.Dataset:
     """Run one configuration for several seeds.
@@ -110,8 +77,13 @@ def simulate(
         config: what to run.
         seeds: integers in [0, 2^32); there is one run for each.
         data_model, encoder, loss: your own functions in place of the built-in ones (see `data.DataModel`,
-            `encoder.Encoder`, `train.Parts.loss`).
+            `encoder.Encoder`). A loss is a function of (query embeddings, key embeddings, batch, numbers) and returns
+            one number per query, or their mean, or a `LossValue`.
         record_fn: (state, world) -> NamedTuple or dictionary of arrays, which are kept at each record.
+        on_record: (seed, step, values) -> anything, called for each run at each record as it comes in, for a tracker or
+            a live plot; see `reporting.OnRecord`. The results are the same with and without it. A run that goes on from
+            a checkpoint reports the records from there on. If it was killed, or if on_record raised an error, those
+            since the checkpoint are reported again, with the same values, so a tracker keys them by seed and step.
         progress: show a progress bar with the time left.
         checkpoint_folder: save the state there about once a minute and on Ctrl-C. If it holds a saved state, continue
             from that.
@@ -125,18 +97,21 @@ def simulate(
     """
     given = {"data_model": data_model, "encoder": encoder, "loss": loss, "record_fn": record_fn}
     own = {name: value for name, value in given.items() if value is not None}  # the cache tells None from left out
-    return simulate_many([config], seeds, own=own, progress=progress, checkpoint_folder=checkpoint_folder, label=label)[
-        0
-    ]
+    if on_record is not None:
+        check_function("on_record", on_record)
+    of_one = None if on_record is None else lambda position, *record: on_record(*record)
+    more: dict[str, Any] = {"progress": progress, "checkpoint_folder": checkpoint_folder, "label": label}
+    return simulate_many([config], seeds, own=own, on_record=of_one, **more)[0]
 
 
 def simulate_many(
     configs: Sequence[Config],
-    seeds: Sequence[int],
+    seeds: Sequence[int] | np.ndarray | jax.Array,
     *,
     own: dict[str, Any] | None = None,
+    on_record: OnRecordOf | None = None,
     progress: bool = False,
-    checkpoint_folder: Path | None = None,
+    checkpoint_folder: str | Path | None = None,
     label: str = "training",
 ) -> list[xr.Dataset]:
     """Run several configurations, each for all seeds, with one compiled program.
@@ -145,6 +120,7 @@ def simulate_many(
         configs: configurations that differ only in numbers that do not need recompiling (`numbers.Numbers`). Their
             `train` sections must be equal.
         own: your own functions, by the names of the arguments of `simulate`.
+        on_record: as for `simulate`, with the position in `configs` first: (position, seed, step, values).
         seeds, progress, checkpoint_folder, label: as for `simulate`.
 
     Returns:
@@ -155,29 +131,43 @@ def simulate_many(
     seed_array = check_seeds(seeds)
     for config in configs:
         check_runnable(config)
+    own = own or {}
+    check_own(own)
     resolved, first = [resolve(config) for config in configs], configs[0].train
     structure = resolved[0].structure
     if any(one.structure != structure or config.train != first for one, config in zip(resolved, configs, strict=True)):
         raise ConfigError("configs: wanted equal sizes, rules and train sections, got others; simulate them one by one")
     began = time.perf_counter()
-    compiled = program(structure, runs_one_by_one(configs[0]), **(own or {}))
+    compiled = program(structure, runs_one_by_one(configs[0]), **own)
+    check_outputs(own, compiled.parts, compiled.record_fn, configs[0], resolved[0].numbers)
     runs = compiled.init(np.tile(seed_array, len(configs)), [one.numbers for one in resolved for _ in seed_array])
-    check_shapes(configs[0], runs)
     stops = record_grid(first.n_steps, first.n_records)
     hashes = [config_hash(config, seed_array.tolist()) for config in configs]
-    names = origins(own or {})
-    keeper = Keeper(checkpoint_folder, " ".join([*hashes, json.dumps(names)]))
-    runs, kept = _train(compiled, runs, stops, keeper, progress, label)
+    names = origins(own)
+    folder = None if checkpoint_folder is None else Path(checkpoint_folder)
+    keeper = Keeper(folder, " ".join([*hashes, json.dumps(names)]))
+    tell = None if on_record is None else partial(report_records, on_record, seeds=seed_array.tolist(), stops=stops)
+    runs, kept = _train(compiled, runs, stops, keeper, progress, label, tell)
     wall = time.perf_counter() - began
-    stacked = compiled.stacked(runs)
+    return _results(configs, resolved, seed_array, stops, (*compiled.stacked(runs), kept), wall, names)
+
+
+def _results(
+    configs: Sequence[Config],
+    resolved: Sequence[Resolved],
+    seeds: np.ndarray,
+    stops: np.ndarray,
+    made: tuple[Any, ...],
+    wall: float,
+    names: dict[str, list[str]],
+) -> list[xr.Dataset]:
+    """Return the labelled result of each configuration; `made` is (carry, dictionary, recording) of all runs."""
     out = []
     for position, config in enumerate(configs):
-        mine = slice(position * len(seed_array), (position + 1) * len(seed_array))
-        carry, dictionary, record = jax.tree.map(lambda leaf, mine=mine: np.asarray(leaf[mine]), (*stacked, kept))
+        mine = slice(position * len(seeds), (position + 1) * len(seeds))
+        carry, dictionary, record = jax.tree.map(lambda leaf, mine=mine: np.asarray(leaf[mine]), made)
         groups = resolved[position].groups
-        out.append(
-            _label(config, groups, seed_array, stops, record, carry.state, dictionary, wall / len(configs), names)
-        )
+        out.append(_label(config, groups, seeds, stops, record, carry.state, dictionary, wall / len(configs), names))
     return out
 
 
@@ -188,12 +178,23 @@ def _bar(total: int, done: int, label: str, progress: bool) -> tqdm:
 
 
 def _train(
-    compiled: Program, runs: Runs, stops: np.ndarray, keeper: Keeper, progress: bool, label: str
+    compiled: Program,
+    runs: Runs,
+    stops: np.ndarray,
+    keeper: Keeper,
+    progress: bool,
+    label: str,
+    tell: Callable[[Recording], None] | None = None,
 ) -> tuple[Runs, Recording]:
-    """Train to the last of `stops` and record at each of them. On Ctrl-C, save a checkpoint and raise the interrupt."""
+    """Train to the last of `stops` and record at each of them. On Ctrl-C, save a checkpoint and raise the interrupt.
+
+    `tell` is called after each record; if it fails, what came before that record is saved.
+    """
     record, total, runs = compiled.record(runs)  # the first record, after no updates
-    check_record(record)
-    so_far = keeper.restore(runs, Recording([record], [total]))
+    at_start = Recording([record], [total])
+    so_far = keeper.restore(runs, at_start)
+    if tell and so_far.kept is at_start:
+        tell(at_start)
     bar = _bar(int(stops[-1]), so_far.n_done, label, progress)
     length = 8
     try:
@@ -210,6 +211,8 @@ def _train(
                 if end == stop:
                     record, total, runs = compiled.record(runs)
                     kept = Recording([*kept.records, record], [*kept.totals, total])
+                    if tell:
+                        _tell(tell, kept, keeper, so_far)
                 so_far = Progress(runs, end, kept)  # in one go, since Ctrl-C may come between any two lines
                 if keeper.due():
                     keeper.save(so_far)
@@ -217,6 +220,14 @@ def _train(
         keeper.save(so_far)
         raise
     return so_far.runs, so_far.kept
+
+
+def _tell(tell: Callable[[Recording], None], kept: Recording, keeper: Keeper, so_far: Progress) -> None:
+    try:
+        tell(kept)
+    except Exception:
+        keeper.save(so_far)
+        raise
 
 
 def _reasons(state: train.TrainState) -> np.ndarray:
@@ -263,5 +274,7 @@ def _label(
         **peak_memory(),
     }
     out = results.to_dataset(config, groups, seeds, stops, joined, per_seed, info)
+    if "loss" in own:
+        out["loss"].attrs["units"] = results.OWN_UNIT
     rate = theory.false_firing_rate(config) if config.encoder.architecture == "transformer" else None
     return out if rate is None else out.assign_attrs(false_firing_rate=rate)

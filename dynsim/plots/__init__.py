@@ -4,7 +4,6 @@ from dynsim.plots.stages import (
     CAPTIONS,
     DIRECTION_TITLE,
     MARKERS,
-    PROFILE_COLOR,
     controls,
     cosine_matrix,
     growth_rates,
@@ -13,19 +12,24 @@ from dynsim.plots.stages import (
     specialist_counts,
     stages_found,
 )
-from dynsim.plots.style import DPI, STYLE, save_figure
+from dynsim.plots.style import COLOR, DPI, FORMATS, ONE_COLUMN, STYLE, TWO_COLUMNS, save_figure
+from dynsim.plots.variables import over_steps
 
 __all__ = [
     "CAPTIONS",
+    "COLOR",
     "DIRECTION_TITLE",
     "DPI",
+    "FORMATS",
     "MARKERS",
-    "PROFILE_COLOR",
+    "ONE_COLUMN",
     "STYLE",
+    "TWO_COLUMNS",
     "controls",
     "cosine_matrix",
     "growth_rates",
     "loss_curve",
+    "over_steps",
     "projections",
     "save_figure",
     "specialist_counts",

@@ -1,4 +1,4 @@
-"""Building blocks of the figures: axes, bands over seeds, marks of the stage ends, legends, tables.
+"""Building blocks of the figures: axes, bands over seeds, classes of neurons, legends, tables.
 
 `curves` is always a Dataset of `analysis.curves.reduce`, and `of_group` a selection of one group of features from it.
 Stages are the three phases of training; stage k ends at step Tk, which may differ between seeds and groups.
@@ -6,7 +6,7 @@ Stages are the three phases of training; stage k ends at step Tk, which may diff
 
 import math
 from collections.abc import Sequence
-from typing import Literal, NotRequired, TypedDict
+from typing import Any, Literal, NotRequired, TypedDict
 
 import numpy as np
 import xarray as xr
@@ -18,19 +18,17 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullForma
 from matplotlib.transforms import Bbox
 
 from dynsim.analysis.stages import STAGES
+from dynsim.plots.shown import ShownFigure
+from dynsim.plots.style import COLOR, SMALL_TEXT
 
-# the palette of Okabe and Ito, which people with any common kind of colour blindness can tell apart
-GROUP_COLOR = {"majority": "#0072B2", "minority": "#D55E00", "all": "#444444"}
-CLASS_COLOR = {"specialist": "#009E73", "ordinary": "#E69F00", "other": "#56B4E9"}
+GROUP_COLOR = {group: COLOR[group] for group in ("majority", "minority", "all")}
+CLASS_LINE = {"specialist": "-", "ordinary": "-.", "other": ":"}
+"""Line of each class of neurons. Specialists have the colour of their group, all others are grey."""
 FEWEST_NEURONS = 1.0
 """A class with fewer neurons per seed than this is named in the legend but not drawn: quantiles would mean little."""
-MARK = "#888888"
-SEPARATE = 0.05
-"""Marks closer than this share of the axis get their labels on two levels."""
-NOTE = {"fontsize": 7.5, "color": "#555555"}
+MARK = COLOR["mark"]
+NOTE: dict[str, Any] = {"fontsize": SMALL_TEXT, "color": COLOR["note"]}
 """Style of the small grey texts within a panel."""
-LEADER = {"arrowstyle": "-", "lw": 0.6, "shrinkA": 0, "shrinkB": 0}
-"""Style of the thin line from a level to its label."""
 
 Band = tuple[np.ndarray, np.ndarray, np.ndarray]
 """Lower edge, middle line and upper edge, each of shape (record,)."""
@@ -75,8 +73,12 @@ def panels(
     sharey: bool | Literal["row"] = False,
     height_ratios: Sequence[float] | None = None,
 ) -> tuple[Figure, np.ndarray]:
-    """Return a figure of `size` inches and its Axes, shape (rows, columns); options as for `Figure.subplots`."""
-    fig = Figure(figsize=size, layout="constrained")
+    """Return a figure and its Axes, shape (rows, columns); options as for `Figure.subplots`.
+
+    Args:
+        size: (width, height) in inches; the width is `style.ONE_COLUMN` or `style.TWO_COLUMNS`.
+    """
+    fig = ShownFigure(figsize=size, layout="constrained")
     axes = fig.subplots(rows, columns, squeeze=False, sharex=sharex, sharey=sharey, height_ratios=height_ratios)
     return fig, axes
 
@@ -109,11 +111,11 @@ def over_seeds(values: xr.DataArray) -> Band:
     return low, mid, high
 
 
-def band(ax: Axes, steps: np.ndarray, values: Band, color: str, label: str) -> None:
+def band(ax: Axes, steps: np.ndarray, values: Band, color: str, label: str, line: str = "-") -> None:
     """Draw a line with a band around it, against `steps` (record,)."""
     low, mid, high = values
     ax.fill_between(steps, low, high, color=color, alpha=0.2, lw=0)
-    ax.plot(steps, mid, color=color, label=label)
+    ax.plot(steps, mid, line, color=color, label=label)
 
 
 def draw_groups(ax: Axes, curves: xr.Dataset, name: str) -> None:
@@ -129,117 +131,48 @@ def is_drawn(of_group: xr.Dataset, label: str) -> bool:
     return bool(of_group["class_size"].sel(neuron_class=label) >= FEWEST_NEURONS)
 
 
-def draw_classes(ax: Axes, of_panel: xr.Dataset) -> None:
+def class_color(label: str, group: str) -> str:
+    """Return the colour of a class of neurons in the panel of a group."""
+    return GROUP_COLOR[group] if label == "specialist" else COLOR[f"{label} neurons"]
+
+
+def draw_classes(ax: Axes, of_panel: xr.Dataset, group: str) -> None:
     """Draw the projections of each class of neurons: median and 10-90 % band, for one group and direction."""
-    for label, color in CLASS_COLOR.items():
+    for label, line in CLASS_LINE.items():
         values = of_panel["projection"].sel(neuron_class=label)
         if is_drawn(of_panel, label) and np.isfinite(values).any():
             low, mid, high = (values.sel(quantile=q).values for q in (0.1, 0.5, 0.9))
-            band(ax, of_panel["step"].values, (low, mid, high), color, label)
+            band(ax, of_panel["step"].values, (low, mid, high), class_color(label, group), label, line)
 
 
-def draw_closed_form(ax: Axes, of_group: xr.Dataset, rate: float | None) -> None:
-    """Draw exponential growth at `rate` per step, from the initial median of each class to a little beyond T1."""
-    steps = of_group["step"].values
-    ends = _ends(of_group, "T1")
-    if rate is None or ends.size == 0:
-        return
-    time = np.linspace(0, min(1.3 * float(np.median(ends)), float(steps[-1])), 60)
-    for label in CLASS_COLOR:
-        start = float(of_group["projection"].sel(neuron_class=label, direction="own", quantile=0.5)[0])
-        if is_drawn(of_group, label) and np.isfinite(start):
-            ax.plot(time, start * np.exp(rate * time), "k--", lw=1.0, zorder=5)
-
-
-def class_handles(of_group: xr.Dataset, closed_form: bool) -> list[Artist]:
+def class_handles(of_group: xr.Dataset, group: str, closed_form: bool) -> list[Artist]:
     """Return the legend entries of one row: each class with its mean number of neurons per seed."""
     handles: list[Artist] = []
-    for label, color in CLASS_COLOR.items():
+    for label, line in CLASS_LINE.items():
         size = float(of_group["class_size"].sel(neuron_class=label))
         if math.isnan(size):
             continue
         shown = is_drawn(of_group, label)
-        count = f"{size:.0f} neurons per seed" if shown else f"{size:.1f} neurons per seed, not drawn"
-        handles.append(Line2D([], [], color=color, alpha=1 if shown else 0.3, label=f"{label} ({count})"))
+        count = f"{size:.0f}" if shown else f"{size:.1f}, not drawn"
+        look: dict[str, Any] = {"color": class_color(label, group), "ls": line, "alpha": 1 if shown else 0.4}
+        handles.append(Line2D([], [], label=f"{label} ({count})", **look))
     if closed_form and handles:
-        handles.append(Line2D([], [], color="k", ls="--", lw=1.0, label="closed form"))
+        handles.append(Line2D([], [], color=COLOR["theory"], ls="--", lw=0.9, label="closed form"))
     return handles
 
 
-def stage_lines(ax: Axes, of_group: xr.Dataset) -> None:
-    """Mark T1, T2 and T3 of one group: median as a vertical line, range over seeds as a band, label above the panel.
-
-    Call it after the limits of the x axis are set. A stage end that was found in no seed is left out.
-    """
-    previous, level = -math.inf, 0
-    for stage in STAGES:
-        ends = _ends(of_group, stage)
-        if ends.size == 0:
-            continue
-        middle = float(np.median(ends))
-        ax.axvspan(ends.min(), ends.max(), color=MARK, alpha=0.25, lw=0)
-        ax.axvline(middle, color=MARK, lw=0.9)
-        place = ax.transAxes.inverted().transform(ax.transData.transform((middle, 1.0)))[0]
-        level = 1 - level if place - previous < SEPARATE else 0
-        previous = place
-        height = 1.01 + 0.05 * level
-        ax.text(middle, height, stage, NOTE, transform=ax.get_xaxis_transform(), ha="center", va="bottom")
-
-
-def switch_line(ax: Axes, curves: xr.Dataset) -> None:
-    """Mark the step at which the thresholds are switched on (median over seeds) by a labelled dotted line."""
-    switched = curves["switch_step"].values[(curves["switch_step"].values > 0) & (curves["diverged_step"].values < 0)]
-    if switched.size:
-        place = float(np.median(switched))
-        ax.axvline(place, color=MARK, lw=1.0, ls=":")
-        ax.text(place, 0.02, "thresholds on ", NOTE, transform=ax.get_xaxis_transform(), ha="right")
-
-
-def boxed_legend(ax: Axes, handles: list[Artist]) -> None:
+def boxed_legend(ax: Axes, handles: Sequence[Artist], title: str | None = None) -> None:
     """Draw a legend on a white background, so that no line crosses its text; without handles, draw nothing."""
     if handles:
-        box = ax.legend(
-            handles=handles, loc="upper left", frameon=True, framealpha=1.0, edgecolor="none", borderaxespad=1.0
-        )
+        look: dict[str, Any] = {"frameon": True, "framealpha": 1.0, "edgecolor": "none", "borderpad": 0.2}
+        box = ax.legend(handles=handles, loc="upper left", title=title, alignment="left", **look)
         box.set_zorder(10)
 
 
-def side_legend(ax: Axes, handles: list[Artist]) -> None:
-    """Draw a legend to the right of a panel, where it hides nothing; without handles, draw nothing."""
+def lower_legend(fig: Figure, handles: Sequence[Artist], columns: int) -> None:
+    """Draw a legend below all panels, where it hides nothing; without handles, draw nothing."""
     if handles:
-        ax.legend(handles=handles, loc="upper left", bbox_to_anchor=(1.0, 1.0))
-
-
-def stage_triangles(ax: Axes, curves: xr.Dataset) -> None:
-    """Mark the median stage ends by labelled triangles above the panel, one row of them per group."""
-    for row, group in enumerate(("minority", "majority")):
-        for stage in STAGES:
-            ends = _ends(curves.sel(group=group), stage)
-            if ends.size:
-                _triangle(ax, float(np.median(ends)), 1.035 + 0.06 * row, stage, GROUP_COLOR[group])
-
-
-def _triangle(ax: Axes, step: float, height: float, label: str, color: str) -> None:
-    """Draw a triangle with a label to its right; `height` 1 is the top of the panel."""
-    above = ax.get_xaxis_transform()
-    ax.plot(step, height, "v", ms=4, color=color, transform=above, clip_on=False)
-    text = ax.annotate(label, (step, height), (4, 0), above, "offset points", annotation_clip=False)
-    text.set(fontsize=7.5, color=color, va="center")
-
-
-def draw_floors(ax: Axes, floors: dict[str, float]) -> None:
-    """Draw horizontal reference levels, with name and value at the right; close labels are moved apart."""
-    bottom, top = ax.get_ylim()
-    for value in floors.values():
-        bottom, top = min(bottom, value * 0.9 if value > 0 else value), max(top, value * 1.1)
-    ax.set_ylim(bottom, top)
-    previous = -math.inf
-    for label, value in sorted(floors.items(), key=lambda item: item[1]):
-        place = ax.transAxes.inverted().transform(ax.transData.transform((0.0, value)))[1]
-        previous = max(place, previous + 0.09)
-        ax.axhline(value, color="k", ls=":", lw=1.0)
-        text = ax.annotate(f"{label}\n{value:.3g}", (1.0, place), (1.03, previous), ax.transAxes, arrowprops=LEADER)
-        text.set(fontsize=8, va="center", annotation_clip=False)
+        fig.legend(handles=handles, loc="outside lower center", ncols=columns)
 
 
 def spread(places: np.ndarray, share: float = 0.02) -> np.ndarray:
@@ -262,31 +195,29 @@ def interval_text(label: str, one: Difference | None) -> str:
     return f"{label} {one['estimate']:+.1f}{ends}{star}"
 
 
-def draw_stage_table(ax: Axes, counts: StageCounts) -> None:
-    """Write the numbers of seeds as a table, with a row per stage and a column per group."""
+def draw_stage_table(ax: Axes, counts: StageCounts, *, names: bool) -> None:
+    """Write the numbers of seeds as a table: a row per group, named at the left if `names`, a column per stage."""
     ax.axis("off")
     found, n_seeds = counts["found"], counts["n_seeds"]
-    groups = [group for group in GROUP_COLOR if group in found]
+    groups = [group for group in ("majority", "minority") if group in found]
     if not groups:
         return
 
-    def cell_text(stage: str, group: str) -> str:
+    def cell_text(group: str, stage: str) -> str:
         return f"{found[group][stage]}/{n_seeds}" if stage in found[group] else ""
 
-    cells = [[cell_text(stage, group) for group in groups] for stage in STAGES]
-    table = ax.table(
-        cells, rowLabels=list(STAGES), colLabels=groups, cellLoc="center", bbox=Bbox.from_bounds(0.1, 0.0, 0.9, 0.95)
-    )
-    ax.set_title("seeds in which the stage end was found", fontsize=8, pad=2)
-    for cell in table.get_celld().values():
-        cell.set_linewidth(0.5)
+    cells = [[cell_text(group, stage) for stage in STAGES] for group in groups]
+    place = Bbox.from_bounds(0.0, 0.0, 1.0, 1.0)
+    table = ax.table(cells, colLabels=list(STAGES), cellLoc="center", bbox=place)
+    ax.set_title("seeds with this end", fontsize=SMALL_TEXT, pad=0, color=COLOR["note"])
     table.auto_set_font_size(False)
-    table.set_fontsize(8)
-    for column, group in enumerate(groups):
-        table[0, column].get_text().set_color(GROUP_COLOR[group])
-
-
-def _ends(of_group: xr.Dataset, stage: str) -> np.ndarray:
-    """Return the steps at which a stage ends in the seeds in which its end was found, shape (found,)."""
-    values = of_group["stage_end"].sel(stage=stage).values
-    return values[np.isfinite(values)]
+    table.set_fontsize(SMALL_TEXT)
+    for cell in table.get_celld().values():
+        cell.set_linewidth(0)
+    for row, group in enumerate(groups):
+        for column in range(len(STAGES)):
+            table[row + 1, column].get_text().set_color(GROUP_COLOR[group])
+        if names:
+            height = (len(groups) - row - 0.5) / (1 + len(groups))
+            style = {"color": GROUP_COLOR[group], "fontsize": SMALL_TEXT}
+            ax.text(-0.05, height, group, style, ha="right", va="center", transform=ax.transAxes)

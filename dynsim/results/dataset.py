@@ -13,6 +13,7 @@ import numpy as np
 import xarray as xr
 
 from dynsim.config import Config, serial
+from dynsim.results.labels import labelled
 from dynsim.results.sealed import Json, ResultError
 
 FORMAT = 1
@@ -91,7 +92,7 @@ def to_dataset(
         "config": serial.to_json(config),
         "provenance": json.dumps(provenance, sort_keys=True),
     }
-    return xr.Dataset(variables, coords, attrs)
+    return labelled(xr.Dataset(variables, coords, attrs))
 
 
 def _dims(name: str, shape: tuple[int, ...], sizes: dict[str, int]) -> tuple[str, ...]:
@@ -179,6 +180,6 @@ def concat(named: Mapping[Hashable, xr.Dataset], dim: str) -> xr.Dataset:
     except ValueError as error:  # xarray's alignment errors are of this kind
         raise ResultError(f"{dim}: wanted results with equal axes, got others ({str(error).splitlines()[0]})") from None
     lists = {f"{n}s": json.dumps([json.loads(_text_of(part, n)) for part in parts]) for n in ("config", "provenance")}
-    return joined.assign_attrs(
+    return labelled(joined).assign_attrs(
         dynsim_format=FORMAT, finished=1, joined=json.dumps([dim, axis.values.tolist()]), **lists
     )

@@ -6,36 +6,51 @@ never executes anything in a file.
 
 import io
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import xarray as xr
 
 from dynsim.results.dataset import FORMAT, config_of, provenance_of
+from dynsim.results.labels import labelled
 from dynsim.results.sealed import ADVICE, ResultError, load_sealed, save_sealed
 
 
-def save(result: xr.Dataset, path: Path) -> None:
+def save(result: xr.Dataset, path: str | Path) -> None:
     """Save a result with a digest of its content. The file is replaced in one step, so it is never half written."""
-    save_sealed(bytes(result.to_netcdf(engine="h5netcdf")), path)
+    save_sealed(bytes(result.to_netcdf(engine="h5netcdf")), Path(path))
 
 
-def load(path: Path) -> xr.Dataset:
+def load(path: str | Path) -> xr.Dataset:
     """Load a result.
 
-    Errors: `ResultError` in one line for a file that is missing, damaged, unfinished or not written by dynsim.
+    Errors: `ResultError` in one line for a file that is missing, damaged, unfinished or not written by dynsim, and for
+    one with several results (`save_tree`).
     """
-    data = load_sealed(path)
+    data = load_sealed(Path(path))
     try:
         with xr.open_dataset(io.BytesIO(data), engine="h5netcdf") as opened:
             result = opened.load()
     except Exception as error:  # h5py, h5netcdf and xarray raise errors of many kinds
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ResultError(f"{path}: not a readable netCDF-4 file ({reason}); {ADVICE}") from None
+        raise _unreadable(path, error) from None
+    if "dynsim_tree" in result.attrs:
+        raise ResultError(f"{path}: wanted one result, found a tree of them; load it with load_tree")
+    _check(result, str(path))
+    return labelled(result)
+
+
+def _unreadable(path: str | Path, error: Exception) -> ResultError:
+    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return ResultError(f"{path}: not a readable netCDF-4 file ({reason}); {ADVICE}")
+
+
+def _check(result: xr.Dataset, where: str) -> None:
+    """Refuse a Dataset that is no finished result of this format; `where` begins the message."""
     found = str(result.attrs.get("dynsim_format", "none"))
     if found != str(FORMAT):
-        raise ResultError(f"{path}: wanted a dynsim result of format {FORMAT}, found format {found}; run again")
+        raise ResultError(f"{where}: wanted a dynsim result of format {FORMAT}, found format {found}; run again")
     if str(result.attrs.get("finished")) != "1":
-        raise ResultError(f"{path}: the run that wrote this did not finish; run the same command again to go on")
+        raise ResultError(f"{where}: the run that wrote this did not finish; run the same command again to go on")
     try:
         parts = [result]
         if "configs" in result.attrs:
@@ -44,8 +59,49 @@ def load(path: Path) -> xr.Dataset:
         for part in parts:
             config_of(part), provenance_of(part)
     except (LookupError, TypeError, ValueError) as error:
-        raise ResultError(f"{path}: no valid configuration or provenance in it ({error}); run again") from None
-    return result
+        raise ResultError(f"{where}: no valid configuration or provenance in it ({error}); run again") from None
+
+
+def save_tree(results: Mapping[str, xr.Dataset], path: str | Path) -> None:
+    """Save several results in one file, each as a netCDF group of its own name, with a digest of the whole.
+
+    Unlike the results that `concat` joins, they may differ in seeds, records, neurons and features.
+
+    Args:
+        results: results by name, for instance {"r = 0.3": first, "r = 0.7": second}.
+    Errors:
+        `ResultError` in one line for no result, for a name that cannot be one of a netCDF group, and for a Dataset that
+        is not a result; `OSError` as for `save`.
+    """
+    path = Path(path)
+    if not results:
+        raise ResultError(f"{path}: wanted at least one result to save, got none")
+    for name, result in results.items():
+        if not isinstance(name, str) or not name or "/" in name or name in (".", "..") or name != name.strip():
+            raise ResultError(f"{path}: wanted names without '/' and outer blanks, got {name!r}; rename it")
+        if not isinstance(result, xr.Dataset):
+            raise ResultError(f"{path}: wanted a result as {name!r}, got {type(result).__name__}; give Datasets")
+        _check(result, f"{path}: {name}")
+    tree = xr.DataTree.from_dict({"/": xr.Dataset(attrs={"dynsim_tree": FORMAT}), **results})
+    save_sealed(bytes(tree.to_netcdf(engine="h5netcdf")), path)
+
+
+def load_tree(path: str | Path) -> xr.DataTree:
+    """Load what `save_tree` wrote: a tree with one child per result, as in `tree["r = 0.3"].to_dataset()`.
+
+    Errors: `ResultError` in one line, as for `load`.
+    """
+    data = load_sealed(Path(path))
+    try:
+        with xr.open_datatree(io.BytesIO(data), engine="h5netcdf") as opened:
+            tree = opened.load()
+    except Exception as error:  # as for `load`
+        raise _unreadable(path, error) from None
+    if str(tree.attrs.get("dynsim_tree", "none")) != str(FORMAT):
+        raise ResultError(f"{path}: wanted a tree of results, found another file; load one result with load")
+    for name, child in tree.children.items():
+        _check(child.to_dataset(), f"{path}: {name}")
+    return tree
 
 
 def save_many(named: dict[str, xr.Dataset], path: Path) -> None:

@@ -65,6 +65,8 @@ def has_x64() -> bool:
 
 def _git(*arguments: str) -> str:
     here = Path(__file__).parents[2]  # the root of the repository
+    if not (here / ".git").exists():  # the package is installed, perhaps inside a repository of the user's
+        return ""
     try:
         done = subprocess.run(["git", *arguments], cwd=here, capture_output=True, text=True, timeout=10, check=True)
     except (OSError, subprocess.SubprocessError):

@@ -1,47 +1,96 @@
-"""The printed table of the answer: a verdict for each reading at each point, and for each planned statement."""
+"""The printed table of the answer: verdicts counted, then each reading and each planned statement with its numbers."""
 
 from typing import Any
+
+from dynsim.engine.linear_probe import FEW
+from dynsim.stats.verdicts import AS_STATED, NOT_AS_STATED, NOT_AT_THIS_SIZE, NOT_CONVERGED, READING_VERDICTS
+from experiments.pruning.comparison_table import count_lines, p_text
+
+STATEMENT_VERDICTS = (AS_STATED, NOT_AS_STATED, NOT_AT_THIS_SIZE, NOT_CONVERGED)
+_LEGEND = f"""
+coverage   share of the minority (rare) features that have at least one specialist neuron at the end
+probe      share of samples in which a linear probe, fitted to {FEW} labels, reads the sign of a minority feature off
+           the embedding
+settled    whether training had stopped changing; where it had not, the verdict is "not converged"
+placebo    random masks of the same size; or no mask, but a quarter of the weight decay (lambda / 4), half the
+           thresholds (kappa / 2), or noise on the tokens that fades early in training (fading noise)
+""".strip()
 
 
 def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:+.2f}"
 
 
-def _span(found: dict[str, Any]) -> str:
-    return f"{_number(found['estimate'])} [{_number(found['low'])}, {_number(found['high'])}] n={found['n_seeds']}"
+def span_text(found: dict[str, Any]) -> str:
+    """Return an estimate with its interval and its number of seeds, as columns."""
+    interval = f"[{_number(found['low'])}, {_number(found['high'])}]"
+    return f"{_number(found['estimate']):>6}  {interval:<16}  {found['n_seeds']:<5}"
+
+
+def point_name(row: dict[str, Any]) -> str:
+    """Return the name of a point: its shape, if it has one, its noise level and its frequency ratio."""
+    shape = f"{row['shape']}, " if "shape" in row else ""
+    return f"{shape}noise {row['noise']}, r = {row['ratio']:g}"
 
 
 def table_text(numbers: dict[str, Any]) -> str:
-    """Return the summary in words: points, verdicts, statements.
+    """Return the verdicts counted, a legend, and the readings and statements with their numbers.
 
     Args:
         numbers: of summary.json.
     """
-    lines = [f"Primary quantity: minority coverage at the end; margin {numbers['margin']:g}; plan {numbers['plan']}"]
-    for point in numbers["points"]:
-        here = (point["noise"], point["ratio"])
-        rows = [arm for arm in numbers["arms"] if (arm["noise"], arm["ratio"]) == here]
-        lines += ["", f"noise {here[0]} (false-firing rate {point['false_firing_rate']:.3g}), r = {here[1]:g}"]
-        lines += [_arm_line(arm) for arm in rows if arm["kind"] == "no mask"]
-        for row in numbers["verdicts"]:
-            if (row["noise"], row["ratio"]) == here:
-                lines += _verdict_lines(row)
+    margin = numbers["margin"]
+    lines = ["Verdicts on the ways to read the algorithm, by point:", ""]
+    lines += counted_lines(numbers["verdicts"], READING_VERDICTS)
     if numbers["statements"]:
-        lines += ["", "Planned contrasts (p after Holm's correction):"]
-    for row in numbers["statements"]:
-        at = f"{row['noise']}, r={row['ratio']:g}"
-        verdict = f"{row['verdict']:<18}{_span(row['found'])} p={row['p_holm']:.2g}"
-        lines.append(f"  {row['name']:<10}{at:<20}{verdict}  {row['claim']}")
-    return "\n".join(lines)
+        lines += ["", "Verdicts on the planned statements, by point:", ""]
+        lines += counted_lines(numbers["statements"], STATEMENT_VERDICTS)
+    lines += ["", _LEGEND, f'margin     {margin:g}, the largest difference in coverage that still counts as "no more"']
+    lines.append(f"plan       {numbers['plan']}, digest of the plan that was committed before the runs")
+    for point in numbers["points"]:
+        lines += ["", *_point_lines(numbers, point)]
+    if numbers["statements"]:
+        lines += ["", *statement_lines(numbers["statements"])]
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def counted_lines(rows: list[dict[str, Any]], verdicts: tuple[str, ...]) -> list[str]:
+    """Return the counts of the verdicts that occur."""
+    found = {row["verdict"] for row in rows}
+    return count_lines([(point_name(row), row["verdict"]) for row in rows], [one for one in verdicts if one in found])
+
+
+def _point_lines(numbers: dict[str, Any], point: dict[str, Any]) -> list[str]:
+    here = (point["noise"], point["ratio"])
+    arms = [arm for arm in numbers["arms"] if (arm["noise"], arm["ratio"]) == here and arm["kind"] == "no mask"]
+    rate = f"noise alone makes a neuron fire on {point['false_firing_rate']:.3g} of the tokens"
+    lines = [f"{point_name(point)} ({rate})", f"  {'without a mask':<42}coverage  probe  settled"]
+    lines += [_arm_line(arm) for arm in arms]
+    lines.append(f"  {'reading: verdict, coverage minus that of':<42}{'mean':>6}  {'95 % interval':<16}  seeds")
+    for row in numbers["verdicts"]:
+        if (row["noise"], row["ratio"]) == here:
+            lines.append(f"  {row['reading']}: {row['verdict']}")
+            lines += [f"    {name:<40}{span_text(found)}" for name, found in row["against"].items()]
+    return lines
 
 
 def _arm_line(arm: dict[str, Any]) -> str:
     ends = arm["ends"]
-    numbers = [f"{ends[name]['estimate'] or 0:.2f}" for name in ("minority coverage", "minority probe, few labels")]
-    state = "settled" if arm["settled"] else "not settled"
-    return f"  {arm['label']:<34} coverage {numbers[0]}  probe {numbers[1]}  {state} after {arm['n_steps']:,} steps"
+    values = [ends[name]["estimate"] for name in ("minority coverage", "minority probe, few labels")]
+    coverage, probe = ("-" if value is None else f"{value:.2f}" for value in values)
+    state = f"{'after' if arm['settled'] else 'not after'} {arm['n_steps']:,} steps"
+    return f"    {arm['label']:<40}{coverage:>8}  {probe:>5}  {state}"
 
 
-def _verdict_lines(row: dict[str, Any]) -> list[str]:
-    lines = [f"  {row['reading']:<34} {row['verdict']}"]
-    return lines + [f"      - {name:<40} {_span(found)}" for name, found in row["against"].items()]
+def statement_lines(rows: list[dict[str, Any]]) -> list[str]:
+    """Return the planned statements, each with its numbers at every point."""
+    lines = ["Planned statements (p after Holm's correction over all of them):"]
+    lines.append(f"    {'point':<28}{'verdict':<18}{'mean':>6}  {'95 % interval':<16}  {'seeds':<7}{'p':<8}expected")
+    for name in dict.fromkeys(row["name"] for row in rows):
+        of = [row for row in rows if row["name"] == name]
+        lines += [f"  {name}: {of[0]['claim']}", f"    number: {of[0]['quantity']}, {of[0]['contrast']}"]
+        for row in of:
+            p_value = p_text(row["p_holm"])
+            cells = f"{row['verdict']:<18}{span_text(row['found'])}  {p_value:<8}{row['wanted']}"
+            lines.append(f"    {point_name(row):<28}{cells}")
+    return lines

@@ -5,7 +5,7 @@ Everything after `outcome` works on plain numbers per seed, so that data in whic
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import xarray as xr
@@ -16,11 +16,33 @@ from dynsim.analysis.summary import FLOORS
 from dynsim.stats import verdicts
 from dynsim.stats.intervals import CONFIDENCE, Interval, equivalence_p_value, holm, t_paired
 from experiments.pruning.arms import UNMASKED, Arm, placebos
-from experiments.pruning.plan import AnswerPlan, Planned, PlanPoint
+from experiments.pruning.plan import Planned
 
 DECIDING = "minority coverage"
 LEAST_SHARE = 0.75
 """A comparison of which more than a quarter of the seeds is lost is called unstable."""
+
+
+class Labelled(Protocol):
+    """The key of a set of runs."""
+
+    @property
+    def label(self) -> str:
+        """The runs in words, without their point."""
+
+    def __hash__(self) -> int:
+        """Keys are used in dictionaries."""
+
+
+class AnyPoint(Protocol):
+    """Where runs are compared: a NamedTuple."""
+
+    def _asdict(self) -> dict[str, Any]:
+        """Return its fields."""
+
+
+KeyT = TypeVar("KeyT", bound=Labelled)
+PointT = TypeVar("PointT", bound=AnyPoint)
 
 
 class Outcome(NamedTuple):
@@ -144,13 +166,18 @@ def all_verdicts(
     return [reading_verdict(found, arm, margin, quantity) for arm in arms if arm in found and arm.partner in found]
 
 
-def judge_statements(plan: AnswerPlan, found: Mapping[Arm, Outcome]) -> list[dict[str, Any]]:
-    """Return one entry per statement and point of the plan, with Holm's correction over all of them.
+def judge_statements(
+    contrasts: Sequence[tuple[Planned, PointT, KeyT, KeyT | None]], found: Mapping[KeyT, Outcome]
+) -> list[dict[str, Any]]:
+    """Return one entry per planned contrast whose runs are there, with Holm's correction over all of them.
 
     The p-value is that of the null hypothesis which the statement denies: no difference, or one beyond the margin.
+
+    Args:
+        contrasts: (statement, point, second, first); the point is a NamedTuple whose fields go into the entry.
+        found: outcomes by key.
     """
-    parts = [(one, point, *one.arms(point)) for one in plan.statements for point in plan.points]
-    parts = [part for part in parts if part[2] in found and (part[3] is None or part[3] in found)]
+    parts = [part for part in contrasts if part[2] in found and (part[3] is None or part[3] in found)]
     raw, rows = [], []
     for planned, _, second, first in parts:
         mine, base = found[second], None if first is None else found[first]
@@ -168,7 +195,11 @@ def judge_statements(plan: AnswerPlan, found: Mapping[Arm, Outcome]) -> list[dic
 
 
 def _statement(
-    planned: Planned, point: PlanPoint, sides: tuple[Arm, Arm | None], row: tuple[Contrast, bool], p_holm: float
+    planned: Planned,
+    point: AnyPoint,
+    sides: tuple[Labelled, Labelled | None],
+    row: tuple[Contrast, bool],
+    p_holm: float,
 ) -> dict[str, Any]:
     got, settled = row
     within = planned.wanted == "within the margin"
@@ -178,8 +209,7 @@ def _statement(
         "name": planned.name,
         "claim": planned.claim,
         "said_by": planned.said_by,
-        "noise": point.noise,
-        "ratio": point.ratio,
+        **point._asdict(),
         "quantity": planned.quantity,
         "contrast": sides[0].label + ("" if sides[1] is None else f" - {sides[1].label}"),
         "wanted": planned.wanted,

@@ -26,9 +26,9 @@ BLUR = "a mask of any neurons blurs samples, and so raises every feature's drive
 FEWER_FOR_A_WHILE = "learning with fewer neurons for a while"
 
 
-def _more(claim: str, rival: str) -> Statement:
-    """Return a row about more minority specialists in one kind of run than in another."""
-    quantity = "difference in the number of minority specialists at the end"
+def _more(claim: str, difference: str, rival: str) -> Statement:
+    """Return a row about more minority specialists in one kind of run than in another; `difference` says which two."""
+    quantity = f"minority specialists at the end, {difference}"
     return Statement(claim, quantity, ABOVE_0, rival, "no more minority specialists")
 
 
@@ -149,14 +149,17 @@ CLAIMS: dict[str, dict[str, Statement]] = {
     "P5": {
         "more than none": _more(
             "Pruning gives more minority specialists than none ({pruning}, {shape} shape).",
+            "pruned - unpruned",
             rival="fewer neurons, whichever, or a larger step",
         ),
         "more than masks": _more(
             "{pruning}, {shape} shape: more minority specialists than under its placebo, {placebo}.",
+            "pruned - placebo",
             rival="what helps is masking, not whom it masks",
         ),
         "more than others": _more(
             "{pruning}, small shape: more minority specialists than with {placebo}.",
+            "pruned - placebo",
             rival="any faster or stronger training does it",
         ),
     },
@@ -171,7 +174,9 @@ CLAIMS: dict[str, dict[str, Statement]] = {
     },
     "P7": {
         "implicit": _more(
-            "Pruning helps where imbalance is implicit ({pruning}).", rival="it raises all features alike"
+            "Pruning helps where imbalance is implicit ({pruning}).",
+            "pruned - unpruned",
+            rival="it raises all features alike",
         ),
         "equal": Statement(
             claim="Where frequencies are equal pruning gains little ({pruning}).",
@@ -182,12 +187,20 @@ CLAIMS: dict[str, dict[str, Statement]] = {
         ),
     },
     "P8": {
-        "more than none": _more("A released mask leaves more minority specialists ({pruning}).", FEWER_FOR_A_WHILE),
+        "more than none": _more(
+            "A released mask leaves more minority specialists ({pruning}).",
+            "released - unpruned",
+            rival=FEWER_FOR_A_WHILE,
+        ),
         "more than random": _more(
-            "More than a fixed random mask that is released ({pruning}).", rival=FEWER_FOR_A_WHILE
+            "More than a fixed random mask that is released ({pruning}).",
+            "released - released random",
+            rival=FEWER_FOR_A_WHILE,
         ),
         "fewer than kept": _more(
-            "Fewer than with a mask to the end ({pruning}).", rival="what counts is decided early"
+            "Fewer than with a mask to the end ({pruning}).",
+            "masked to the end - released",
+            rival="what counts is decided early",
         ),
     },
 }

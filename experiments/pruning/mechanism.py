@@ -50,13 +50,13 @@ def p2(runs: NamedRuns, config: Config) -> Judged:
     main = main.isel(seed=outcomes.usable(main))
     straight = probe.amplifications(main, "straight_through", KINDS, PROBE_RATES)
     literal = probe.amplifications(main, "literal", ("lowest",), PROBE_RATES).sel(kind="lowest", drop=True)
-    slopes = _slopes(straight)
+    slopes = slopes_up_to_half(straight)
     by_d = {int(main.sizes["feature"]): slopes.sel(kind="lowest")}
     for key, run in runs.items():
         if isinstance(key, DimensionKey):
             good = run.isel(seed=outcomes.usable(run))
             found = probe.amplifications(good, "straight_through", ("lowest",), PROBE_RATES)
-            by_d.setdefault(int(run.sizes["feature"]), _slopes(found).sel(kind="lowest"))
+            by_d.setdefault(int(run.sizes["feature"]), slopes_up_to_half(found).sel(kind="lowest"))
     parts: list[Measured] = [
         (claim("P2", "before thresholds"), slopes.sel(kind="lowest", moment="stage 1", group="minority").values)
     ]
@@ -64,7 +64,9 @@ def p2(runs: NamedRuns, config: Config) -> Judged:
         at = slopes.sel(moment=moment)
         low, fixed = at.sel(kind="lowest"), at.sel(kind="random_fixed")
         minority, majority = (low.sel(group=group).values for group in ("minority", "majority"))
-        of_literal = _slopes(literal.expand_dims(kind=["lowest"])).sel(moment=moment, kind="lowest", group="minority")
+        of_literal = slopes_up_to_half(literal.expand_dims(kind=["lowest"])).sel(
+            moment=moment, kind="lowest", group="minority"
+        )
         random = fixed.sel(group="minority").values
         parts += [
             (claim("P2", "in proportion", moment=moment), minority),
@@ -78,7 +80,7 @@ def p2(runs: NamedRuns, config: Config) -> Judged:
     return judged(parts), {"trend_in_d": trend}, {"amplification": data}
 
 
-def _slopes(gain: xr.DataArray) -> xr.DataArray:
+def slopes_up_to_half(gain: xr.DataArray) -> xr.DataArray:
     """Return the slope of A - 1 in the masked share up to one half, (seed, moment, kind, group)."""
     few = gain.sel(rate=gain["rate"].values[gain["rate"].values <= LINEAR_UP_TO]).transpose(..., "rate")
     slopes = slope_through_origin(few["rate"].values, few.values - 1)

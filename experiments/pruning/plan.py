@@ -79,6 +79,10 @@ class AnswerPlan(NamedTuple):
         unique = list(dict.fromkeys(found))
         return sorted(unique, key=lambda arm: arm.kind != UNMASKED)
 
+    def contrasts(self) -> list[tuple[Planned, PlanPoint, Arm, Arm | None]]:
+        """Return (statement, point, second, first) of every planned contrast."""
+        return [(one, point, *one.arms(point)) for one in self.statements for point in self.points]
+
 
 def _arm(given: dict[str, Any], point: PlanPoint) -> Arm:
     reading = given.get("reading", UNMASKED)
@@ -140,7 +144,7 @@ def load_plan(path: Path = PLAN) -> AnswerPlan:
     )
 
 
-def hold(folder: Path, plan: AnswerPlan) -> None:
+def hold(folder: Path, digest: str) -> None:
     """Keep the plan's digest in a study's folder before its first run; refuse another plan from then on.
 
     Errors: `ConfigError` in one line for a plan that was edited after the study had begun.
@@ -150,10 +154,10 @@ def hold(folder: Path, plan: AnswerPlan) -> None:
     kept = folder / "plan.json"
     if kept.is_file():
         began = results.load_json(kept)["plan"]
-        if began != plan.digest:
+        if began != digest:
             raise ConfigError(
-                f"plan: wanted the one that {folder} began with ({began}), got an edited one ({plan.digest}); "
+                f"plan: wanted the one that {folder} began with ({began}), got an edited one ({digest}); "
                 "undo the edit, or take fresh seeds and another --out"
             )
         return
-    results.save_json({"plan": plan.digest}, kept)
+    results.save_json({"plan": digest}, kept)

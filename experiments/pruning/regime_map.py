@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import matplotlib
+import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -14,12 +15,15 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from dynsim.plots.parts import panels
-from dynsim.plots.style import STYLE
-from dynsim.stats.verdicts import HARMS, HELPS, NOTHING, UNSTABLE
+from dynsim.plots.parts import lower_legend, panels
+from dynsim.plots.style import COLOR, SMALL_TEXT, STYLE, TWO_COLUMNS
+from dynsim.stats.verdicts import HARMS, HELPS, UNSTABLE
 from experiments.pruning.regimes import PRIMARY
 
-VERDICT_COLOR = {HELPS: "#0072B2", NOTHING: "#666666", HARMS: "#D55E00", UNSTABLE: "#CC79A7"}
+VERDICT_COLOR = {HELPS: COLOR["helps"], HARMS: COLOR["harms"]}
+"""Only these two verdicts have a colour, and only where they rest on the confirmation seeds."""
+CONFIRMED_COLOR = COLOR["all"]
+SEARCH_COLOR = COLOR["no verdict"]
 SIDES = {"dense": ("o", -0.22), "random_fixed": ("s", 0.06), "random": ("D", 0.3)}
 """Marker and place within the row of each contrast."""
 SIDE_LABEL = {
@@ -27,25 +31,27 @@ SIDE_LABEL = {
     "random_fixed": "against a fixed random mask",
     "random": "against random masks, redrawn",
 }
-PALE = 0.35
-ROW_INCHES = 0.27
+MAP_ROW_INCHES = 0.172
+MAP_LABELS = {"from the switch on": "from thresholds on"}
+"""Names in the figure of points: every figure calls the switch of the thresholds so."""
 
 CAPTIONS = {
     "map": (
         "Difference in the number of minority specialists between runs pruned by magnitude and what they are held "
         "against: dense runs, and random masks of the same unit, ratio, semantics, start and stop. Each row is a point "
         "one factor away from the base point, each column a way of pruning; marks are means over seeds with 95 % BCa "
-        "intervals. A row helps where all intervals are above zero, harms where all are below; it is unstable where "
-        "more than a fifth of the runs diverged or exploded on either side (n/N: the pairs left). Saturated marks "
-        "rest on the confirmation seeds, pale ones on the search seeds alone, and only saturated ones are to be "
-        "quoted. The yellow rows lie where the paper's own assumptions do. The axis is linear within 2 and "
-        "logarithmic beyond."
+        "intervals. A row helps where all intervals are above zero and harms where all are below; only rows that were "
+        "run again on fresh seeds can say so, and only these are coloured or dark. Light grey rows rest on the search "
+        "seeds alone: no claim rests on them, whichever side they lie on. n/N: pairs of runs left of a contrast where "
+        "the others diverged or exploded. The yellow rows lie where the paper's own assumptions do. The axis is linear "
+        "within 2 and logarithmic beyond."
     ),
     "driver": (
         "Effect of pruning on minority specialists against what the mask does to the driver: its change of D_j of "
         "minority features minus that of majority features, at the weights where dense runs end. A mask can favour the "
-        "minority only through that difference. One mark per stable point, means over the search seeds; rho is "
-        "Spearman's rank correlation."
+        "minority only through that difference. One mark per stable point, means over the search seeds; a mark is "
+        "coloured where the verdict was confirmed on fresh seeds, dark where these show neither, and light grey where "
+        "no confirmed claim rests on it. rho is Spearman's rank correlation."
     ),
 }
 
@@ -59,27 +65,33 @@ def regime_map(numbers: dict[str, Any]) -> Figure:
     """
     points, readings = numbers["points"], numbers["readings"]
     places = _places(points)
-    height = ROW_INCHES * (max(places) + 1.5) + 1.4
-    fig, grid = panels(1, len(readings), (3.4 * len(readings) + 2.2, height), sharey=True)
+    height = MAP_ROW_INCHES * (max(places) + 1.5) + 1.4
+    fig, grid = panels(1, len(readings), (TWO_COLUMNS, height), sharey=True)
     for ax, reading in zip(grid[0], readings, strict=True):
-        ax.axvline(0, color="k", lw=0.8, zorder=1)
+        ax.axvline(0, color=COLOR["ink"], lw=0.6, zorder=1)
         for place, point in zip(places, points, strict=True):
             if point["paper"]:
-                ax.axhspan(place - 0.5, place + 0.5, color="#F0E442", alpha=0.45, lw=0, zorder=0)
+                ax.axhspan(place - 0.5, place + 0.5, color=COLOR["paper's assumptions"], alpha=0.45, lw=0, zorder=0)
             _row(ax, place, point["readings"][reading])
             if point["readings"][reading]["nothing_learned"]:
                 _no_specialists(ax, place)
         ax.set_title(reading)
-        ax.set_xlabel("minority specialists, pruned - other")
-        ax.grid(axis="x", color="#DDDDDD", lw=0.5)
+        ax.grid(axis="x", color=COLOR["grid"], lw=0.5)
         ax.set_axisbelow(True)
     _count_axis(grid[0], points, readings)
     first = grid[0, 0]
-    first.set_yticks(places, [point["label"] for point in points])
+    first.set_yticks(places, [MAP_LABELS.get(point["label"], point["label"]) for point in points], fontsize=SMALL_TEXT)
     first.set_ylim(max(places) + 0.8, -1.4)
     _axis_names(first, points, places)
-    fig.legend(handles=_handles(readings, points), loc="outside lower center", ncols=4)
+    _middle(grid).set_xlabel("minority specialists, pruned - other")
+    lower_legend(fig, _handles(readings, points), 3)
     return fig
+
+
+def _middle(grid: np.ndarray) -> Axes:
+    """Return the middle panel, whose x label stands for all."""
+    ax: Axes = grid[0, grid.shape[1] // 2]
+    return ax
 
 
 def _count_axis(axes: Iterable[Axes], points: list[dict[str, Any]], readings: list[str]) -> None:
@@ -92,7 +104,7 @@ def _count_axis(axes: Iterable[Axes], points: list[dict[str, Any]], readings: li
                 span = one.get("equal steps", {}).get(PRIMARY) or ()
                 reach = max([reach, *(abs(value) for value in span)])
     reach *= 1.15
-    ticks = [tick for tick in (1, 2, 5, 10, 20, 50, 100, 200, 500) if tick <= reach]
+    ticks = [tick for tick in (2, 10, 100) if tick <= reach]
     for ax in axes:
         ax.set_xscale("symlog", linthresh=2, linscale=1)
         ax.set_xlim(-reach, reach)
@@ -116,37 +128,44 @@ def _axis_names(ax: Axes, points: list[dict[str, Any]], places: list[float]) -> 
     for place, point in zip(places, points, strict=True):
         if point["axis"] != axis:
             axis = point["axis"]
-            style: dict[str, Any] = {"fontsize": 8.5, "fontweight": "bold", "annotation_clip": False}
-            _beside(ax, axis, (0, place - 0.85), (-6, 0), ha="right", **style)
+            style: dict[str, Any] = {"fontsize": SMALL_TEXT, "fontweight": "bold", "annotation_clip": False}
+            _beside(ax, axis, (0, place - 0.95), (-6, 0), ha="right", **style)
 
 
 def _row(ax: Axes, place: float, found: dict[str, Any]) -> None:
     confirmed = found["seeds"] == "confirmation"
     shown = found[found["seeds"]]
-    color, alpha = VERDICT_COLOR[found["verdict"]], 1.0 if confirmed else PALE
-    for side, one in shown["contrasts"].items():
+    color = mark_color(found)
+    for k, (side, one) in enumerate(shown["contrasts"].items()):
         marker, shift = SIDES[side]
         lost = one["n_used"] < one["n_seeds"]
         if one.get("equal steps", {}).get(PRIMARY):
             estimate, low, high = one["equal steps"][PRIMARY]
             bars = [[max(estimate - low, 0)], [max(high - estimate, 0)]]
-            face = color if side == "dense" else "white"
+            face = color if side == "dense" else COLOR["empty"]
             style: dict[str, Any] = {
                 "fmt": marker,
-                "ms": 3.2,
+                "ms": 2.8,
                 "color": color,
                 "mfc": face,
-                "mec": color,
-                "alpha": alpha,
+                "mew": 0.8,
             }
-            ax.errorbar(estimate, place + shift, xerr=bars, elinewidth=1.1, zorder=3, **style)
+            ax.errorbar(estimate, place + shift, xerr=bars, elinewidth=0.8, zorder=3 if confirmed else 2, **style)
         if lost:
             left = f"{one['n_used']}/{one['n_seeds']}"
-            _beside(ax, left, (1, place + shift), (-2, 0), ha="right", fontsize=5.5, color=VERDICT_COLOR[UNSTABLE])
+            lost_before = sum(other["n_used"] < other["n_seeds"] for other in list(shown["contrasts"].values())[:k])
+            _beside(ax, left, (0, place), (3 + 22 * lost_before, 0), fontsize=SMALL_TEXT, color=COLOR["note"])
+
+
+def mark_color(found: dict[str, Any]) -> str:
+    """Return the colour of a point under one reading: that of its verdict only where fresh seeds have confirmed it."""
+    if found["seeds"] != "confirmation":
+        return SEARCH_COLOR
+    return VERDICT_COLOR.get(found["verdict"], CONFIRMED_COLOR)
 
 
 def _no_specialists(ax: Axes, place: float) -> None:
-    _beside(ax, "no specialists", (0, place), (3, 0), fontsize=6, color=VERDICT_COLOR[NOTHING])
+    _beside(ax, "no specialists", (0, place), (3, 0), fontsize=SMALL_TEXT, color=COLOR["note"])
 
 
 def _beside(ax: Axes, text: str, at: tuple[float, float], shift: tuple[float, float], **style: Any) -> None:
@@ -158,18 +177,28 @@ def _beside(ax: Axes, text: str, at: tuple[float, float], shift: tuple[float, fl
 def _handles(readings: list[str], points: list[dict[str, Any]]) -> list[Artist]:
     searched = [point["readings"][reading]["search"]["contrasts"] for point in points for reading in readings]
     sides = set().union(*searched)
-    style: dict[str, Any] = {"ls": "", "ms": 4, "color": "k"}
+    style: dict[str, Any] = {"ls": "", "ms": 3.5, "color": COLOR["ink"]}
     marks = [
-        Line2D([], [], marker=marker, mfc="k" if side == "dense" else "white", label=SIDE_LABEL[side], **style)
+        Line2D(
+            [],
+            [],
+            marker=marker,
+            mfc=COLOR["ink"] if side == "dense" else COLOR["empty"],
+            label=SIDE_LABEL[side],
+            **style,
+        )
         for side, (marker, _) in SIDES.items()
         if side in sides
     ]
-    verdicts = [Line2D([], [], color=color, lw=3, label=name) for name, color in VERDICT_COLOR.items()]
-    rest = [
-        Line2D([], [], color="k", lw=3, alpha=PALE, label="pale: search seeds only"),
-        Patch(color="#F0E442", alpha=0.45, label="the paper's assumptions"),
-    ]
-    return [*verdicts, *marks, *rest]
+    yellow = Patch(color=COLOR["paper's assumptions"], alpha=0.45, label="the paper's assumptions")
+    return [*_verdict_handles(lw=3), *marks, yellow]
+
+
+def _verdict_handles(**style: Any) -> list[Artist]:
+    """Return the legend entries of the colours."""
+    names = {f"{name}, confirmed": color for name, color in VERDICT_COLOR.items()}
+    names |= {"confirmed: neither": CONFIRMED_COLOR, "search seeds only": SEARCH_COLOR}
+    return [Line2D([], [], color=color, label=name, **style) for name, color in names.items()]
 
 
 @matplotlib.rc_context(STYLE)
@@ -180,27 +209,26 @@ def driver_map(numbers: dict[str, Any]) -> Figure:
         numbers: as for `regime_map`, with "driver" in every point, and "rank_correlation".
     """
     readings = numbers["readings"]
-    fig, grid = panels(1, len(readings), (3.6 * len(readings), 3.8), sharey=True)
+    fig, grid = panels(1, len(readings), (TWO_COLUMNS, 3.0), sharey=True)
     for ax, reading in zip(grid[0], readings, strict=True):
         for point in numbers["points"]:
             found = point["readings"][reading]
             effects = found["search"]["contrasts"]["dense"].get("equal steps", {}).get(PRIMARY)
             if found["verdict"] == UNSTABLE or not effects or not point["driver"]:
                 continue
-            color = VERDICT_COLOR[found["verdict"]]
             place = point["driver"][reading]["effect"][0]
-            ax.plot(place, effects[0], "*" if point["paper"] else "o", ms=8 if point["paper"] else 4, color=color)
-        ax.axhline(0, color="k", lw=0.8)
-        ax.axvline(0, color="k", lw=0.8)
+            style: dict[str, Any] = {"color": mark_color(found), "zorder": 3 if found["seeds"] == "confirmation" else 2}
+            ax.plot(place, effects[0], "*" if point["paper"] else "o", ms=7 if point["paper"] else 3.5, **style)
+        ax.axhline(0, color=COLOR["ink"], lw=0.6, zorder=1)
+        ax.axvline(0, color=COLOR["ink"], lw=0.6, zorder=1)
+        ax.locator_params(axis="x", nbins=4)
         ax.set_yscale("symlog", linthresh=2)
         ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         one = numbers["rank_correlation"][reading][PRIMARY]
         rho = "none" if one["rho"] is None else f"{one['rho']:+.2f}"
         ax.set_title(f"{reading}\nrho = {rho} over {one['n_points']} points")
-        ax.set_xlabel("mask's change of $D$, minority - majority")
     grid[0, 0].set_ylabel("minority specialists, pruned - dense")
-    used = [name for name in VERDICT_COLOR if name != UNSTABLE]
-    handles = [Line2D([], [], marker="o", ls="", color=VERDICT_COLOR[name], label=name) for name in used]
-    handles.append(Line2D([], [], marker="*", ls="", ms=8, color="k", label="the paper's assumptions"))
-    fig.legend(handles=handles, loc="outside lower center", ncols=4)
+    _middle(grid).set_xlabel("mask's change of the driver D, minority - majority")
+    star = Line2D([], [], marker="*", ls="", ms=7, color=COLOR["ink"], label="the paper's assumptions")
+    lower_legend(fig, [*_verdict_handles(marker="o", ls="", ms=3.5), star], 3)
     return fig

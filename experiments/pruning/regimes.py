@@ -20,6 +20,7 @@ from dynsim.analysis.pairs import check_paired
 from dynsim.config.checks import require
 from dynsim.stats.intervals import FEWEST_SEEDS, holm, paired_difference, t_p_value
 from dynsim.stats.verdicts import HARMS, HELPS, NOTHING, SIGNIFICANCE, UNSTABLE, Span, judge_contrasts, side_of_zero
+from experiments.pruning.points import Point
 
 PRIMARY = "minority specialists"
 GROUP_GAP = "minority - majority specialists"
@@ -230,3 +231,26 @@ def noise_level(at_balance: dict[str, Any]) -> list[float]:
     """
     one = at_balance["contrasts"]["dense"]
     return one["equal steps"][GROUP_GAP] if "equal steps" in one else []
+
+
+def point_numbers(point: Point, searched: dict[str, Any], confirmed: dict[str, Any]) -> dict[str, Any]:
+    """Return what the summary says of a point; verdicts rest on the confirmation where there is one."""
+    readings = {}
+    for reading, found in searched.items():
+        best = confirmed.get(reading, found)
+        readings[reading] = {
+            "verdict": point_verdict(best),
+            "verdict_at_equal_loss": point_verdict(best, "equal loss"),
+            "seeds": "confirmation" if reading in confirmed else "search",
+            "nothing_learned": learned_nothing(best),
+            "search": found,
+            "confirmation": confirmed.get(reading),
+        }
+    return {
+        "name": point.name,
+        "axis": point.axis,
+        "label": point.label,
+        "paper": point.paper,
+        "changes": point.changes | point.masks,
+        "readings": readings,
+    }

@@ -4,12 +4,13 @@ import os
 import re
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import jax
 import pytest
 
-from dynsim import cli
+from dynsim import cli, experiment
 from dynsim.cli import RunOptions, option_names, parse, parse_plain, run_main
 from dynsim.config import Config
 from dynsim.config.checks import ConfigError
@@ -182,6 +183,23 @@ def test_an_empty_name_is_refused_and_a_new_folder_taken_away(refused, tmp_path)
     assert list(tmp_path.iterdir()) == [tmp_path / "mine"] and not list((tmp_path / "mine").iterdir())
 
 
+NEAR = {
+    "preset": (["--preset", "quik"], "--preset: wanted one of default, quick, harder, large, got 'quik'; did you mean"),
+    "option": (["--data.minority-ration", "1"], "did you mean --data.minority-ratio"),
+    "option without its section": (["--temperature", "2"], "did you mean --loss.temperature"),
+    "choice": (["--threshold.rule", "norm_traking"], "got 'norm_traking'; did you mean norm_tracking?"),
+    "choice of the experiment": (["--device", "gpuu"], "--device: wanted one of auto, cpu, gpu, tpu, got 'gpuu'; did"),
+    "nothing like it": (["--xyzzy", "2"], "--xyzzy, 2; --help lists all options"),
+}
+
+
+@pytest.mark.parametrize("name", NEAR)
+def test_near_misses_suggest_the_right_word(name, refused):
+    words, said = NEAR[name]
+    line = refused(words)
+    assert said in line, line
+
+
 def test_the_figure_maker_refuses_too(refused):
     assert "--only: wanted one of stage_tracking" in refused(["--only", "nonsense"], make_figures.main)
     assert "--nonsense" in refused(["--nonsense"], make_figures.main)
@@ -257,11 +275,53 @@ def test_help_shows_a_worked_example_its_time_and_the_presets(capsys):
     text = help_of(stage_tracking.main, capsys)
     assert "python experiments/stage_tracking.py" in text
     assert re.search(r"Time:\s+default about \d+", text) and "Expected:" in text
-    assert "--preset NAME" in text and all(name in text for name in stage_tracking.PRESETS)
+    assert "--preset {default,quick,harder,large}" in text and "(default: default)" in text
     assert "of majority" not in text  # of another file's help
     quick = help_of(stage_tracking.main, capsys, "--preset", "quick")
-    assert "this help shows the values of quick" in re.sub(r"[│\s]+", " ", quick) and "default: 16" in quick
+    assert "(default: quick)" in quick and "default: 16" in quick
     assert "make figures" in help_of(make_figures.main, capsys)
+
+
+@pytest.mark.parametrize("one", make_figures.EXPERIMENTS, ids=lambda one: one.name)
+def test_every_preset_says_how_long_it_takes(one, capsys):
+    text = help_of(partial(experiment.main, one), capsys)
+    presets = re.search(r"--preset \{([\w,]+)\}", text)[1].split(",")
+    of_preset = re.sub(r"[│\s]+", " ", text[text.index("--preset {") :])
+    for name in presets:
+        said = re.search(rf"- {name}: (.*?)(?: - |\(default)", of_preset)[1]
+        assert re.search(r"seconds|minutes?|hours?|days", said), (name, said)
+    if len(one.presets) > 1:
+        assert set(one.about_presets) == set(one.presets) == set(presets)
+
+
+def test_the_essentials_of_the_help_come_first(capsys, monkeypatch):
+    for columns in ("80", "200"):  # on a wide terminal the sections still follow each other
+        monkeypatch.setenv("COLUMNS", columns)
+        lines = help_of(stage_tracking.main, capsys, "--data.minority-ratio", "0.25").splitlines()
+        assert len(max(lines, key=len)) <= min(int(columns), cli.HELP_COLUMNS)
+        start = next(k for k, line in enumerate(lines) if re.match(r"\W*options\W*$", line))
+        before, boxes = lines[:start], lines[start:]
+        options = [match[1] for line in boxes if (match := re.match(r"(?:│| ) ?(--[a-z][\w.-]*)[ ,]", line))]
+        assert options[:7] == ["--preset", "--seeds", "--seed", "--out", "--redraw", "--device", "--controls"]
+        sections = [one.partition(".")[0] for one in options[7:]]
+        assert sections == sorted(sections, key=sections.index) and set(sections) == {
+            f"--{name}" for name in ("data", "encoder", "loss", "threshold", "prune", "optimizer", "train")
+        }
+        assert any(line.startswith("  --data.minority-ratio 0.7") for line in before)
+        assert "\n\n\n" not in "\n".join(before)
+
+
+def test_the_help_goes_by_the_name_that_was_typed(capsys):
+    with pytest.raises(SystemExit):
+        experiment.main(stage_tracking.EXPERIMENT, ["--help"], program="dynsim run stage_tracking")
+    text = capsys.readouterr().out
+    assert "Command:  dynsim run stage_tracking" in text and "python experiments" not in text
+
+
+def test_a_help_that_is_not_read_to_its_end(tmp_path):
+    words = f"{sys.executable} {ROOT / 'experiments' / 'stage_tracking.py'} --help | head -1"
+    done = subprocess.run(words, shell=True, cwd=tmp_path, capture_output=True, text=True, timeout=100)
+    assert done.stdout == "usage: stage_tracking.py [-h] [OPTIONS]\n" and done.stderr == ""
 
 
 def test_every_option_has_a_help_text(capsys):

@@ -36,7 +36,7 @@ def jax_settings_stay():
     before = {name: getattr(jax.config, name) for name in names}
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("JAX_COMPILATION_CACHE_DIR", str(jax.config.jax_compilation_cache_dir))
-        patched.setattr(plots, "DPI", 30)
+        patched.setattr(plots.style, "DPI", 30)
         yield
     for name, value in before.items():
         jax.config.update(name, value)
@@ -78,11 +78,14 @@ def no_simulation(monkeypatch):
 def test_what_is_written_and_printed(done):
     lines, folder = done
     figures = {f"{name}.png" for name in plots.CAPTIONS}
-    assert {path.name for path in folder.iterdir()} == figures | {"result.nc", "curves.nc", "summary.json"}
+    files = {f"{name}.{kind}" for name in plots.CAPTIONS for kind in plots.FORMATS}
+    assert {path.name for path in folder.iterdir()} == files | {"result.nc", "curves.nc", "summary.json"}
     assert lines[-1] == str(folder / "summary.json")
     assert set(lines[-1 - len(figures) : -1]) == {str(folder / name) for name in figures}
-    assert lines[0].split() == ["group", "stage", "found", "step", "specialists", "coverage"]
-    assert [line.split()[:2] for line in lines[1:5]] == [["majority", stage] for stage in ("T1", "T2", "T3", "end")]
+    assert lines[0] == f"Stages of training: median [min, max] over {SEEDS} seeds; found says in how many of them."
+    head = [line.split() for line in lines].index(["group", "stage", "found", "step", "specialists", "coverage"])
+    rows = [line.split()[:2] for line in lines[head + 1 : head + 5]]
+    assert rows == [["majority", stage] for stage in ("T1", "T2", "T3", "end")]
     for name in figures:
         assert (folder / name).read_bytes().startswith(b"\x89PNG")
 
@@ -281,10 +284,12 @@ def test_figures_data_and_manifest(figures_folder, summary_of, no_simulation):
     printed = run(make_figures.main, ["--simulate"])
     names = {f"stage_tracking_{name}.png" for name in plots.CAPTIONS}
     files = {path.relative_to(figures_folder).as_posix() for path in figures_folder.rglob("*") if path.is_file()}
-    assert files == names | {"manifest.toml", "README.md", "data/stage_tracking.json", "data/stage_tracking.nc"}
+    pdfs = {f"{name.removesuffix('.png')}.pdf" for name in names}
+    data = {"data/stage_tracking.json", "data/stage_tracking.nc"}
+    assert files == names | pdfs | data | {"manifest.toml", "README.md"}
     assert set(printed) == {str(figures_folder / name) for name in names}
     rows = tomllib.loads((figures_folder / "manifest.toml").read_text())["figure"]
-    assert {row["figure"] for row in rows} == names
+    assert {row["figure"] for row in rows} == names and {row["pdf"] for row in rows} == pdfs
     for row in rows:
         kind = row["figure"].removeprefix("stage_tracking_").removesuffix(".png")
         assert row["caption"] == plots.CAPTIONS[kind] and row["statement"] == 'Lemma "3.1"'

@@ -56,7 +56,7 @@ def done(tmp_path_factory):
         return simulate.simulate(config, seeds, **options)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(plots, "DPI", 30)
+        patch.setattr(plots.style, "DPI", 30)
         patch.setitem(arms.ARM_SHAPES, "tiny", TINY)
         patch.setattr(pruning_answer, "plan_of", toy_plan)
         patch.setattr(study, "simulate", counted)
@@ -99,7 +99,11 @@ def test_what_is_written(done):
     for curve in numbers["curves"]:
         assert len(curve["steps"]) == len(curve["responded"]) and set(curve["overlap"][:1]) <= {1.0}
     files = {path.name for path in folder.iterdir() if path.is_file()}
-    assert files == {"summary.json", "plan.json", *(f"{name}.png" for name in answer_plots.CAPTIONS)}
+    assert files == {
+        "summary.json",
+        "plan.json",
+        *(f"{name}.{kind}" for name in answer_plots.CAPTIONS for kind in plots.FORMATS),
+    }
 
 
 def test_redrawing_simulates_nothing_and_gives_the_same_bytes(done):

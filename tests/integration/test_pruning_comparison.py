@@ -30,7 +30,7 @@ def jax_settings_stay():
     before = {name: getattr(jax.config, name) for name in names}
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("JAX_COMPILATION_CACHE_DIR", str(jax.config.jax_compilation_cache_dir))
-        patched.setattr(plots, "DPI", 30)
+        patched.setattr(plots.style, "DPI", 30)
         yield
     for name, value in before.items():
         jax.config.update(name, value)
@@ -148,7 +148,8 @@ def summary_of(done):
 def test_what_is_written_and_printed(done, summary_of):
     lines, folder = done
     figures = {f"{name}.png" for name in pruning_comparison.captions()}
-    assert {path.name for path in folder.iterdir()} == figures | {"curves.nc", "summary.json"}
+    files = {f"{name}.{kind}" for name in pruning_comparison.captions() for kind in plots.FORMATS}
+    assert {path.name for path in folder.iterdir()} == files | {"curves.nc", "summary.json"}
     assert lines[-1] == str(folder / "summary.json")
     assert sum(len(entries) for entries in summary_of["tests"].values()) == len(lines) - len(figures) - 1
 

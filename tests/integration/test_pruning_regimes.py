@@ -44,7 +44,7 @@ def done(tmp_path_factory):
         return simulate.simulate(config, seeds, **options)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(plots, "DPI", 30)
+        patch.setattr(plots.style, "DPI", 30)
         patch.setattr(pruning_regimes, "plan", toy_plan)
         patch.setattr(study, "simulate", counted)
         patch.setattr(study, "finish", lambda folder: None)  # the parts are looked at below
@@ -83,7 +83,7 @@ def test_what_is_written(done):
         assert found["confirmation"] is None or "random_fixed" in found["confirmation"]["contrasts"]
         assert set(point["driver"]) == {"dense", READING}
     files = {path.name for path in folder.iterdir() if path.is_file()}
-    assert files == {"summary.json", *(f"{name}.png" for name in regime_map.CAPTIONS)}
+    assert files == {"summary.json", *(f"{name}.{kind}" for name in regime_map.CAPTIONS for kind in plots.FORMATS)}
 
 
 def test_redrawing_simulates_nothing_and_gives_the_same_bytes(done, monkeypatch):

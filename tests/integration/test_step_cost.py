@@ -32,6 +32,7 @@ def test_what_is_written(timed):
     assert seeds["low"] <= seeds["exponent"] <= seeds["high"]
     assert all(fastest <= middle for fastest, middle in zip(seeds["ms"], seeds["ms_median"], strict=True))
     svg = (folder / "step_cost.svg").read_text()
+    assert {path.name for path in folder.glob("step_cost.*")} == {f"step_cost.{kind}" for kind in plots.FORMATS}
     assert svg.count("<svg") == 1 and "Time against size on logarithmic axes" in svg
 
 
@@ -49,9 +50,9 @@ def test_figures_take_it_over_under_its_own_name(timed, monkeypatch, tmp_path):
     monkeypatch.setattr(make_figures, "FIGURES", tmp_path)
     monkeypatch.setattr(make_figures, "run", lambda experiment, options: folder)
     rows = make_figures.renew(step_cost.EXPERIMENT, make_figures.MakeFigures(simulate=True))
-    assert [row["figure"] for row in rows] == ["step_cost.svg"] and rows[0]["caption"] == step_cost.CAPTION
+    assert [row["figure"] for row in rows] == ["step_cost.png"] and rows[0]["caption"] == step_cost.CAPTION
     files = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()}
-    assert files == {"step_cost.svg", "data/step_cost.json"}
+    assert files == {"step_cost.png", "step_cost.pdf", "data/step_cost.json"}
 
 
 @pytest.mark.parametrize("broken", ["analyse", "draw"])
@@ -71,7 +72,10 @@ def test_times_outlive_what_fails_after_them(broken, tmp_path, monkeypatch, caps
     assert results.load_json(kept)["numbers"] == times
     folder = run(step_cost.EXPERIMENT, options)
     assert len(made) == 1 and "finished earlier" in capsys.readouterr().out
-    assert {path.name for path in folder.iterdir()} == {"summary.json", "step_cost.svg"}
+    assert {path.name for path in folder.iterdir()} == {
+        "summary.json",
+        *(f"step_cost.{kind}" for kind in plots.FORMATS),
+    }
     assert results.load_json(folder / "summary.json")["sweeps"]["d"]["ms"] == [1000, 1500, 2000]
     run(step_cost.EXPERIMENT, dataclasses.replace(options, rounds=3))  # a finished study keeps no times
     assert len(made) == 2

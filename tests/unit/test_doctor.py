@@ -1,14 +1,13 @@
-"""The doctor's verdicts, and the front door of the package."""
+"""The doctor's verdicts and its report."""
 
-import ast
 import re
-from pathlib import Path
 
 import pytest
 
 from dynsim import __main__ as front
 from dynsim import doctor
-from dynsim.doctor import PACKAGES, verdict
+from dynsim.doctor import verdict
+from dynsim.environment import PACKAGES
 
 ALL = dict.fromkeys(PACKAGES, "1.0")
 
@@ -83,19 +82,3 @@ def test_limits_of_the_process(monkeypatch, tmp_path):
     for limit, wanted in (("max\n", whole), (f"{2**29}\n", 0.5), (f"{2**60}\n", whole)):
         doctor.MEMORY_LIMIT.write_text(limit)
         assert doctor.memory_gib() == wanted
-
-
-def test_the_front_door_lists_the_experiments(capsys):
-    for words in ([], ["--help"], ["-h"]):
-        assert front.main(words) == 0
-        out = capsys.readouterr().out
-        assert "doctor" in out and "stage_tracking.py" in out and "make_figures.py" in out
-    for path in (Path(__file__).parents[2] / "experiments").glob("[!_]*.py"):  # others are parts of an experiment
-        first = (ast.get_docstring(ast.parse(path.read_text())) or "").splitlines()[0]
-        assert first.endswith("?") and first in out, path  # the question that the experiment asks
-
-
-def test_an_unknown_word_is_one_line(capsys):
-    assert front.main(["docter"]) == 2
-    printed = capsys.readouterr()
-    assert printed.out == "" and printed.err == "dynsim: error: wanted doctor or --help, got 'docter'\n"

@@ -39,7 +39,7 @@ def test_the_committed_gallery_shows_every_figure_and_links_to_files_that_exist(
     text = (FIGURES / "README.md").read_text(encoding="utf-8")
     rows = tomllib.loads((FIGURES / "manifest.toml").read_text(encoding="utf-8"))["figure"]
     shown = re.findall(r"^!\[[^]]*\]\(([^)]*)\)$", text, re.M)
-    assert sorted(shown) == sorted(one["figure"] for one in rows)
+    assert sorted(Path(name).stem for name in shown) == sorted({Path(one["figure"]).stem for one in rows})
     targets = re.findall(r"\]\(([^)]*)\)", text)
     anchors = {f"#{heading}" for heading in re.findall(r"^## (.*)$", text, re.M)}
     missing = [target for target in targets if target not in anchors and not (FIGURES / target).exists()]
@@ -56,6 +56,14 @@ def test_one_figure_has_its_question_caption_command_numbers_and_other_formats(f
         == "`python experiments/step_cost.py` · numbers: [step_cost.json](data/step_cost.json) · [PDF](step_cost.pdf)"
     )
     assert stage_tracking.EXPERIMENT.name not in text  # no heading without a figure
+
+
+def test_a_figure_in_two_formats_has_one_entry_with_a_picture(folder):
+    text = make_figures.gallery([row(figure="step_cost.pdf"), row(), row(figure="step_cost_other.svg")])
+    assert re.findall(r"\]\((step_cost.*)\)$", text.partition("## step_cost")[2], re.M) == [
+        *("step_cost.svg", "step_cost.pdf"),
+        "step_cost_other.svg",
+    ]
 
 
 def test_figures_stand_under_their_own_experiment(folder):

@@ -1,10 +1,12 @@
 """A study fills up part by part: finished parts are reused, unfinished ones go on, nothing stays behind."""
 
+import jax.numpy as jnp
 import pytest
 
 from dynsim import results, study
 from dynsim.engine import simulate
 from dynsim.engine.program import Program
+from dynsim.losses.contrastive import LossValue
 from dynsim.study import finish, part_path, simulate_part
 from tests.reference import toy
 
@@ -64,6 +66,24 @@ def test_another_part_is_simulated_anew(tmp_path, calls, monkeypatch):
         assert len(calls) == before + 1, change
         monkeypatch.setattr(results, "provenance", lambda: now)
         simulate_part(tmp_path, "training", toy(data__minority_ratio=0.9), [3, 9])
+
+
+def test_a_part_made_with_other_functions_is_simulated_anew(tmp_path, calls):
+    """They are not among the sources of dynsim, so that the digest of its code does not know them."""
+
+    def scaled(by):
+        def loss(query, key, batch, numbers):
+            return LossValue(by * jnp.mean(query * key), jnp.zeros((), query.dtype))
+
+        return loss
+
+    one = simulate_part(tmp_path, "training", toy(), SEEDS, loss=scaled(1.0))
+    simulate_part(tmp_path, "training", toy(), SEEDS, loss=scaled(1.0))
+    assert len(calls) == 1  # the same code and constants: the same function
+    two = simulate_part(tmp_path, "training", toy(), SEEDS, loss=scaled(2.0))
+    assert len(calls) == 2 and not one.loss.equals(two.loss)
+    simulate_part(tmp_path, "training", toy(), SEEDS)
+    assert len(calls) == 3
 
 
 def test_an_interrupted_part_goes_on(tmp_path, calls, monkeypatch):

@@ -167,12 +167,19 @@ def test_table_text_by_hand():
         "coverage": {stage: {"all": column} for stage, column in cover.items()},
     }
     lines = summary.table_text(numbers).splitlines()
-    split = [line.split() for line in lines]
-    assert split[1] == ["all", "T1", "2/2", "7", "[5,", "9]", "0", "[0,", "1]", "0.12", "[0.00,", "0.25]"]
-    assert split[2] == ["all", "T2", "1/2", "12", "[12,", "12]", "3", "[3,", "3]", "0.75", "[0.75,", "0.75]"]
-    assert split[3] == ["all", "T3", "0/2", "-", "-", "-"]
-    assert split[4] == ["all", "end", "3", "[2,", "4]", "0.75", "[0.50,", "1.00]"]
-    assert lines[5:] == ["not found: no stage 2", "not found: no stage 2 before it"]
+    assert lines[0] == "Stages of training: median [min, max] over 2 seeds; found says in how many of them."
+    assert [line.split()[0] for line in lines[1:4]] == ["T1", "T2", "T3"]
+    assert "90% of the features" in lines[2]
+    head = lines.index("") + 1
+    assert lines[head].split() == ["group", "stage", "found", "step", "specialists", "coverage"]
+    split = [line.split() for line in lines[head + 1 :]]
+    assert split[0] == ["all", "T1", "2/2", "7", "[5,", "9]", "0", "[0,", "1]", "0.12", "[0.00,", "0.25]"]
+    assert split[1] == ["all", "T2", "1/2", "12", "[12,", "12]", "3", "[3,", "3]", "0.75", "[0.75,", "0.75]"]
+    assert split[2] == ["all", "T3", "0/2", "-", "-", "-"]
+    assert split[3] == ["all", "end", "3", "[2,", "4]", "0.75", "[0.50,", "1.00]"]
+    assert lines[head + 5 :] == ["not found: no stage 2", "not found: no stage 2 before it"]
+    one = {"stages": {"0": numbers["stages"]["0"]}}
+    assert "over 1 seed; found" in summary.table_text(numbers | one)
     rate = "noise alone makes a neuron fire on 0.15 of the tokens (false-firing rate)"
     assert summary.table_text(numbers | {"false_firing_rate": 0.15}).splitlines()[-1] == rate
 
@@ -186,6 +193,7 @@ def test_the_table_shows_the_controls():
     text = summary.table_text(numbers | {"controls": {"b = 0": control}})
     assert "control" not in plain and text.startswith(plain.split("not found")[0])
     lines = text.splitlines()
+    assert "Null controls: in how many of their runs each stage was found." in lines
     place = lines.index("control b = 0, 2 runs (1 diverged)")
     for line, (group, found) in zip(lines[place + 1 :], control["found"].items(), strict=False):
         wanted = "  ".join(f"{stage} in {found[stage]}/2" for stage in ("T1", "T2", "T3"))

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import re
 
 import numpy as np
 import pytest
@@ -85,10 +86,38 @@ def test_replace_changes_fields_together():
     replace(Config(), **{"encoder.architecture": "relu", "data.n_tokens": 1})
 
 
-@pytest.mark.parametrize("name", ["data.n_feature", "dat.n_features", "n_features", "data", "data.", "data.n_minority"])
-def test_replace_refuses_unknown_fields(name):
-    with pytest.raises(ConfigError, match=r"no such field; the sections are data, encoder, loss, threshold"):
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("data.n_feature", "data.n_feature: no such field; did you mean data.n_features?"),
+        ("dat.n_features", "dat.n_features: no such field; did you mean data.n_features?"),
+        ("n_features", "n_features: no such field; did you mean data.n_features?"),
+        ("temprature", "temprature: no such field; did you mean loss.temperature?"),
+        ("train.temperature", "train.temperature: no such field; did you mean loss.temperature?"),
+        ("start", "start: no such field; did you mean threshold.start or prune.start?"),
+        ("data", "data: wanted a field of this section, such as data.n_features"),
+        ("data.", "data.: no such field; the sections are data, encoder, loss, threshold, prune, optimizer, train"),
+        ("zzz.zzz", "zzz.zzz: no such field; the sections are data, encoder, loss, threshold"),
+    ],
+)
+def test_replace_refuses_unknown_fields(name, said):
+    with pytest.raises(ConfigError, match="^" + re.escape(said)):
         replace(Config(), **{name: 1})
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: Config(dat=DataConfig()), "Config: no such field: dat; did you mean data?"),
+        (lambda: DataConfig(n_feature=5), "DataConfig: no such field: n_feature; did you mean n_features?"),
+        (lambda: Config(zzzz=3), "Config: no such field: zzzz; the fields are data, encoder, loss,"),
+        (lambda: Config(data={"n_features": 5}), "data: wanted a DataConfig, got {'n_features': 5}"),
+        (lambda: DataConfig(dictionary="correllated"), "got 'correllated'; did you mean correlated?"),
+    ],
+)
+def test_unknown_names_of_sections_and_fields(make, said):
+    with pytest.raises(ConfigError, match=re.escape(said)):
+        make()
 
 
 @pytest.mark.parametrize(

@@ -101,11 +101,12 @@ def test_projections_name_classes_stages_and_units():
     assert [ax.get_xlabel() for ax in axes[1]] == ["training step"] * 3
     named = legend_texts(axes[0, 2])
     assert named == [
-        "specialist (2 neurons per seed)",
+        "specialist (2)",
         *[label for label in named if label.startswith(("ordinary", "other"))],
         "closed form",
     ]
     assert "closed form" not in legend_texts(axes[1, 2])
+    assert axes[0, 2].get_legend().get_title().get_text() == "neurons (number per seed)"
     assert texts(axes[0, 1]) == list(STAGES)
     assert axes[0, 0].get_xscale() == "symlog" and axes[0, 0].get_yscale() == "log"
 
@@ -126,13 +127,13 @@ def test_classes_of_single_neurons_are_named_but_not_drawn():
     reduced = tiny_curves()
     reduced["class_size"][:] = 0.4
     ax = plots.projections(reduced, {}).axes[2]
-    assert legend_texts(ax)[0] == "specialist (0.4 neurons per seed, not drawn)"
+    assert legend_texts(ax)[0] == "specialist (0.4, not drawn)"
     assert all(len(line.get_xdata()) != len(STEPS) for line in ax.lines)
 
 
 def test_specialist_counts_show_groups_and_stage_ends():
     left, right = plots.specialist_counts(tiny_curves()).axes
-    assert legend_texts(left) == ["majority features", "minority features"]
+    assert legend_texts(left) == ["majority features", "minority features", "median stage end of the group"]
     assert (left.get_ylabel(), right.get_ylabel()) == ("number of specialists", "share of features with a specialist")
     assert texts(left) == list(STAGES) * 2
     np.testing.assert_array_equal(left.lines[0].get_ydata()[-1], 2)
@@ -140,8 +141,8 @@ def test_specialist_counts_show_groups_and_stage_ends():
 
 def test_loss_floors_are_labelled_apart():
     ax = plots.loss_curve(tiny_curves(), {"a": 0.5, "b": 0.5001}).axes[0]
-    labels = [text for text in ax.texts if text.get_text().startswith(("a\n", "b\n"))]
-    assert [text.get_text() for text in labels] == ["a\n0.5", "b\n0.5"]
+    labels = [text for text in ax.texts if text.get_text().startswith(("a:", "b:"))]
+    assert [text.get_text() for text in labels] == ["a: 0.5", "b: 0.5"]
     assert labels[1].get_position()[1] - labels[0].get_position()[1] > 0.08
     assert ax.get_ylabel() == "contrastive loss"
 
@@ -153,9 +154,21 @@ def test_a_floor_of_zero_keeps_the_axis_linear():
 
 def test_cosine_titles_say_the_step():
     figure = plots.cosine_matrix(tiny_curves())
-    assert [ax.get_title() for ax in figure.axes[:4]] == ["initial, step 0", "T1, step 3", "T2, step 10", "T3, step 30"]
+    named = ["initial\nstep 0", "thresholds on\nstep 3", "T2\nstep 10", "T3\nstep 30"]
+    assert [ax.get_title() for ax in figure.axes[:4]] == named
     missing = plots.cosine_matrix(tiny_curves(found=False))
-    assert [ax.get_title() for ax in missing.axes[1:4]] == [f"{stage} (not found)" for stage in STAGES]
+    assert [ax.get_title() for ax in missing.axes[2:4]] == [f"{stage}\n(not found)" for stage in STAGES[1:]]
+
+
+def test_the_switch_of_the_thresholds_has_one_name_and_t1_is_that_of_a_group():
+    """Of all features together, T1 is the doubling of the norms: the step at which the thresholds are switched on."""
+    reduced = tiny_curves()
+    assert texts(plots.loss_curve(reduced, {}).axes[0]) == ["thresholds on ", "T2", "T3"]
+    reduced["switch_step"][:] = 30  # elsewhere than T1
+    assert [plots.cosine_matrix(reduced).axes[1].get_title()] == ["norms doubled\nstep 3"]
+    reduced["switch_step"][:] = -1  # never
+    assert texts(plots.loss_curve(reduced, {}).axes[0]) == ["T2", "T3"]
+    assert plots.projections(reduced, {}).axes[0].texts[0].get_text() == "T1"
 
 
 @pytest.mark.parametrize("decay", [0.0, 0.01])
@@ -185,12 +198,13 @@ def cells(ax):
 
 
 def test_controls_count_the_stages_found():
-    given = {"n_seeds": 20, "found": {"all": {"T1": 19, "T2": 0, "T3": 0}}}
+    given = {"n_seeds": 20, "found": {"minority": {"T1": 19, "T2": 0, "T3": 0}}}
     both = {"main run": tiny_curves(), "b = 0": tiny_curves(found=False)}
     figure = plots.controls(both, {"b = 0": given})
     main, control = figure.axes[2:4]
-    assert cells(main)[1, 0] == "3/3" and cells(main)[0, 2] == "all"
-    assert [cells(control)[row, 0] for row in (1, 2, 3)] == ["19/20", "0/20", "0/20"]
+    assert [cells(main)[0, k] for k in range(3)] == list(STAGES) and texts(main) == ["majority", "minority"]
+    assert cells(main)[1, 0] == cells(main)[2, 2] == "3/3"
+    assert [cells(control)[1, k] for k in range(3)] == ["19/20", "0/20", "0/20"]
     assert plots.stages_found(both["b = 0"])["found"]["all"] == {"T1": 0, "T2": 0, "T3": 0}
     assert [ax.get_title() for ax in figure.axes[:2]] == ["main run", "b = 0"]
     assert figure.axes[0].get_ylim() == figure.axes[1].get_ylim()
@@ -214,7 +228,14 @@ def test_svg_carries_caption_and_origin(tmp_path):
     assert "How to read it." in text and "config: 1a2b" in text and "dc:date" not in text
 
 
-@pytest.mark.parametrize("suffix", ["png", "svg"])
+def test_pdf_carries_caption_and_origin_and_no_date(tmp_path):
+    path = tmp_path / "loss.pdf"
+    plots.save_figure(plots.loss_curve(tiny_curves(), {}), path, "How to read it.", META)
+    text = path.read_bytes()
+    assert b"How to read it." in text and b"config: 1a2b" in text and b"Date" not in text
+
+
+@pytest.mark.parametrize("suffix", plots.FORMATS)
 def test_two_saves_are_the_same_bytes(tmp_path, suffix):
     reduced = tiny_curves()
     figure = plots.loss_curve(reduced, {"chance": 3.0})
@@ -226,5 +247,5 @@ def test_two_saves_are_the_same_bytes(tmp_path, suffix):
 
 
 def test_other_formats_are_refused(tmp_path):
-    with pytest.raises(ValueError, match="png or svg, got jpg"):
+    with pytest.raises(ValueError, match="png, pdf, svg, got jpg"):
         plots.save_figure(plots.loss_curve(tiny_curves(), {}), tmp_path / "a.jpg", "", {})

@@ -130,7 +130,7 @@ def small_plan(statements):
 
 def judged(chances, *statements, seed=3):
     found = planted(np.random.default_rng(seed), chances)
-    return [row["verdict"] for row in answers.judge_statements(small_plan(list(statements)), found)]
+    return [row["verdict"] for row in answers.judge_statements(small_plan(list(statements)).contrasts(), found)]
 
 
 def test_statements_are_judged_with_holm_over_them_alone():
@@ -138,8 +138,8 @@ def test_statements_are_judged_with_holm_over_them_alone():
     above, within = statement("A", "above 0"), statement("B", "within the margin", first={"reading": FADING})
     assert judged(chances, above, within) == [verdicts.AS_STATED, verdicts.AS_STATED]
     found = planted(np.random.default_rng(3), chances)
-    one, two = answers.judge_statements(small_plan([above, above._replace(name="C")]), found)
-    alone = answers.judge_statements(small_plan([above]), found)[0]
+    one, two = answers.judge_statements(small_plan([above, above._replace(name="C")]).contrasts(), found)
+    alone = answers.judge_statements(small_plan([above]).contrasts(), found)[0]
     assert one["p_holm"] == two["p_holm"] == pytest.approx(2 * alone["p_holm"])
 
 
@@ -186,10 +186,10 @@ def test_a_placebo_differs_from_its_reading_in_the_kind_of_mask_alone():
 
 def test_the_plan_is_held_once_a_study_has_begun(tmp_path):
     first = plan.load_plan()
-    plan.hold(tmp_path, first)
-    plan.hold(tmp_path, first)
+    plan.hold(tmp_path, first.digest)
+    plan.hold(tmp_path, first.digest)
     with pytest.raises(ConfigError, match=r"plan: wanted the one that .* began with .*, got an edited one") as caught:
-        plan.hold(tmp_path, first._replace(digest="0123456789ab"))
+        plan.hold(tmp_path, "0123456789ab")
     assert "\n" not in str(caught.value)
 
 

@@ -323,6 +323,18 @@ def test_only_changed_committed_code_is_dirty(tmp_path, monkeypatch):
     assert results.provenance()["dirty"] is True
 
 
+def test_an_environment_inside_another_repository_has_no_commit(tmp_path, monkeypatch):
+    """The package may be installed within a repository of the user, whose commit is not ours."""
+    source = tmp_path / ".venv" / "site-packages" / "dynsim" / "results" / "origin.py"
+    source.parent.mkdir(parents=True)
+    source.touch()
+    name = ("-c", "user.name=n", "-c", "user.email=e@x")
+    for words in (["init", "-q"], ["add", "."], [*name, "commit", "-qm", "theirs"]):
+        subprocess.run(["git", *words], cwd=tmp_path, check=True)
+    monkeypatch.setattr(origin, "__file__", str(source))
+    assert results.provenance()["commit"] == ""
+
+
 LOSS = {"loss": np.array([[np.nan, 5.0, 4.0], [np.nan, 5.5, 4.5]])}
 TEXTS = st.lists(st.text("abc/ =.é1", min_size=1, max_size=6), min_size=1, max_size=3, unique=True)
 NUMBERS = st.lists(st.integers(-(2**40), 2**40) | st.floats(-9, 9), min_size=1, max_size=3, unique=True)

@@ -1,0 +1,135 @@
+"""Names for numbers that documents quote often, and the tables that they show; read from summaries, never computed."""
+
+from typing import Any
+
+from experiments.documents.numbers import Names, Quantity, summaries, written
+
+COVERAGE_ROWS = {
+    "no mask": "no mask",
+    "one branch": "smallest weights masked for one view",
+    "one branch, fixed random": "as many at random, always the same",
+    "one branch, redrawn random": "as many at random, anew at each step",
+    "literal": "**Algorithm 1 taken literally**",
+    "literal, fixed random": "as many at random, taken literally",
+    "literal, masked norm": "literal, thresholds from the masked norm",
+    "fading noise": "no mask, noise that fades",
+    "kappa / 2": "no mask, half the threshold (κ / 2)",
+    "lambda / 4": "no mask, a quarter of the decay (λ / 4)",
+    "inverse-frequency loss": "no mask, inverse-frequency loss",
+}
+"""The arms of the table of coverage by their label, and what the table calls them."""
+PROBE_ROWS = {label: COVERAGE_ROWS[label] for label in ("no mask", "one branch", "literal", "fading noise")}
+
+
+def names() -> Names:
+    """Return everything that a placeholder may begin with: the summaries, and these shorter ways into them.
+
+    stage_ends[group][stage]            the steps at which a stage ended, one per seed; also stage_ends_quick
+    arm[label][noise][quantity]         how the runs of an arm of pruning_answer ended
+    against[reading][noise][rival]      difference in coverage between a reading and what it is held against
+    verdict[reading][noise]             the verdict on a reading
+    statement[name][noise]              a statement of the plan: [found], [verdict]
+    counts[row of the figure][label]    differences in specialists, from pruning_comparison: [minority], [majority]
+    tables[name]                        a whole table
+    """
+    found = summaries()
+    answer, tracking = found["pruning_answer"].value, found["stage_tracking"].value
+    quick, cost = found["stage_tracking_quick"].value, found["step_cost"].value
+    details = found["pruning_comparison"].value["details"]
+    shorter = {
+        "stage_ends": stage_ends(tracking),
+        "stage_ends_quick": stage_ends(quick),
+        "arm": arms(answer),
+        "against": by_noise(answer["verdicts"], "reading", "against"),
+        "verdict": by_noise(answer["verdicts"], "reading", "verdict"),
+        "statement": by_noise(answer["statements"], "name"),
+        "counts": {
+            title: {row["label"]: row for row in rows}
+            for part in ("P5", "P6", "P7")
+            for title, rows in details[part]["rows"].items()
+        },
+        "tables": {
+            "stages": printed_stages(quick),
+            "coverage": arms_table(answer, "minority coverage"),
+            "probe": arms_table(answer, "minority probe, few labels", PROBE_ROWS),
+            "verdicts": verdict_table(answer),
+            "cost": cost_table(cost),
+        },
+    }
+    found.update({name: Quantity(value, name) for name, value in shorter.items()})
+    return found
+
+
+def by_noise(rows: list[dict[str, Any]], name: str, value: str = "") -> dict[str, dict[str, Any]]:
+    """Return {row[name]: {noise: row, or row[value]}}."""
+    found: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        found.setdefault(row[name], {})[row["noise"]] = row[value] if value else row
+    return found
+
+
+def arms(numbers: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return {label: {noise: quantities at the end}} of the arms at the points of the plan.
+
+    The partners at equal frequencies (r = 1) are left out: they have the labels of arms.
+    """
+    points = [(point["noise"], point["ratio"]) for point in numbers["points"]]
+    return by_noise([arm for arm in numbers["arms"] if (arm["noise"], arm["ratio"]) in points], "label", "ends")
+
+
+def stage_ends(numbers: dict[str, Any]) -> dict[str, dict[str, list[int]]]:
+    """Return {group: {stage: the steps at which it ended, one per seed}} of the summary of stage_tracking."""
+    each = list(numbers["stages"].values())
+    return {group: {stage: [one[group][stage] for one in each] for stage in ("T1", "T2", "T3")} for group in each[0]}
+
+
+def printed_stages(numbers: dict[str, Any]) -> str:
+    """Return what stage_tracking.py prints for a summary."""
+    from experiments import stage_tracking
+
+    return "\n".join(line.rstrip() for line in stage_tracking.table_text(numbers).splitlines())
+
+
+def heads(numbers: dict[str, Any]) -> list[str]:
+    """Return the heads of the columns of a table with a column per noise level."""
+    return [
+        f"false firing {written(point['false_firing_rate'], '.0%')}, r = {point['ratio']:g}"
+        for point in numbers["points"]
+    ]
+
+
+def markdown(rows: list[list[str]]) -> str:
+    """Return a table of Markdown; the first row holds the heads."""
+    lines = [rows[0], ["---"] * len(rows[0]), *rows[1:]]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def arms_table(numbers: dict[str, Any], quantity: str, shown: dict[str, str] = COVERAGE_ROWS) -> str:
+    """Return a quantity at the end of training, a row per arm, a column per noise level; stars mark unsettled runs."""
+    ends = arms(numbers)
+    unsettled = {(arm["label"], arm["noise"], arm["ratio"]) for arm in numbers["arms"] if not arm["settled"]}
+    rows = [[quantity, *heads(numbers)]]
+    for label, words in shown.items():
+        cells = []
+        for point in numbers["points"]:
+            star = "*" if (label, point["noise"], point["ratio"]) in unsettled else ""
+            cells.append(f"{Quantity(ends[label][point['noise']][quantity], label):.2f}{star}")
+        rows.append([words, *cells])
+    return markdown(rows)
+
+
+def verdict_table(numbers: dict[str, Any]) -> str:
+    """Return the verdict on each reading of the pruning algorithm, a column per noise level."""
+    found = by_noise(numbers["verdicts"], "reading", "verdict")
+    rows = [[reading, *(cells[point["noise"]] for point in numbers["points"])] for reading, cells in found.items()]
+    return markdown([["reading", *heads(numbers)], *rows])
+
+
+def cost_table(numbers: dict[str, Any]) -> str:
+    """Return by which power of each size the time of a step grows."""
+    rows = [["size", "from", "to", "exponent over all sizes", "exponent over the last two"]]
+    for sweep in numbers["sweeps"].values():
+        fitted = Quantity({"estimate": sweep["exponent"], "low": sweep["low"], "high": sweep["high"]}, sweep["label"])
+        first, *_, last = sweep["sizes"]
+        rows.append([sweep["label"], f"{first:,}", f"{last:,}", f"{fitted:.2f}", f"{sweep['last']:.2f}"])
+    return markdown(rows)

@@ -1,0 +1,103 @@
+"""Documents are what their sources and the committed summaries say, and no measured number is typed in a source."""
+
+import pytest
+
+from experiments import make_documents
+from experiments.documents import lookups
+from experiments.documents.numbers import ROOT, DocumentError, Names, Quantity
+from experiments.documents.sources import NOT_TEXT, SETTINGS, render, sources, typed_numbers, wrap
+
+ROWS = [
+    {"reading": "literal", "noise": "none", "against": {"estimate": -0.771, "low": -0.85, "high": -0.69}},
+    {"reading": "literal", "noise": "1 percent", "against": {"measured": 0.156, "interval": [0.07, 0.252]}},
+]
+NAMES = Names(run=Quantity({"rows": ROWS, "ends": [184, 175, 178], "0": {"share": 0.0157}, "empty": None}, "run"))
+
+
+def test_every_document_is_up_to_date():
+    for path, text in make_documents.documents().items():
+        there = (ROOT / path).read_text(encoding="utf-8") if (ROOT / path).exists() else ""
+        if there != text:
+            pytest.fail(f"{path} is out of date: run make documents", pytrace=False)
+
+
+@pytest.mark.parametrize(
+    ("placeholder", "text"),
+    [
+        ("{run[rows][reading=literal][noise=1 percent][against]:+.2f}", "+0.16 [0.07, 0.25]"),
+        ("{run[rows][noise=none][against].negated:.1f}", "0.8 [0.7, 0.8]"),
+        ("{run[rows][0][against][low]:.2f}", "-0.85"),
+        ("{run[ends]}", "175-184"),
+        ("{run[ends].median:.1f}", "178.0"),
+        ("{run[ends].count}", "3"),
+        ("{run[0][share]:.1%}", "1.6 %"),
+        ("{{run}}", "{run}"),
+    ],
+)
+def test_what_a_placeholder_prints(placeholder, text):
+    assert render(placeholder, NAMES, "x.md").splitlines()[-1] == text
+
+
+@pytest.mark.parametrize(
+    ("placeholder", "message"),
+    [
+        ("{walk[ends]}", "x.md: there is no summary or look-up called 'walk'; there are run"),
+        ("{run[end]}", "x.md: run[end] is in no committed summary; run has rows, ends, 0, empty"),
+        ("{run[ends][7]}", "x.md: run[ends][7] is in no committed summary; run[ends] has 3 entries"),
+        ("{run[rows][noise=high]}", "x.md: run[rows][noise=high] is in no committed summary; run[rows] has 2 entries"),
+        ("{run[rows]:.2f}", "x.md: run[rows]: wanted a list of numbers; it has 2 entries"),
+        ("{run[0]:.2f}", "x.md: run[0]: wanted an estimate with its interval; it has share"),
+        ("{run[empty]:.2f}", "x.md: run[empty] is empty: nothing was measured there"),
+        ("{run[ends].middle}", "x.md: a placeholder cannot be read"),
+        ("a set {1, 2}", "x.md: "),
+        ("gains 0.16 on average", "x.md:1: the number 0.16 is typed; read it from a summary by a placeholder"),
+    ],
+)
+def test_what_cannot_be_read_is_said_in_one_line(placeholder, message):
+    with pytest.raises(DocumentError) as caught:
+        render(placeholder, NAMES, "x.md")
+    assert str(caught.value).startswith(message) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("source", "numbers"),
+    [
+        ("one of 3 groups, theory 6.1, P5, T1, d1, float32 and [text](figures/a_2.15.png) {run[0]:.2f}", []),
+        ("`x = 0.5`\n\n```\n12.5 [0.1, 0.2]\n```\n1. first\n12. twelfth", []),
+        ("a\nb -4.7 c", [(2, "-4.7")]),
+        ("in 10 of 10 seeds", [(1, "10"), (1, "10")]),
+        ("in 2 of 3 seeds", [(1, "2")]),
+        ("hardly 3 %", [(1, "3")]),
+        ("2-3 neurons after 4,000 steps", [(1, "2"), (1, "4,000")]),
+        ("the interval [1, 2]", [(1, "[1, 2]")]),
+    ],
+)
+def test_typed_numbers_are_found(source, numbers):
+    assert typed_numbers(source) == numbers
+
+
+def test_paragraphs_are_wrapped_and_the_rest_is_kept():
+    long = " ".join(["word"] * 40)
+    code = "```\n" + "x" * 130 + "\n# y\n```\n"
+    table = "| " + "x" * 130 + " |\n|---|\n"
+    assert wrap(code + table) == code + table
+    lines = wrap(f"- {long}\n  word\n- b\n").splitlines()
+    assert [len(line) <= 120 for line in lines] == [True] * len(lines) and lines[1].startswith("  word")
+    assert " ".join(lines).split() == f"- {long} word - b".split() and lines[-1] == "- b"
+
+
+def test_every_setting_is_typed_somewhere():
+    """An exception that no source needs would hide a measured number one day."""
+    import re
+
+    texts = [path.read_text(encoding="utf-8") for path in sources()]
+    for pattern in NOT_TEXT:
+        texts = [re.sub(pattern, " ", text, flags=re.MULTILINE | re.DOTALL) for text in texts]
+    unused = [
+        pattern for pattern in SETTINGS if not any(re.search(pattern.replace(" ", r"\s+"), text) for text in texts)
+    ]
+    assert not unused, f"no source types these settings: {unused}"
+
+
+def test_every_summary_has_a_name():
+    assert {path.stem for path in (ROOT / "figures" / "data").glob("*.json")} <= set(lookups.names())

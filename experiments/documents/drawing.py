@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Rectangle
 
 from dynsim.plots.parts import panels
-from dynsim.plots.style import COLOR, SMALLEST_TEXT, STYLE, TWO_COLUMNS
+from dynsim.plots.style import COLOR, SMALL_TEXT, STYLE, TWO_COLUMNS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -69,10 +69,10 @@ def _code(ax: "Axes", x: float, y: float, active: tuple[int, ...], size: float =
 def _sample(ax: "Axes") -> None:
     middle = HEIGHT / 2
     ax.text(1.25, middle + 1.35, "a sample", ha="center", weight="bold")
-    ax.text(1.25, middle + 0.85, "a few active features", ha="center", fontsize=SMALLEST_TEXT)
+    ax.text(1.25, middle + 0.85, "a few active features", ha="center", fontsize=SMALL_TEXT)
     _code(ax, 0.05, middle - 0.1, (1, 6))
-    ax.text(0.65, middle - 0.75, "frequent", color=MAJORITY, ha="center", fontsize=SMALLEST_TEXT)
-    ax.text(1.85, middle - 0.75, "rare", color=MINORITY, ha="center", fontsize=SMALLEST_TEXT)
+    ax.text(0.65, middle - 0.75, "frequent", color=MAJORITY, ha="center", fontsize=SMALL_TEXT)
+    ax.text(1.85, middle - 0.75, "rare", color=MINORITY, ha="center", fontsize=SMALL_TEXT)
     for y in (4.8, 1.1):
         _arrow(ax, (2.6, middle + 0.2 * np.sign(y - middle)), (3.2, y))
 
@@ -82,7 +82,7 @@ def _view(ax: "Axes", name: str, tokens: tuple[tuple[int, ...], ...], y: float) 
     _box(ax, 3.3, y, 2.7, 1.3)
     for place, active in enumerate(tokens):
         _code(ax, 3.45, y + 0.85 - 0.62 * place, active)
-    ax.text(4.65, y - 0.5, "two tokens: features + noise", ha="center", fontsize=SMALLEST_TEXT)
+    ax.text(4.65, y - 0.5, "two tokens: features + noise", ha="center", fontsize=SMALL_TEXT)
     _arrow(ax, (6.15, y + 0.65), (6.9, y + 0.65))
 
 
@@ -106,7 +106,7 @@ def _encoder(ax: "Axes", y: float, *, masked: bool) -> None:
             )
         )
     words = "smallest weights hidden" if masked else "one neuron per row of weights"
-    ax.text(8.5, y - 0.5, words, ha="center", fontsize=SMALLEST_TEXT)
+    ax.text(8.5, y - 0.5, words, ha="center", fontsize=SMALL_TEXT)
     _arrow(ax, (10.15, y + 0.65), (11.3, HEIGHT / 2 + 0.55 * np.sign(y - 2)))
 
 
@@ -114,4 +114,4 @@ def _loss(ax: "Axes") -> None:
     middle = HEIGHT / 2
     _box(ax, 11.4, middle - 0.95, 3.2, 1.9)
     ax.text(13.0, middle + 0.3, "contrastive loss", ha="center", weight="bold")
-    ax.text(13.0, middle - 0.65, "pick Y out of the views\nof other samples", ha="center", fontsize=SMALLEST_TEXT)
+    ax.text(13.0, middle - 0.65, "pick Y out of the views\nof other samples", ha="center", fontsize=SMALL_TEXT)

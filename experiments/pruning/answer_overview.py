@@ -8,7 +8,7 @@ from matplotlib.lines import Line2D
 from dynsim.plots.parts import lower_legend, panels
 from dynsim.plots.style import COLOR, STYLE, TWO_COLUMNS
 from experiments.pruning import answer_plots
-from experiments.pruning.answer_plots import at_point, by_noise
+from experiments.pruning.answer_plots import at_point, points_by_noise
 from experiments.pruning.arms import FADING, UNMASKED
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def overview(numbers: dict[str, Any]) -> "Figure":
     figure, axes = panels(1, 1, (TWO_COLUMNS, 3.2))
     ax = axes[0, 0]
     handles = []
-    for place, point in enumerate(by_noise(numbers)):
+    for place, point in enumerate(points_by_noise(numbers)):
         marker = NOISE_MARKERS[place % len(NOISE_MARKERS)]
         here = {arm["label"]: arm for arm in numbers["arms"] if at_point(arm, point)}
         for row, (label, (_, meaning)) in enumerate(ROWS.items()):

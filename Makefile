@@ -18,14 +18,17 @@ ifeq ($(strip $(VENV)),)
   RUN = PYTHONPATH=".$(if $(wildcard .wheels/*.whl),$(FETCHED))$${PYTHONPATH:+:$$PYTHONPATH}" $(PYTHON)
   CORE = check-python
   DEV = check-python
+  NOTEBOOK = check-python
 else
   RUN = $(VENV)/bin/python
   CORE = $(VENV)/.core-stamp
   DEV = $(VENV)/.dev-stamp
+  NOTEBOOK = $(VENV)/.notebook-stamp
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help install stages figures documents test test-slow bench lint types wheels clean check-python
+.PHONY: help install stages figures documents notebooks notebooks-run test test-slow bench lint types wheels clean \
+  check-python
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-18s %s\n", $$1, $$2}'
@@ -42,6 +45,14 @@ figures: $(CORE) ## Draw the committed figures from their data; with ARGS="--sim
 
 documents: $(CORE) ## Write the documents whose numbers come from figures/data/
 	$(RUN) -m experiments.make_documents $(ARGS)
+
+# JupyterLab, asked for by exact version here and nowhere else, is only needed to open them.
+notebooks: $(NOTEBOOK) ## Open the notebooks in JupyterLab
+	$(if $(strip $(VENV)),@$(PIP_INSTALL) jupyterlab==4.6.6)
+	$(RUN) -m experiments.notebooks open $(ARGS)
+
+notebooks-run: $(NOTEBOOK) ## Run the notebooks from top to bottom (two minutes)
+	$(RUN) -m experiments.notebooks run $(ARGS)
 
 # Two processes at most: each compiles for itself, and a test file stays in one of them.
 test: $(DEV) ## Fast tests (a few minutes)
@@ -96,5 +107,10 @@ $(VENV)/.core-stamp: pyproject.toml $(CONSTRAINTS) | check-python
 $(VENV)/.dev-stamp: $(VENV)/.core-stamp
 	@echo 'installing the test and style tools into $(VENV)'
 	@$(PIP_INSTALL) -e '.[dev]'
+	@touch $@
+
+$(VENV)/.notebook-stamp: $(VENV)/.core-stamp
+	@echo 'installing what notebooks need into $(VENV)'
+	@$(PIP_INSTALL) -e '.[notebook]'
 	@touch $@
 endif

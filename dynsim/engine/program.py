@@ -5,13 +5,13 @@ is faster there than one program for all runs together, and gives each run the s
 accelerator the runs are stacked and processed together (vmap).
 """
 
+import functools
 import hashlib
 import inspect
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
 from types import CodeType
 from typing import Any, TypeVar
 
@@ -151,7 +151,7 @@ class Program:
         return jax.tree.map(lambda *leaves: np.stack(leaves), *parts)
 
 
-@lru_cache(maxsize=64)
+@functools.lru_cache(maxsize=64)
 def program(
     structure: Config,
     one_by_one: bool,
@@ -191,13 +191,22 @@ def origins(own: Mapping[str, PyTree]) -> dict[str, list[str]]:
 
     A run may only be resumed from a checkpoint that was made with the same functions.
     """
-    return {
-        name: [
-            f"{getattr(fn, '__module__', '')}.{getattr(fn, '__qualname__', repr(fn))}{_digest(fn)}"
-            for fn in jax.tree.leaves(own[name])
-        ]
-        for name in sorted(own)
-    }
+    return {name: [_origin(fn) for fn in jax.tree.leaves(own[name])] for name in sorted(own)}
+
+
+def _origin(fn: Any) -> str:
+    if isinstance(fn, functools.partial):
+        filled = [*enumerate(fn.args), *sorted(fn.keywords.items())]
+        return f"{_origin(fn.func)}({', '.join(f'{name}={_filled_in(value)}' for name, value in filled)})"
+    return f"{getattr(fn, '__module__', '')}.{getattr(fn, '__qualname__', repr(fn))}{_digest(fn)}"
+
+
+def _filled_in(value: Any) -> str:
+    """Return a text for an argument of a `functools.partial`: of arrays, a digest of their content."""
+    if isinstance(value, np.ndarray | jax.Array):
+        content = np.asarray(value)
+        return f"{content.dtype}{list(content.shape)}#{hashlib.sha256(content.tobytes()).hexdigest()[:12]}"
+    return _origin(value) if callable(value) else repr(value)
 
 
 def _digest(fn: Any) -> str:

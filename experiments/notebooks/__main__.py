@@ -18,7 +18,7 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 NEEDED = ("ipykernel", "ipywidgets", "jupytext", "nbclient")
 TO_OPEN = ("jupyterlab",)
-ADVICE = "install the extra: pip install 'dynsim[notebook]', or run make notebooks"
+HOW_TO_GET_THEM = "install the extra: pip install 'dynsim[notebook]', or run make notebooks"
 SECONDS_PER_CELL = 600
 REDRAWN_WITHIN_S = 2.0
 
@@ -60,14 +60,18 @@ def executed(source: Path, folder: Path | None) -> dict[str, Any]:
         `seconds` in all; `slowest_s`, the longest that a figure took to be redrawn after a slider was moved, and
         `compiled`, how many programs were compiled for it.
     Errors:
+        `ValueError` in one line for a source that would change when it is opened as a notebook and saved;
         `nbclient.exceptions.CellExecutionError` with the traceback of the first cell that fails.
     """
     import jupytext
     import nbformat
+    from jupytext.config import load_jupytext_config
     from nbclient import NotebookClient
 
-    began = time.perf_counter()
-    book = jupytext.read(source)
+    began, paired = time.perf_counter(), load_jupytext_config(str(source))
+    book = jupytext.read(source, config=paired)
+    if jupytext.writes(book, fmt="py:percent", config=paired) != source.read_text(encoding="utf-8"):
+        raise ValueError(f"{source.name}: wanted text as jupytext writes it, got other text; run jupytext --sync on it")
     book.cells.append(nbformat.v4.new_code_cell(MOVE_SLIDERS))
     where = {"metadata": {"path": str(HERE)}}
     NotebookClient(book, timeout=SECONDS_PER_CELL, kernel_name="python3", resources=where).execute()
@@ -80,26 +84,23 @@ def executed(source: Path, folder: Path | None) -> dict[str, Any]:
 
 def run_all(folder: Path | None) -> int:
     """Run all notebooks, two at a time, print a line for each, and return the exit code."""
-    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(HERE.parents[1]), os.environ.get("PYTHONPATH", "")]))
+    root = HERE.parents[1]
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(root), os.environ.get("PYTHONPATH", "")]))
+    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(root / ".cache" / "jax"))
     well = True
     with ThreadPoolExecutor(2) as pool:
         for source, report in zip(sources(), pool.map(lambda one: executed(one, folder), sources()), strict=True):
             fine = report["slowest_s"] <= REDRAWN_WITHIN_S and report["compiled"] == 0
             well = well and fine
-            print(
-                f"{source.stem:<18}{report['seconds']:>6.1f} s   sliders redraw within {report['slowest_s']:.1f} s, "
-                f"{report['compiled']} programs compiled for them{'' if fine else f'; wanted {REDRAWN_WITHIN_S} s and 0'}",
-                flush=True,
-            )
+            told = f"{report['slowest_s']:.1f} s, {report['compiled']} programs compiled for them"
+            wanted = "" if fine else f"; wanted {REDRAWN_WITHIN_S} s and 0"
+            print(f"{source.stem:<18}{report['seconds']:>6.1f} s   sliders redraw within {told}{wanted}", flush=True)
     return 0 if well else 1
 
 
 def open_all() -> int:
     """Pair each source with an .ipynb file and open the folder in JupyterLab; return its exit code."""
     for source in sources():
-        subprocess.run(
-            [sys.executable, "-m", "jupytext", "--set-formats", "ipynb,py:percent", "-q", source], check=True
-        )
         subprocess.run([sys.executable, "-m", "jupytext", "--sync", "-q", source], check=True)
     return subprocess.run([sys.executable, "-m", "jupyterlab", str(HERE)], check=False).returncode
 
@@ -112,7 +113,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     lacking = missing(NEEDED + TO_OPEN if options.what == "open" else NEEDED)
     if lacking:
-        print(f"notebooks: {', '.join(lacking)} missing; {ADVICE}", file=sys.stderr)
+        print(f"notebooks: {', '.join(lacking)} missing; {HOW_TO_GET_THEM}", file=sys.stderr)
         return 1
     return run_all(options.out) if options.what == "run" else open_all()
 

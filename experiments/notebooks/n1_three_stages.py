@@ -1,34 +1,22 @@
-# ---
-# jupyter:
-#   jupytext:
-#     cell_markers: '"""'
-#     text_representation:
-#       extension: .py
-#       format_name: percent
-#   kernelspec:
-#     display_name: Python 3
-#     language: python
-#     name: python3
-# ---
-
 # %% [markdown]
 """
 # The three stages in ten minutes
 
 **Question: what happens to the neurons of a small contrastive encoder while it is trained?**
 
-They first grow together, then each settles on one feature, then little changes any more. This notebook trains such an
-encoder in a few seconds and shows the three stages, and what they depend on.
+They first grow together, then each settles on one feature, then little changes any more. This notebook trains such
+an encoder in a few seconds and shows the three stages, and what they depend on.
 
 What is simulated:
 
-- A *sample* is a pair of noisy vectors (tokens). Each is a sum of a few *features*, which are fixed directions in space.
+- A *sample* is a pair of noisy vectors (tokens). Each is a sum of a few *features*, which are fixed directions in
+  space.
 - Half of the features are frequent (the *majority*); the other half (the *minority*) are active less often, by a
   factor r.
-- Each sample comes in two views with the same features and fresh noise. The *encoder*, one layer of neurons, learns to
-  tell which second view belongs to which first one (a *contrastive loss*).
-- Each neuron has a *threshold*: it stays silent unless its input is large enough. Thresholds come on by themselves once
-  the weights have grown.
+- Each sample comes in two views with the same features and fresh noise. The *encoder*, one layer of neurons, learns
+  to tell which second view belongs to which first one (a *contrastive loss*).
+- Each neuron has a *threshold*: it stays silent unless its input is large enough. Thresholds come on by themselves
+  once the weights have grown.
 """
 
 # %%
@@ -52,17 +40,17 @@ run.dynsim
 
 # %% [markdown]
 """
-The table says when each stage ended, for the features of either group, as the median over the seeds with the range in
-brackets:
+The table says when each stage ended, for the features of either group, as the median over the seeds with the range
+in brackets:
 
-- **T1**, the end of growing together: the neurons that are not specialists have gained as much along the features of
-  the group as their weights measured at the start.
-- **T2**: nearly every feature of the group that ever gets a *specialist* has one. A specialist is a neuron that points
-  at one feature (cosine of 0.7 or more) and fires when that feature is there.
+- **T1**, the end of growing together: the neurons that are not specialists have gained as much along the features
+  of the group as their weights measured at the start.
+- **T2**: nearly every feature of the group that ever gets a *specialist* has one. A specialist is a neuron that
+  points at one feature (cosine of 0.7 or more) and fires when that feature is there.
 - **T3**: the number of specialists and their strength have stopped changing.
 
-`dynsim/analysis/stages.py` has the exact rules. The next figure shows the specialists as they appear. Minority features
-get theirs later, and get fewer.
+`dynsim/analysis/stages.py` has the exact rules. The next figure shows the specialists as they appear. Minority
+features get theirs later, and get fewer.
 """
 
 # %%
@@ -73,8 +61,9 @@ run.dynsim.plot.specialists()
 ## Inside the stages
 
 For both groups: how strongly a neuron responds to the feature that it ends up with, to the other features, and to
-directions that hold no feature. In stage 1 all features grow alike, at the rate that the theory predicts without any
-fitted constant (dashed). Then the curves part: the own feature wins.
+directions that hold no feature. At first all features of a group grow alike, at the rate that the theory predicts
+without any fitted constant (dashed); it is a theory without thresholds, so it holds up to the dotted line, where
+they come on. Then the curves part: the own feature wins. Lines are medians over neurons, bands hold 80 % of them.
 """
 
 # %%
@@ -84,7 +73,8 @@ run.dynsim.plot.projections()
 """
 ## Is it the threshold that makes specialists?
 
-The same run without thresholds answers it. Everything else is the same, down to the random numbers.
+The same run without thresholds answers it. Everything else is the same, down to the random numbers. (With 64
+neurons and 16 features, a few neurons point at one feature by chance.)
 """
 
 # %%
@@ -98,8 +88,8 @@ print("fields that differ:", run.dynsim.diff(without))
 """
 ## Try it
 
-The sliders run one seed anew. κ scales the thresholds (0 switches them off); the temperature is that of the loss: a low
-one makes it look at the most similar samples only. The program is compiled already, so this takes a second.
+The sliders run one seed anew. κ scales the thresholds (0 switches them off); the temperature is that of the loss: a
+low one makes it look at the most similar samples only. The program is compiled already, so this takes a second.
 """
 
 # %%
@@ -112,7 +102,7 @@ def redraw(kappa, temperature):
     return simulate(changed, seeds=[0]).dynsim.plot.specialists()
 
 
-interact(
+controls = interact(
     redraw,
     kappa=FloatSlider(0.5, min=0.0, max=1.0, step=0.05, description="κ", continuous_update=False),
     temperature=FloatSlider(1.0, min=0.2, max=2.0, step=0.1, description="temperature", continuous_update=False),

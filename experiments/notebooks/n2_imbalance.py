@@ -1,25 +1,12 @@
-# ---
-# jupyter:
-#   jupytext:
-#     cell_markers: '"""'
-#     text_representation:
-#       extension: .py
-#       format_name: percent
-#   kernelspec:
-#     display_name: Python 3
-#     language: python
-#     name: python3
-# ---
-
 # %% [markdown]
 """
 # What imbalance does
 
 **Question: what happens to rare features as they get rarer?**
 
-They are learned later, by fewer neurons, and from some point on not at all. The *minority ratio* r is how often a minority
-feature is active compared with a majority one; r = 1 means no imbalance. (The words feature, specialist and T2 are
-explained in the first notebook, `n1_three_stages`.)
+They are learned later and by fewer neurons, and from some point on most of them are not learned within these 2,000
+steps. The *minority ratio* r is how often a minority feature is active compared with a majority one; r = 1 means no
+imbalance. (The words feature, specialist and T2 are explained in the first notebook, `n1_three_stages`.)
 """
 
 # %%
@@ -38,31 +25,32 @@ config = replace(
     },
 )
 ratios = [1.0, 0.7, 0.5, 0.3, 0.2, 0.1]
-runs = dict(zip(ratios, simulate_many([replace(config, **{"data.minority_ratio": r}) for r in ratios], seeds=range(3))))
+configs = [replace(config, **{"data.minority_ratio": r}) for r in ratios]
+runs = dict(zip(ratios, simulate_many(configs, seeds=range(3)), strict=True))
 
 # %% [markdown]
 """
-All six were run by one compiled program: r is a number that is passed to it. For each r, the table shows the step at
-which nearly every feature of a group that gets a specialist has one (T2), and what the minority has at the end. *Coverage*
-is the share of the minority features that have at least one specialist. Numbers are medians over three seeds.
+All six were run by one compiled program: r is a number that is passed to it. For each r, the table shows T2, and
+what the minority has at the end. *Coverage* is the share of the minority features that have at least one
+specialist. T2 looks only at features that get a specialist at all, so it can come early where few do: read it
+together with the coverage. Numbers are medians over three seeds.
 """
 
 # %%
-print(
-    f"{'r':>4}{'T2 majority':>14}{'T2 minority':>14}{'found in':>10}{'specialists of the minority':>30}{'coverage':>10}"
-)
+print(f"{'':>18}T2{'':>6}{'minority at the end':>33}")
+print(f"{'r':>4}{'majority':>12}{'minority':>10}{'found in':>10}{'specialists':>13}{'coverage':>10}")
 for r, run in runs.items():
     t2 = run.dynsim.stages()["step"].sel(stage="T2")
     end = run.dynsim.specialists().isel(record=-1).sel(group="minority")
     steps = [t2.sel(group=group).median().item() for group in ("majority", "minority")]
     found = int(t2.sel(group="minority").notnull().sum())
     count, coverage = end["count"].median().item(), end["coverage"].median().item()
-    print(f"{r:>4}{steps[0]:>14.0f}{steps[1]:>14.0f}{found:>8}/3{count:>30.0f}{coverage:>10.2f}")
+    print(f"{r:>4}{steps[0]:>12.0f}{steps[1]:>10.0f}{found:>8}/3{count:>13.0f}{coverage:>10.2f}")
 
 # %% [markdown]
 """
-The same as a figure: minority coverage while training goes on, one line per r (median of three seeds). A run that has not
-finished climbing would be a run that was stopped too early; look at the right edge before believing the end of a line.
+The same as a figure: minority coverage while training goes on, one line per r (median of three seeds). A line that
+still climbs at its right end belongs to runs that were stopped too early to say where they end.
 """
 
 # %%
@@ -81,8 +69,8 @@ plt.show()
 
 # %% [markdown]
 """
-Why later? In stage 1 each feature grows by a factor per step that depends on how often it is active; the theory gives the
-factor in closed form. Here is the predicted growth of the logarithm per step:
+Why later? In stage 1 each feature grows by a factor per step that depends on how often it is active; the theory
+gives the factor in closed form. Here is the predicted growth of the logarithm per step:
 """
 
 # %%
@@ -109,7 +97,7 @@ def redraw(ratio, temperature):
     return simulate_many([changed], seeds=[0])[0].dynsim.plot.specialists()
 
 
-interact(
+controls = interact(
     redraw,
     ratio=FloatSlider(0.5, min=0.05, max=1.0, step=0.05, description="r", continuous_update=False),
     temperature=FloatSlider(1.0, min=0.2, max=2.0, step=0.1, description="temperature", continuous_update=False),

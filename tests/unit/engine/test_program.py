@@ -1,5 +1,6 @@
 """The compiled functions of a structure: shared by equal arguments, compiled once, the same in every thread."""
 
+import functools
 import importlib.machinery
 import os
 import subprocess
@@ -118,6 +119,24 @@ def test_origins_tell_edited_functions_apart(made):
     assert compiled.split("#")[1] == found[0]["loss"][0].split("#")[1]
     assert origins({}) == {}
     assert len(origins({"loss": jnp.add})["loss"]) == 1  # a callable without code of its own
+
+
+def test_origins_of_a_function_with_arguments_filled_in(made):
+    """functools.partial: its own text holds an address, which is another one in every process."""
+    loss = made("def loss(a, by=1, to=None):\n    return by * jnp.mean(a)")
+    other = made("def loss(a, by=1, to=None):\n    return by * jnp.sum(a)")
+    one, again = ({"loss": functools.partial(loss, by=2.0, to=np.arange(3))} for _ in range(2))
+    assert origins(one) == origins(again) and "0x" not in origins(one)["loss"][0]
+    others = [
+        functools.partial(loss, by=3.0, to=np.arange(3)),
+        functools.partial(loss, by=2.0, to=np.arange(3) + 1),
+        functools.partial(other, by=2.0, to=np.arange(3)),
+        functools.partial(loss, by=2.0),
+        functools.partial(loss, to=loss),
+        functools.partial(loss, to=other),
+    ]
+    found = {origins({"loss": fn})["loss"][0] for fn in (one["loss"], *others)}
+    assert len(found) == 1 + len(others)
 
 
 def test_origins_do_not_depend_on_the_process(tmp_path):

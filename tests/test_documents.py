@@ -64,6 +64,7 @@ def test_what_cannot_be_read_is_said_in_one_line(placeholder, message):
     [
         ("one of 3 groups, theory 6.1, P5, T1, d1, float32 and [text](figures/a_2.15.png) {run[0]:.2f}", []),
         ("`x = 0.5`\n\n```\n12.5 [0.1, 0.2]\n```\n1. first\n12. twelfth", []),
+        ("[6.2](theory.md#6.2)", []),
         ("a\nb -4.7 c", [(2, "-4.7")]),
         ("in 10 of 10 seeds", [(1, "10"), (1, "10")]),
         ("in 2 of 3 seeds", [(1, "2")]),

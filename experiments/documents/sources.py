@@ -25,6 +25,7 @@ SETTINGS = {
 NOT_TEXT = (
     r"^```.*?^```",  # code
     r"`[^`]*`",
+    r"\[[\d.]+\]\([^)\s]*\)",  # a link to a section by its number
     r"\]\([^)\s]*\)",  # the address of a link
     r"https?://\S+",
     r"<img [^>]*>",

@@ -108,4 +108,9 @@ def test_what_is_above_the_limit_is_named():
             "K": {"label": "K", "exponent": 1.3, **fit},
         }
     }
-    assert step_cost.table_text(made).splitlines()[-1] == "above 1.05: d of d, m, L, seeds"
+    assert step_cost.table_text(made).splitlines()[-2:] == [
+        "fits above 1.05: d (1.20) of d, m, L, seeds",
+        "last two sizes above 1.05: d (1.20), m (1.20) of d, m, L, seeds",
+    ]
+    made["sweeps"]["m"]["last"] = made["sweeps"]["d"]["last"] = 1.05
+    assert step_cost.table_text(made).splitlines()[-1] == "last two sizes above 1.05: none of d, m, L, seeds"

@@ -18,6 +18,7 @@ summary.json. A stopped run goes on with the same command.
 """
 
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -84,14 +85,13 @@ def plan_of(preset: str) -> AnswerPlan:
     if preset == "large":
         return plan._replace(shape="narrow", seeds=range(6000, 6016))
     if preset == "quick":
-        few = ["one branch", "literal"]
         used = [one for one in plan.statements if one.name in ("MAGNITUDE", "ESCAPE")]
         return plan._replace(
             shape="toy",
             lengths=(400,),
             seeds=range(5000, 5005),
             points=plan.points[-1:],
-            readings=few,
+            readings=["one branch", "literal"],
             redrawn=[],
             statements=used,
         )
@@ -107,19 +107,24 @@ def record_fn(structure: Config, keep_weights: bool) -> Any:
     return mask_effect.recorder_with_loss(parts, HELD_OUT_BATCHES, keep_weights=keep_weights, with_probe=True)
 
 
+def run_name(arm: Arm, config: Config, seeds: range) -> str:
+    """Return the name of a part of the study: arms with equal configurations and losses share it."""
+    from dynsim.config.serial import config_hash
+
+    return f"{'oracle' if arm.reading == ORACLE else 'run'} {config_hash(config, seeds)}"
+
+
 def run_arm(folder: Path, arm: Arm, shape: str, n_steps: int, seeds: range) -> "xr.Dataset":
     """Return the result of one arm after a number of steps; equal configurations are simulated once."""
-    from dynsim.config.serial import config_hash
     from dynsim.engine.numbers import resolve
     from dynsim.study import simulate_part
     from experiments.pruning.reweighted import inverse_frequency_loss
 
     config = arms.arm_config(arm, shape, n_steps)
-    oracle = arm.reading == ORACLE
-    name = f"{'oracle' if oracle else 'run'} {config_hash(config, seeds)}"
     keep = arm.reading == UNMASKED or arm == Arm(arm.noise, arm.ratio, "one branch")
-    own: dict[str, Any] = {"loss": inverse_frequency_loss} if oracle else {}
-    return simulate_part(folder, name, config, seeds, record_fn=record_fn(resolve(config).structure, keep), **own)
+    own: dict[str, Any] = {"record_fn": record_fn(resolve(config).structure, keep)}
+    own |= {"loss": inverse_frequency_loss} if arm.reading == ORACLE else {}
+    return simulate_part(folder, run_name(arm, config, seeds), config, seeds, **own)
 
 
 def outcome_of(folder: Path, plan: AnswerPlan, arm: Arm, partner: "xr.Dataset | None") -> tuple[Outcome, "xr.Dataset"]:
@@ -134,14 +139,18 @@ def outcome_of(folder: Path, plan: AnswerPlan, arm: Arm, partner: "xr.Dataset | 
 
 def simulate_all(options: PruningAnswer, folder: Path) -> dict[Arm, Outcome]:
     """Run every arm of the plan."""
+    from dynsim import study
+
     plan = plan_of(options.preset)
     if options.preset != "search":  # the points of the plan were chosen by it
         plans.hold(folder, plan)
     found: dict[Arm, Outcome] = {}
     partners: dict[Arm, xr.Dataset] = {}
     todo = [arm for point in plan.points for arm in plan.arms(point)]
+    known = {arm: arms.arm_config(arm, plan.shape, plan.lengths[0]) for arm in todo}
+    study.announce({run_name(arm, config, plan.seeds): (config, plan.seeds) for arm, config in known.items()})
     for k, arm in enumerate(todo):
-        print(f"arm {k + 1} of {len(todo)}: noise {arm.noise}, r = {arm.ratio:g}, {arm.label}", flush=True)
+        study.say(f"arm {k + 1} of {len(todo)}: noise {arm.noise}, r = {arm.ratio:g}, {arm.label}")
         found[arm], result = outcome_of(folder, plan, arm, partners.get(arm.partner))
         if arm.kind == UNMASKED:
             partners[arm] = result
@@ -246,8 +255,7 @@ def arm_row(arm: Arm, one: Outcome) -> dict[str, Any]:
 
 def opening_configuration(options: PruningAnswer) -> tuple[Config, range]:
     """Return the first unmasked configuration and the seeds; all others follow from the plan."""
-    plan = plan_of(options.preset)
-    point: PlanPoint = plan.points[0]
+    plan, point = plan_of(options.preset), plan_of(options.preset).points[0]
     return arms.point_config(plan.shape, point.noise, point.ratio, plan.lengths[0]), plan.seeds
 
 
@@ -258,18 +266,11 @@ def draw(numbers: dict[str, Any], reduced: dict[str, Any]) -> dict[str, "Figure"
     return {"answer": answer_plots.answer(numbers), "mechanism": answer_plots.mechanism(numbers)}
 
 
-def captions() -> dict[str, str]:
-    """Return the captions by name of the figure."""
-    from experiments.pruning import answer_plots
+def words() -> tuple[dict[str, str], Callable[[dict[str, Any]], str]]:
+    """Return (captions by name of the figure, function that says a summary as a table)."""
+    from experiments.pruning import answer_plots, answer_table
 
-    return answer_plots.CAPTIONS
-
-
-def table_text(numbers: dict[str, Any]) -> str:
-    """Return the printed table."""
-    from experiments.pruning import answer_table
-
-    return answer_table.table_text(numbers)
+    return answer_plots.CAPTIONS, answer_table.table_text
 
 
 EXPERIMENT = Experiment(
@@ -283,8 +284,8 @@ EXPERIMENT = Experiment(
     simulate=simulate_all,
     analyse=analyse,
     draw=draw,
-    captions=captions,
-    table=table_text,
+    captions=lambda: words()[0],
+    table=lambda numbers: words()[1](numbers),
     curves=False,
 )
 

@@ -4,7 +4,6 @@
 """
 
 import json
-import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,7 +12,6 @@ from typing import Any
 import jax
 import numpy as np
 import xarray as xr
-from tqdm.auto import tqdm
 
 from dynsim import results, theory
 from dynsim.config import Config
@@ -36,6 +34,7 @@ from dynsim.engine.program import (
     runs_one_by_one,
     trained,
 )
+from dynsim.engine.progress import Bar, running
 from dynsim.engine.resume import Keeper, Progress, Recording
 from dynsim.engine.train import RecordFn
 from dynsim.losses.contrastive import LossValue
@@ -100,7 +99,7 @@ def simulate(
     encoder: Encoder | None = None,
     loss: Callable[..., LossValue] | None = None,
     record_fn: RecordFn | None = None,
-    progress: bool = False,
+    progress: bool | Bar = False,
     checkpoint_folder: Path | None = None,
     label: str = "training",
 ) -> xr.Dataset:
@@ -112,7 +111,7 @@ def simulate(
         data_model, encoder, loss: your own functions in place of the built-in ones (see `data.DataModel`,
             `encoder.Encoder`, `train.Parts.loss`).
         record_fn: (state, world) -> NamedTuple or dictionary of arrays, which are kept at each record.
-        progress: show a progress bar with the time left.
+        progress: show a progress bar with the time left; or the bar of a study that this is a part of.
         checkpoint_folder: save the state there about once a minute and on Ctrl-C. If it holds a saved state, continue
             from that.
         label: text beside the progress bar.
@@ -135,7 +134,7 @@ def simulate_many(
     seeds: Sequence[int],
     *,
     own: dict[str, Any] | None = None,
-    progress: bool = False,
+    progress: bool | Bar = False,
     checkpoint_folder: Path | None = None,
     label: str = "training",
 ) -> list[xr.Dataset]:
@@ -181,23 +180,16 @@ def simulate_many(
     return out
 
 
-def _bar(total: int, done: int, label: str, progress: bool) -> tqdm:
-    """Return a progress bar. In a log file rather than a terminal, it writes a line about every half minute."""
-    every = 0.1 if sys.stderr.isatty() else 30.0
-    return tqdm(total=total, initial=done, desc=label, unit="step", mininterval=every, disable=not progress)
-
-
 def _train(
-    compiled: Program, runs: Runs, stops: np.ndarray, keeper: Keeper, progress: bool, label: str
+    compiled: Program, runs: Runs, stops: np.ndarray, keeper: Keeper, progress: bool | Bar, label: str
 ) -> tuple[Runs, Recording]:
     """Train to the last of `stops` and record at each of them. On Ctrl-C, save a checkpoint and raise the interrupt."""
     record, total, runs = compiled.record(runs)  # the first record, after no updates
     check_record(record)
     so_far = keeper.restore(runs, Recording([record], [total]))
-    bar = _bar(int(stops[-1]), so_far.n_done, label, progress)
-    length = 8
+    length, compiling = 8, True
     try:
-        with bar:
+        with running(progress, label, so_far.n_done, int(stops[-1])) as bar:
             while so_far.n_done < stops[-1]:
                 stop = int(stops[len(so_far.kept.records)])
                 end = min(stop, so_far.n_done + length)
@@ -205,7 +197,8 @@ def _train(
                 runs = compiled.advance(so_far.runs, so_far.n_done, end)
                 took = time.perf_counter() - clock
                 length = max(1, min(4 * length, int((end - so_far.n_done) * LOOK_EVERY_S / max(took, 1e-3))))
-                bar.update(end - so_far.n_done)
+                bar.update(end - so_far.n_done, None if compiling else took)
+                compiling = False
                 kept = so_far.kept
                 if end == stop:
                     record, total, runs = compiled.record(runs)

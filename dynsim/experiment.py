@@ -162,11 +162,12 @@ def save_figures(
 
 def compute(experiment: Experiment[OptionsT, RunsT], options: OptionsT, folder: Path) -> tuple[Json, Reduced]:
     """Simulate and analyse, save the summary and the Datasets in the folder, and return them."""
-    from dynsim import results
+    from dynsim import results, study
     from dynsim.config import serial
 
     began = time.perf_counter()
-    runs = experiment.simulate(options, folder)
+    with study.one_bar(experiment.name):
+        runs = experiment.simulate(options, folder)
     numbers, reduced = experiment.analyse(runs, options)
     numbers["config_hash"] = serial.config_hash(*experiment.configuration(options))
     numbers.setdefault("provenance", results.provenance())

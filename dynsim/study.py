@@ -7,7 +7,9 @@ again loads the finished parts and resumes from the last checkpoint. `finish` re
 import json
 import re
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,12 +20,14 @@ from dynsim.config import Config
 from dynsim.config.serial import config_hash
 from dynsim.engine import checkpoint
 from dynsim.engine.program import origins
+from dynsim.engine.progress import StudyBar
 from dynsim.engine.simulate import simulate
 from dynsim.results.sealed import Json
 
 UNFINISHED = "unfinished"
 OWN_PARTS = ("data_model", "encoder", "loss", "record_fn")
 NumbersT = TypeVar("NumbersT")
+_BAR: ContextVar[StudyBar | None] = ContextVar("_BAR", default=None)
 
 
 def part_path(folder: Path, name: str) -> Path:
@@ -48,21 +52,62 @@ def simulate_part(
     Errors:
         `ConfigError` for a configuration that cannot run or a checkpoint that does not fit.
     """
-    path = part_path(folder, name)
+    path, bar = part_path(folder, name), _BAR.get()
     wanted = config_hash(config, seeds)
     own = origins({name: options[name] for name in OWN_PARTS if options.get(name) is not None})
+    if bar is not None:
+        bar.announce(name, config, len(seeds))
     for earlier in (path, *finished):
         if earlier.is_file():
             part = results.load(earlier)
             same_runs = config_hash(results.config_of(part), part["seed"].values.tolist()) == wanted
             if same_runs and results.provenance_of(part).get("own") == own and _same_program(part):
-                print(f"{name}: finished earlier, taken from {earlier}")
+                _say(bar, name, f"{name}: finished earlier, taken from {earlier}")
                 return part
     keep = path.with_suffix("")
-    part = simulate(config, seeds, progress=True, checkpoint_folder=keep / wanted, label=name, **options)
+    part = simulate(config, seeds, progress=bar or True, checkpoint_folder=keep / wanted, label=name, **options)
     results.save(part, path)
     checkpoint.clear(keep)
     return part
+
+
+def _say(bar: StudyBar | None, name: str, text: str) -> None:
+    if bar is None:
+        print(text)
+    else:
+        bar.finished_earlier(name, text)
+
+
+@contextmanager
+def one_bar(label: str) -> Iterator[StudyBar]:
+    """Show one progress bar for all parts that are simulated in this block."""
+    bar = StudyBar(label)
+    with bar:
+        token = _BAR.set(bar)
+        try:
+            yield bar
+        finally:
+            _BAR.reset(token)
+
+
+def announce(parts: Mapping[str, tuple[Config, Sequence[int]]]) -> None:
+    """Tell the progress bar of the study which parts are to come: {name: (configuration, seeds)}.
+
+    The bar then shows how far the whole is. Parts that are not known beforehand join it when they begin.
+    """
+    bar = _BAR.get()
+    if bar is not None:
+        for name, (config, seeds) in parts.items():
+            bar.announce(name, config, len(seeds))
+
+
+def say(text: str) -> None:
+    """Print a line, above the progress bar where there is one."""
+    bar = _BAR.get()
+    if bar is None:
+        print(text, flush=True)
+    else:
+        bar.say(text)
 
 
 def keep_numbers(folder: Path, name: str, made_from: Json, make: Callable[[], NumbersT]) -> NumbersT:
@@ -78,7 +123,7 @@ def keep_numbers(folder: Path, name: str, made_from: Json, make: Callable[[], Nu
     if path.is_file():
         kept = results.load_json(path)
         if {key: kept[key] for key in origin} == json.loads(json.dumps(origin)):
-            print(f"{name}: finished earlier, taken from {path}")
+            say(f"{name}: finished earlier, taken from {path}")
             return kept["numbers"]
     numbers = make()
     results.save_json({**origin, "numbers": numbers}, path)

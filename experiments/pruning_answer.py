@@ -18,6 +18,7 @@ summary.json. A stopped run goes on with the same command.
 """
 
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -91,14 +92,13 @@ def plan_of(preset: str) -> AnswerPlan:
             statements=[one for one in plan.statements if one.name in ("P5", "MAGNITUDE", "ESCAPE")],
         )
     if preset == "quick":
-        few = ["one branch", "literal"]
         used = [one for one in plan.statements if one.name in ("MAGNITUDE", "ESCAPE")]
         return plan._replace(
             shape="toy",
             lengths=(400,),
             seeds=range(5000, 5005),
             points=plan.points[-1:],
-            readings=few,
+            readings=["one branch", "literal"],
             redrawn=[],
             statements=used,
         )
@@ -126,14 +126,19 @@ def outcome_of(folder: Path, plan: AnswerPlan, arm: Arm, partner: "xr.Dataset | 
 
 def simulate_all(options: PruningAnswer, folder: Path) -> dict[Arm, Outcome]:
     """Run every arm of the plan."""
+    from dynsim import study
+    from experiments.pruning.probed_runs import run_name
+
     plan = plan_of(options.preset)
     if options.preset != "search":  # the points of the plan were chosen by it
         plans.hold(folder, plan.digest)
     found: dict[Arm, Outcome] = {}
     partners: dict[Arm, xr.Dataset] = {}
     todo = [arm for point in plan.points for arm in plan.arms(point)]
+    known = [(arms.arm_config(arm, plan.shape, plan.lengths[0]), arm.reading == ORACLE) for arm in todo]
+    study.announce({run_name(config, plan.seeds, reweighted): (config, plan.seeds) for config, reweighted in known})
     for k, arm in enumerate(todo):
-        print(f"arm {k + 1} of {len(todo)}: noise {arm.noise}, r = {arm.ratio:g}, {arm.label}", flush=True)
+        study.say(f"arm {k + 1} of {len(todo)}: noise {arm.noise}, r = {arm.ratio:g}, {arm.label}")
         found[arm], result = outcome_of(folder, plan, arm, partners.get(arm.partner))
         if arm.kind == UNMASKED:
             partners[arm] = result
@@ -238,8 +243,7 @@ def arm_row(arm: Arm, one: Outcome) -> dict[str, Any]:
 
 def opening_configuration(options: PruningAnswer) -> tuple[Config, range]:
     """Return the first unmasked configuration and the seeds; all others follow from the plan."""
-    plan = plan_of(options.preset)
-    point: PlanPoint = plan.points[0]
+    plan, point = plan_of(options.preset), plan_of(options.preset).points[0]
     return arms.point_config(plan.shape, point.noise, point.ratio, plan.lengths[0]), plan.seeds
 
 
@@ -250,18 +254,11 @@ def draw(numbers: dict[str, Any], reduced: dict[str, Any]) -> dict[str, "Figure"
     return answer_overview.all_figures(numbers)
 
 
-def captions() -> dict[str, str]:
-    """Return the captions by name of the figure."""
-    from experiments.pruning import answer_overview
+def words() -> tuple[dict[str, str], Callable[[dict[str, Any]], str]]:
+    """Return (captions by name of the figure, function that says a summary as a table)."""
+    from experiments.pruning import answer_overview, answer_table
 
-    return answer_overview.CAPTIONS
-
-
-def table_text(numbers: dict[str, Any]) -> str:
-    """Return the printed table."""
-    from experiments.pruning import answer_table
-
-    return answer_table.table_text(numbers)
+    return answer_overview.CAPTIONS, answer_table.table_text
 
 
 EXPERIMENT = Experiment(
@@ -275,8 +272,8 @@ EXPERIMENT = Experiment(
     simulate=simulate_all,
     analyse=analyse,
     draw=draw,
-    captions=captions,
-    table=table_text,
+    captions=lambda: words()[0],
+    table=lambda numbers: words()[1](numbers),
     curves=False,
 )
 

@@ -131,13 +131,15 @@ def _recorder(structure: Config, keep_weights: bool) -> Callable[..., Any]:
 def simulate_all(options: PruningComparison, folder: Path) -> "NamedRuns":
     """Train every distinct run, or load it where an earlier call finished it; return the results by key."""
     from dynsim.engine.numbers import resolve
-    from dynsim.study import simulate_part
+    from dynsim.study import announce, simulate_part
     from experiments.pruning.reweighted import inverse_frequency_loss
 
     named = all_runs(options)
     _, seeds = configuration_of(options)
     results: dict[table.RunSet, xr.Dataset] = {}
-    for run, key in table.unique(list(named.items())).items():
+    unique = table.unique(list(named.items()))
+    announce({key.label: (run.config, seeds) for run, key in unique.items()})
+    for run, key in unique.items():
         own: dict[str, Any] = {"loss": inverse_frequency_loss} if run.oracle else {}
         record = _recorder(resolve(run.config).structure, run.keep_weights)
         results[run] = simulate_part(folder, key.label, run.config, seeds, record_fn=record, **own)

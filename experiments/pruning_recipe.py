@@ -16,6 +16,7 @@ summary.json. A stopped run goes on with the same command.
 """
 
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -132,17 +133,22 @@ def ends_of(folder: Path, plan: RecipePlan, recipe: Recipe, partner: "xr.Dataset
 
 def simulate_all(options: PruningRecipe, folder: Path) -> dict[Recipe, Ends]:
     """Run every recipe of the plan."""
+    from dynsim import study
+    from experiments.pruning.probed_runs import run_name
+
     plan = recipe_plan_of(options.preset)
     if options.preset == "search":
         todo = searched_recipes()
     else:
         plans.hold(folder, plan.digest)
         todo = [Recipe(*point, method) for method in plan.methods for point in plan.points]
+    known = [(recipes.recipe_config(recipe, plan.lengths[0]), recipe.method == ORACLE) for recipe in todo]
+    study.announce({run_name(config, plan.seeds, reweighted): (config, plan.seeds) for config, reweighted in known})
     found: dict[Recipe, Ends] = {}
     partners: dict[Recipe, xr.Dataset] = {}
     for k, recipe in enumerate(todo):
         where = f"{recipe.shape}, noise {recipe.noise}, r = {recipe.ratio:g}"
-        print(f"recipe {k + 1} of {len(todo)}: {where}, {recipe.label}", flush=True)
+        study.say(f"recipe {k + 1} of {len(todo)}: {where}, {recipe.label}")
         found[recipe], result = ends_of(folder, plan, recipe, partners.get(recipe.partner))
         if recipe.method == UNMASKED:
             partners[recipe] = result
@@ -215,18 +221,11 @@ def draw(numbers: dict[str, Any], reduced: dict[str, Any]) -> dict[str, "Figure"
     return recipe_plots.figures(numbers)
 
 
-def captions() -> dict[str, str]:
-    """Return the captions by name of the figure."""
-    from experiments.pruning import recipe_plots
+def words() -> tuple[dict[str, str], Callable[[dict[str, Any]], str]]:
+    """Return (captions by name of the figure, function that says a summary as a table)."""
+    from experiments.pruning import recipe_plots, recipe_table
 
-    return recipe_plots.CAPTIONS
-
-
-def table_text(numbers: dict[str, Any]) -> str:
-    """Return the printed table: one line per recipe and point, then the planned contrasts."""
-    from experiments.pruning import recipe_table
-
-    return recipe_table.table_text(numbers)
+    return recipe_plots.CAPTIONS, recipe_table.table_text
 
 
 EXPERIMENT = Experiment(
@@ -240,8 +239,8 @@ EXPERIMENT = Experiment(
     simulate=simulate_all,
     analyse=analyse,
     draw=draw,
-    captions=captions,
-    table=table_text,
+    captions=lambda: words()[0],
+    table=lambda numbers: words()[1](numbers),
     curves=False,
 )
 

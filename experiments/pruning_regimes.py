@@ -109,14 +109,20 @@ def _record_fn(structure: Config) -> Any:
     return mask_effect.recorder_with_loss(train.built_in_parts(structure), N_HELD_OUT)
 
 
+def regime_run_name(config: Config, seeds: range) -> str:
+    """Return the name of a part of the study: equal configurations share it."""
+    from dynsim.config.serial import config_hash
+
+    return f"run {config_hash(config, seeds)}"
+
+
 def run_at(folder: Path, config: Config, seeds: range) -> Any:
     """Return the result of one configuration; the same one at two points is simulated once."""
-    from dynsim.config.serial import config_hash
     from dynsim.engine.numbers import resolve
     from dynsim.study import simulate_part
 
-    name = f"run {config_hash(config, seeds)}"
-    return simulate_part(folder, name, config, seeds, record_fn=_record_fn(resolve(config).structure))
+    record = _record_fn(resolve(config).structure)
+    return simulate_part(folder, regime_run_name(config, seeds), config, seeds, record_fn=record)
 
 
 def evidence_at(folder: Path, wanted: Plan, point: Point, reading: str, *, fresh: bool) -> dict[str, Any]:
@@ -162,10 +168,15 @@ def driver_at(folder: Path, wanted: Plan, point: Point) -> dict[str, Any]:
 
 def search(folder: Path, wanted: Plan) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, Any]]]:
     """Return ({point: {reading: evidence}}, {point: drivers}) on the search seeds."""
+    from dynsim import study
+
     found: dict[str, dict[str, Any]] = {}
     drivers: dict[str, dict[str, Any]] = {}
+    known = [replace(wanted.base, **point.changes) for point in wanted.points]
+    known += [reading_config(wanted.base, point, reading) for point in wanted.points for reading in wanted.readings]
+    study.announce({regime_run_name(config, wanted.search): (config, wanted.search) for config in known})
     for k, point in enumerate(wanted.points):
-        print(f"point {k + 1} of {len(wanted.points)}, {point.name}", flush=True)
+        study.say(f"point {k + 1} of {len(wanted.points)}, {point.name}")
         found[point.name] = {
             reading: evidence_at(folder, wanted, point, reading, fresh=False) for reading in wanted.readings
         }
@@ -175,11 +186,13 @@ def search(folder: Path, wanted: Plan) -> tuple[dict[str, dict[str, Any]], dict[
 
 def confirm(folder: Path, wanted: Plan, chosen: set[tuple[str, str]]) -> dict[str, dict[str, Any]]:
     """Return {point: {reading: evidence}} of the chosen (point, reading) on the fresh seeds."""
+    from dynsim import study
+
     found: dict[str, dict[str, Any]] = {}
     for point in wanted.points:
         readings = [reading for reading in wanted.readings if (point.name, reading) in chosen]
         if readings:
-            print(f"confirming {point.name}: {', '.join(readings)}", flush=True)
+            study.say(f"confirming {point.name}: {', '.join(readings)}")
             found[point.name] = {
                 reading: evidence_at(folder, wanted, point, reading, fresh=True) for reading in readings
             }

@@ -19,6 +19,7 @@ a folder whose name ends in -controls; the last line printed is the path of summ
 
 import dataclasses
 import sys
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -94,14 +95,9 @@ PRESETS = {
 }
 
 
-def unpruned(config: Config) -> Config:
-    """Return a configuration without masks, which controls and growth rates are measured with."""
-    return dataclasses.replace(config, prune=PruneConfig())
-
-
 def control_configs(config: Config) -> dict[str, Config]:
     """Return the null controls of a configuration, all unpruned, in which stage 2 should be absent or different."""
-    config = unpruned(config)
+    config = dataclasses.replace(config, prune=PruneConfig())
     return {
         B_ZERO: replace(config, **{"threshold.scale": 0.0}),
         FROM_START: replace(config, **{"threshold.start": "at_step", "threshold.start_step": 0}),
@@ -124,6 +120,7 @@ class StageRuns(NamedTuple):
 
 
 AS_TRAINED = "as trained"
+Part = tuple[Config, Sequence[int]]  # configuration and seeds of a part of the study
 
 
 def study_folder(options: StageTracking, *, controls: bool) -> Path:
@@ -134,29 +131,43 @@ def study_folder(options: StageTracking, *, controls: bool) -> Path:
     return options.out / f"stage_tracking-{name}{'-controls' if controls else ''}"
 
 
-def simulate_all(options: StageTracking, folder: Path) -> StageRuns:
-    """Run the main configuration, the growth-rate runs and the controls; save each as soon as it is finished."""
-    from dynsim import results
+def rate_parts(options: StageTracking) -> dict[str, Part]:
+    """Return the unpruned runs at a small learning rate by frequency profile; none if growth has no closed form."""
     from dynsim.analysis.rates import linear_regime, no_closed_form
-    from dynsim.study import simulate_part
 
-    config, seeds = configuration_of(options)
-    both = [study_folder(options, controls=with_them) / "result.nc" for with_them in (False, True)]
-    runs = StageRuns(simulate_part(folder, "training", config, seeds, finished=both), {}, {})
+    config = options.config
     spread = replace(
         config, **{"data.frequency_profile": "exponential", "data.minority_ratio": 0.1, "data.relative_frequency": ()}
     )
-    both_profiles = {AS_TRAINED: config, "spread from 1 to 0.1": spread}
-    profiles = {} if no_closed_form(config) else {n: one for n, one in both_profiles.items() if not no_closed_form(one)}
-    for name, profile in profiles.items():
-        rate_seeds = range(options.seed, options.seed + min(RATE_SEEDS, 2 + options.seeds))
-        runs.rates[name] = simulate_part(folder, f"growth rates {name}", linear_regime(profile), rate_seeds)
-    for name, control in control_configs(config).items() if options.controls else ():
-        n_seeds = N_CONTROL_SEEDS if name == B_ZERO else options.seeds
-        control_seeds = range(options.seed, options.seed + n_seeds)
-        runs.controls[name] = simulate_part(folder, f"control {name}", control, control_seeds)
-    results.save(runs.main, folder / "result.nc")  # before the analysis, whose errors must not cost a training
-    return runs
+    both = {AS_TRAINED: config, "spread from 1 to 0.1": spread}
+    seeds = range(options.seed, options.seed + min(RATE_SEEDS, 2 + options.seeds))
+    profiles = {} if no_closed_form(config) else both
+    return {name: (linear_regime(one), seeds) for name, one in profiles.items() if not no_closed_form(one)}
+
+
+def control_parts(options: StageTracking) -> dict[str, Part]:
+    """Return the null controls that the options ask for, by name."""
+    first, configs = options.seed, control_configs(options.config) if options.controls else {}
+    numbers = {name: N_CONTROL_SEEDS if name == B_ZERO else options.seeds for name in configs}
+    return {name: (config, range(first, first + numbers[name])) for name, config in configs.items()}
+
+
+def simulate_all(options: StageTracking, folder: Path) -> StageRuns:
+    """Run the main configuration, the growth-rate runs and the controls; save each as soon as it is finished."""
+    from dynsim import results
+    from dynsim.study import announce, simulate_part
+
+    rates = {name: f"growth rates {name}" for name in rate_parts(options)}
+    controls = {name: reduced_name(name) for name in control_parts(options)}
+    parts = {rates[name]: part for name, part in rate_parts(options).items()}
+    parts |= {controls[name]: part for name, part in control_parts(options).items()}
+    announce({"training": configuration_of(options), **parts})
+    both = [study_folder(options, controls=with_them) / "result.nc" for with_them in (False, True)]
+    main = simulate_part(folder, "training", *configuration_of(options), finished=both)
+    others = {label: simulate_part(folder, label, *part) for label, part in parts.items()}
+    results.save(main, folder / "result.nc")  # before the analysis, whose errors must not cost a training
+    of_rates, of_controls = ({name: others[label] for name, label in named.items()} for named in (rates, controls))
+    return StageRuns(main, of_rates, of_controls)
 
 
 def reduced_name(control: str) -> str:
@@ -248,18 +259,12 @@ def draw(numbers: Json, reduced: Reduced) -> Figures:
     return figures
 
 
-def captions() -> dict[str, str]:
-    """Return the captions of all figures by name."""
+def words() -> tuple[dict[str, str], Callable[[Json], str]]:
+    """Return (captions by name of the figure, function that says a summary as a table)."""
     from dynsim import plots
-
-    return plots.CAPTIONS
-
-
-def table_text(numbers: Json) -> str:
-    """Return the table that is printed."""
     from dynsim.analysis import summary
 
-    return summary.table_text(numbers)
+    return plots.CAPTIONS, summary.table_text
 
 
 EXPERIMENT = Experiment(
@@ -280,8 +285,8 @@ EXPERIMENT = Experiment(
     simulate=simulate_all,
     analyse=analyse,
     draw=draw,
-    captions=captions,
-    table=table_text,
+    captions=lambda: words()[0],
+    table=lambda numbers: words()[1](numbers),
 )
 
 

@@ -4,7 +4,6 @@
 """
 
 import json
-import sys
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -14,7 +13,6 @@ from typing import Any
 import jax
 import numpy as np
 import xarray as xr
-from tqdm.auto import tqdm
 
 from dynsim import results, theory
 from dynsim.config import Config
@@ -36,6 +34,7 @@ from dynsim.engine.program import (
     runs_one_by_one,
     trained,
 )
+from dynsim.engine.progress import Bar, running
 from dynsim.engine.reporting import OnRecord, OnRecordOf, report_records
 from dynsim.engine.resume import Keeper, Progress, Recording
 from dynsim.engine.train import RecordFn
@@ -67,7 +66,7 @@ def simulate(
     loss: Callable[..., Any] | None = None,
     record_fn: RecordFn | None = None,
     on_record: OnRecord | None = None,
-    progress: bool = False,
+    progress: bool | Bar = False,
     checkpoint_folder: str | Path | None = None,
     label: str = "training",
 ) -> xr.Dataset:
@@ -84,7 +83,7 @@ def simulate(
             a live plot; see `reporting.OnRecord`. The results are the same with and without it. A run that goes on from
             a checkpoint reports the records from there on. If it was killed, or if on_record raised an error, those
             since the checkpoint are reported again, with the same values, so a tracker keys them by seed and step.
-        progress: show a progress bar with the time left.
+        progress: show a progress bar with the time left; or the bar of a study that this is a part of.
         checkpoint_folder: save the state there about once a minute and on Ctrl-C. If it holds a saved state, continue
             from that.
         label: text beside the progress bar.
@@ -110,7 +109,7 @@ def simulate_many(
     *,
     own: dict[str, Any] | None = None,
     on_record: OnRecordOf | None = None,
-    progress: bool = False,
+    progress: bool | Bar = False,
     checkpoint_folder: str | Path | None = None,
     label: str = "training",
 ) -> list[xr.Dataset]:
@@ -171,18 +170,12 @@ def _results(
     return out
 
 
-def _bar(total: int, done: int, label: str, progress: bool) -> tqdm:
-    """Return a progress bar. In a log file rather than a terminal, it writes a line about every half minute."""
-    every = 0.1 if sys.stderr.isatty() else 30.0
-    return tqdm(total=total, initial=done, desc=label, unit="step", mininterval=every, disable=not progress)
-
-
 def _train(
     compiled: Program,
     runs: Runs,
     stops: np.ndarray,
     keeper: Keeper,
-    progress: bool,
+    progress: bool | Bar,
     label: str,
     tell: Callable[[Recording], None] | None = None,
 ) -> tuple[Runs, Recording]:
@@ -195,10 +188,9 @@ def _train(
     so_far = keeper.restore(runs, at_start)
     if tell and so_far.kept is at_start:
         tell(at_start)
-    bar = _bar(int(stops[-1]), so_far.n_done, label, progress)
-    length = 8
+    length, compiling = 8, True
     try:
-        with bar:
+        with running(progress, label, so_far.n_done, int(stops[-1])) as bar:
             while so_far.n_done < stops[-1]:
                 stop = int(stops[len(so_far.kept.records)])
                 end = min(stop, so_far.n_done + length)
@@ -206,7 +198,8 @@ def _train(
                 runs = compiled.advance(so_far.runs, so_far.n_done, end)
                 took = time.perf_counter() - clock
                 length = max(1, min(4 * length, int((end - so_far.n_done) * LOOK_EVERY_S / max(took, 1e-3))))
-                bar.update(end - so_far.n_done)
+                bar.update(end - so_far.n_done, None if compiling else took)
+                compiling = False
                 kept = so_far.kept
                 if end == stop:
                     record, total, runs = compiled.record(runs)

@@ -22,6 +22,13 @@ def record_fn(structure: Config, keep_weights: bool) -> Any:
     return mask_effect.recorder_with_loss(parts, HELD_OUT_BATCHES, keep_weights=keep_weights, with_probe=True)
 
 
+def run_name(config: Config, seeds: Sequence[int], reweighted: bool) -> str:
+    """Return the name of a part of a study: equal configurations with equal losses share it."""
+    from dynsim.config.serial import config_hash
+
+    return f"{'oracle' if reweighted else 'run'} {config_hash(config, seeds)}"
+
+
 def probed_run(
     folder: Path, config: Config, seeds: Sequence[int], *, reweighted: bool = False, keep_weights: bool = False
 ) -> "xr.Dataset":
@@ -31,12 +38,10 @@ def probed_run(
         reweighted: train with the loss whose anchors weigh by inverse frequency, which knows the frequencies.
         keep_weights: record the weights too.
     """
-    from dynsim.config.serial import config_hash
     from dynsim.engine.numbers import resolve
     from dynsim.study import simulate_part
     from experiments.pruning.reweighted import inverse_frequency_loss
 
-    name = f"{'oracle' if reweighted else 'run'} {config_hash(config, seeds)}"
     own: dict[str, Any] = {"loss": inverse_frequency_loss} if reweighted else {}
     record = record_fn(resolve(config).structure, keep_weights)
-    return simulate_part(folder, name, config, seeds, record_fn=record, **own)
+    return simulate_part(folder, run_name(config, seeds, reweighted), config, seeds, record_fn=record, **own)

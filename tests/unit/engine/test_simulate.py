@@ -12,7 +12,7 @@ import pytest
 
 from dynsim import results, theory
 from dynsim.config.checks import ConfigError
-from dynsim.engine import resume, simulate, train
+from dynsim.engine import progress, resume, simulate, train
 from dynsim.engine.numbers import resolve
 from dynsim.engine.program import Program, program, runs_one_by_one
 from dynsim.engine.simulate import check_seeds, record_grid
@@ -192,7 +192,7 @@ class Terminal(io.StringIO):
 
 def test_progress_bar_ends_at_the_last_step(monkeypatch):
     terminal = Terminal()
-    monkeypatch.setattr(simulate, "tqdm", partial(simulate.tqdm, file=terminal))
+    monkeypatch.setattr(progress, "tqdm", partial(progress.tqdm, file=terminal))
     simulate.simulate(TOY, SEEDS, progress=True, label="some run")
     assert "some run" in terminal.getvalue() and f"{T}/{T}" in terminal.getvalue()
 

@@ -102,7 +102,7 @@ def test_every_row_of_the_comparison_says_which_quantity_it_is_about():
 
 def test_the_answer_counts_what_it_lists():
     numbers = committed(pruning_answer)
-    lines = pruning_answer.table_text(numbers).splitlines()
+    lines = pruning_answer.words()[1](numbers).splitlines()
     head = lines[2].split("  ")
     assert {one.strip() for one in head if one.strip()} == {row["verdict"] for row in numbers["verdicts"]}
     totals = [line for line in lines if line.startswith("together")]

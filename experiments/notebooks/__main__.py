@@ -39,7 +39,7 @@ print(json.dumps({"slowest_s": slowest, "compiled": program.cache_info().misses 
 seconds of the processor, so that other work on the machine does not count."""
 
 
-def sources() -> list[Path]:
+def notebook_sources() -> list[Path]:
     """Return the sources of the notebooks, in order."""
     return sorted(HERE.glob("n[0-9]_*.py"))
 
@@ -89,7 +89,9 @@ def run_all(folder: Path | None) -> int:
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(root / ".cache" / "jax"))
     well = True
     with ThreadPoolExecutor(2) as pool:
-        for source, report in zip(sources(), pool.map(lambda one: executed(one, folder), sources()), strict=True):
+        for source, report in zip(
+            notebook_sources(), pool.map(lambda one: executed(one, folder), notebook_sources()), strict=True
+        ):
             fine = report["slowest_s"] <= REDRAWN_WITHIN_S and report["compiled"] == 0
             well = well and fine
             told = f"{report['slowest_s']:.1f} s, {report['compiled']} programs compiled for them"
@@ -100,7 +102,7 @@ def run_all(folder: Path | None) -> int:
 
 def open_all() -> int:
     """Pair each source with an .ipynb file and open the folder in JupyterLab; return its exit code."""
-    for source in sources():
+    for source in notebook_sources():
         subprocess.run([sys.executable, "-m", "jupytext", "--sync", "-q", source], check=True)
     return subprocess.run([sys.executable, "-m", "jupyterlab", str(HERE)], check=False).returncode
 

@@ -87,7 +87,7 @@ def printed_stages(numbers: dict[str, Any]) -> str:
     """Return what stage_tracking.py prints for a summary."""
     from experiments import stage_tracking
 
-    return "\n".join(line.rstrip() for line in stage_tracking.table_text(numbers).splitlines())
+    return "\n".join(line.rstrip() for line in stage_tracking.words()[1](numbers).splitlines())
 
 
 def heads(numbers: dict[str, Any]) -> list[str]:

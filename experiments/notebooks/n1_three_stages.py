@@ -97,9 +97,9 @@ from ipywidgets import FloatSlider, interact
 
 
 def redraw(kappa, temperature):
-    """Run one seed with these numbers and draw its specialists."""
-    changed = replace(config, **{"threshold.scale": kappa, "loss.temperature": temperature})
-    return simulate(changed, seeds=[0]).dynsim.plot.specialists()
+    """Run one seed for 1,000 steps with these numbers and draw its specialists."""
+    numbers = {"threshold.scale": kappa, "loss.temperature": temperature, "train.n_steps": 1000}
+    return simulate(replace(config, **numbers), seeds=[0]).dynsim.plot.specialists()
 
 
 controls = interact(

@@ -92,9 +92,9 @@ from ipywidgets import FloatSlider, interact
 
 
 def redraw(ratio, temperature):
-    """Run one seed with these numbers and draw its specialists."""
-    changed = replace(config, **{"data.minority_ratio": ratio, "loss.temperature": temperature})
-    return simulate_many([changed], seeds=[0])[0].dynsim.plot.specialists()
+    """Run one seed for 1,000 steps with these numbers and draw its specialists."""
+    numbers = {"data.minority_ratio": ratio, "loss.temperature": temperature, "train.n_steps": 1000}
+    return simulate_many([replace(config, **numbers)], seeds=[0])[0].dynsim.plot.specialists()
 
 
 controls = interact(

@@ -159,9 +159,9 @@ from ipywidgets import FloatSlider, interact
 
 
 def redraw(ratio, temperature):
-    """Run one seed with these numbers and draw its specialists."""
-    changed = replace(config, **{"data.minority_ratio": ratio, "loss.temperature": temperature})
-    return simulate(changed, seeds=[0], **own).dynsim.plot.specialists()
+    """Run one seed for 1,000 steps with these numbers and draw its specialists."""
+    numbers = {"data.minority_ratio": ratio, "loss.temperature": temperature, "train.n_steps": 1000}
+    return simulate(replace(config, **numbers), seeds=[0], **own).dynsim.plot.specialists()
 
 
 controls = interact(

@@ -26,8 +26,8 @@ A first look, in half a minute:
 Experiments:
 """
 FOLDER = environment.HOME / "experiments"
-FIGURES_MODULE = "make_figures"
-"""Draws the committed figures, so that only a checkout of the repository can run it."""
+MAKERS = ("make_documents", "make_figures")
+"""They write documents and figures of the repository, so that only a checkout of it can run them."""
 
 
 def experiment_questions(folder: Path = FOLDER) -> dict[str, str]:
@@ -35,7 +35,7 @@ def experiment_questions(folder: Path = FOLDER) -> dict[str, str]:
     found = {}
     for path in sorted(folder.glob("[!_]*.py")):
         first = (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").partition("\n")[0]
-        if path.stem != FIGURES_MODULE:
+        if path.stem not in MAKERS:
             found[path.stem] = first
     return found
 

@@ -44,11 +44,11 @@ def attribute_docs(kind: type) -> dict[str, str]:
             if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and isinstance(below, ast.Expr):
                 text = below.value.value if isinstance(below.value, ast.Constant) else None
                 if isinstance(text, str):
-                    found.setdefault(field.target.id, running(text))
+                    found.setdefault(field.target.id, running_text(text))
     return found
 
 
-def running(text: str) -> str:
+def running_text(text: str) -> str:
     """Return a text without the line breaks of its source, except before a line that begins with a dash."""
     return re.sub(r"\s*\n\s*(?!\s*- )", " ", re.sub(r"\s*\n\s*- ", "\n- ", inspect.cleandoc(text)))
 

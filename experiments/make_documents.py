@@ -11,7 +11,15 @@ Command:  make documents                        write them from the committed su
 Time:     seconds; with --simulate about a minute on 2 CPU cores.
 """
 
+import sys
 from dataclasses import dataclass
+from pathlib import Path
+
+if __name__ == "__main__":  # says in one line which packages are missing, before they are imported
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+    from dynsim import environment
+
+    environment.check_python(__file__)
 
 from dynsim.cli import Refused, parse_plain, run_main
 from experiments.documents import lookups

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field, fields
 
 from dynsim.config import Config
-from dynsim.help_texts import MOST_USED, attribute_docs, described, preset_text, running, set_help
+from dynsim.help_texts import MOST_USED, attribute_docs, described, preset_text, running_text, set_help
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,8 @@ def test_docstrings_below_fields_by_hand():
 
 
 def test_running_text():
-    assert running("a -\n    b\n  c - d") == "a - b c - d"
-    assert running("a\n- b\n  - c\n d") == "a\n- b\n- c d"
+    assert running_text("a -\n    b\n  c - d") == "a - b c - d"
+    assert running_text("a\n- b\n  - c\n d") == "a\n- b\n- c d"
 
 
 def test_set_help_reaches_the_parts():

@@ -24,7 +24,7 @@ if __name__ == "__main__":  # says in one line which packages are missing, befor
 from dynsim.cli import Refused, parse_plain, run_main
 from experiments.documents import lookups
 from experiments.documents.numbers import ROOT, DocumentError
-from experiments.documents.sources import render, sources
+from experiments.documents.sources import render, source_files
 
 DOCUMENT_PROGRAM = "make_documents.py"
 
@@ -44,7 +44,7 @@ def documents() -> dict[str, str]:
         path.relative_to(ROOT).as_posix(): render(
             source.read_text(encoding="utf-8"), names, source.relative_to(ROOT).as_posix()
         )
-        for source, path in sources().items()
+        for source, path in source_files().items()
     }
 
 

@@ -5,7 +5,7 @@ import pytest
 from experiments import make_documents
 from experiments.documents import lookups
 from experiments.documents.numbers import ROOT, DocumentError, Names, Quantity
-from experiments.documents.sources import NOT_TEXT, SETTINGS, render, sources, typed_numbers, wrap
+from experiments.documents.sources import NOT_TEXT, SETTINGS, render, source_files, typed_numbers, wrap
 
 ROWS = [
     {"reading": "literal", "noise": "none", "against": {"estimate": -0.771, "low": -0.85, "high": -0.69}},
@@ -91,7 +91,7 @@ def test_every_setting_is_typed_somewhere():
     """An exception that no source needs would hide a measured number one day."""
     import re
 
-    texts = [path.read_text(encoding="utf-8") for path in sources()]
+    texts = [path.read_text(encoding="utf-8") for path in source_files()]
     for pattern in NOT_TEXT:
         texts = [re.sub(pattern, " ", text, flags=re.MULTILINE | re.DOTALL) for text in texts]
     unused = [

@@ -42,7 +42,7 @@ GLUED = re.compile(r"\[[-+\d., %]+\]|\d %|\w = [\d.,]+")
 """What is not broken over two lines: an interval, a percentage, the value of a symbol."""
 
 
-def sources(root: Path = ROOT) -> dict[Path, Path]:
+def source_files(root: Path = ROOT) -> dict[Path, Path]:
     """Return the document that each source is the source of."""
     folder = root / ".docs"
     return {path: root / path.relative_to(folder) for path in sorted(folder.rglob("*.md"))}

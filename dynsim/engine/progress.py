@@ -57,8 +57,8 @@ class Bar:
         """
         if self.tqdm.disable:
             return
-        if label != self.tqdm.desc.removesuffix(": "):
-            self.tqdm.set_description(label, refresh=sys.stderr.isatty())
+        if label != self.tqdm.desc:
+            self.tqdm.set_description_str(label, refresh=sys.stderr.isatty())
         if n_done:
             self.say(f"{label}: resumed at step {n_done:,} of {n_steps:,}")
             self.skip(n_done * self.per_step)

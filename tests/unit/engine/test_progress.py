@@ -16,9 +16,14 @@ class Terminal(io.StringIO):
 
 @pytest.fixture
 def terminal(monkeypatch):
+    """A terminal in place of stderr, set by a call in the test itself: pytest sets its own after the fixtures."""
     made = Terminal()
-    monkeypatch.setattr(progress.sys, "stderr", made)
-    return made
+
+    def begin():
+        monkeypatch.setattr(progress.sys, "stderr", made)
+        return made
+
+    return begin
 
 
 def left_s(bar):
@@ -29,6 +34,7 @@ def left_s(bar):
 
 
 def test_the_estimate_leaves_out_compilation_and_what_is_done_meanwhile(terminal, monkeypatch):
+    terminal = terminal()
     with Bar(100, "training") as bar:
         clock = [bar.tqdm.start_t]
         monkeypatch.setattr(bar.tqdm, "_time", lambda: clock[0])
@@ -45,6 +51,7 @@ def test_the_estimate_leaves_out_compilation_and_what_is_done_meanwhile(terminal
 
 
 def test_a_study_has_one_bar_over_all_its_parts(terminal, monkeypatch):
+    terminal = terminal()
     small = replace(Config(), **{"train.n_steps": 10})
     bar = StudyBar("a_study")
     with bar:
@@ -67,16 +74,18 @@ def test_a_study_has_one_bar_over_all_its_parts(terminal, monkeypatch):
         bar.announce("not known before", small, 1)  # joins when it comes
         assert bar.tqdm.total == pytest.approx(2.5 * one)
     said = terminal.getvalue()
-    assert said.count("first: finished earlier") == 1 and "second: " in said and "left" in said
+    assert said.count("first: finished earlier") == 1 and "second:  " in said and "left" in said
 
 
 def test_a_resumed_run_says_where_it_goes_on(terminal):
+    terminal = terminal()
     with running(True, "control r = 1", 1500, 4000) as bar:
         assert bar.tqdm.n == bar.tqdm.initial == 1500
     assert "control r = 1: resumed at step 1,500 of 4,000" in terminal.getvalue()
 
 
 def test_a_bar_that_is_not_shown_prints_nothing(terminal):
+    terminal = terminal()
     with running(False, "training", 7, 10) as bar:
         bar.update(1, None)
         bar.update(2, 1.0)

@@ -272,7 +272,7 @@ def public(body: list[ast.stmt], prefix: str = "") -> Iterator[tuple[str, ast.AS
 # Words of a runner, which every experiment has; and the texts of the figures that a module draws.
 RUNNER_NAMES = {
     *("main", "study_folder", "simulate_all", "analyse", "draw", "table_text"),
-    *("words", "captions", "PRESETS", "CAPTIONS", "EXPERIMENT"),
+    *("words", "PRESETS", "CAPTIONS", "EXPERIMENT"),
 }
 # A figure is named after what it draws; a checkpoint and a result are both saved and loaded; a sweep has candidates to
 # time as a query has candidates to be told from.

@@ -28,7 +28,14 @@ if __name__ == "__main__":  # says in one line which packages are missing, befor
 from dynsim.cli import Refused, parse_plain, run_main, set_up_jax
 from dynsim.config.checks import did_you_mean
 from dynsim.experiment import Experiment, Json, load, run, save_figures
-from experiments import pruning_answer, pruning_comparison, pruning_regimes, stage_tracking, step_cost
+from experiments import (
+    pruning_answer,
+    pruning_comparison,
+    pruning_recipe,
+    pruning_regimes,
+    stage_tracking,
+    step_cost,
+)
 
 PROGRAM = "make_figures.py"
 QUESTION = (__doc__ or "").partition("\n")[0]
@@ -61,6 +68,7 @@ EXPERIMENTS = (
     step_cost.EXPERIMENT,
     pruning_regimes.EXPERIMENT,
     pruning_answer.EXPERIMENT,
+    pruning_recipe.EXPERIMENT,
 )
 """In the order of the manifest."""
 

@@ -37,14 +37,18 @@ class Bar:
             smoothing=0,  # the mean over all of the training
             disable=not shown,
             bar_format=bar_format,
+            delay=1e-3,  # nothing is shown before training begins: what is refused until then is one line
         )
         self.trained_s = 0.0
-        self.per_step = 1.0  # work of one step
+        self.per_step: float = 1  # work of one step
 
     def __enter__(self) -> "Bar":
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if not self.tqdm.disable and self.tqdm.n > 0:
+            # tqdm takes a bar that began after it was last shown for one that never was, and would not show its end
+            self.tqdm.last_print_t = max(self.tqdm.last_print_t, self.tqdm.start_t + 1)
         self.tqdm.close()
 
     def begin(self, label: str, n_done: int, n_steps: int) -> None:

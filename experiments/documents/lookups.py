@@ -3,6 +3,7 @@
 from typing import Any
 
 from experiments.documents.numbers import Names, Quantity, summaries, written
+from experiments.pruning.recipes import RECIPE_WORDS
 
 COVERAGE_ROWS = {
     "no mask": "no mask",
@@ -30,12 +31,15 @@ def names() -> Names:
     verdict[reading][noise]             the verdict on a reading
     statement[name][noise]              a statement of the plan: [found], [verdict]
     counts[row of the figure][label]    differences in specialists, from pruning_comparison: [minority], [majority]
+    recipe[label][noise][quantity]      how a recipe of pruning_recipe ended after equal steps
+    recipe_statement[name][noise]       a statement of its plan, once settled: [found], [verdict]
     tables[name]                        a whole table
     """
     found = summaries()
     answer, tracking = found["pruning_answer"].value, found["stage_tracking"].value
     quick, cost = found["stage_tracking_quick"].value, found["step_cost"].value
     details = found["pruning_comparison"].value["details"]
+    recipes = found["pruning_recipe"].value
     shorter = {
         "stage_ends": stage_ends(tracking),
         "stage_ends_quick": stage_ends(quick),
@@ -48,7 +52,10 @@ def names() -> Names:
             for part in ("P5", "P6", "P7")
             for title, rows in details[part]["rows"].items()
         },
+        "recipe": recipe_ends(recipes, "equal_steps"),
+        "recipe_statement": rows_by_noise(recipes["statements"], "name"),
         "tables": {
+            "recipes": recipe_table(recipes),
             "stages": printed_stages(quick),
             "coverage": arms_table(answer, "minority coverage"),
             "probe": arms_table(answer, "minority probe, few labels", PROBE_ROWS),
@@ -123,6 +130,22 @@ def verdict_table(numbers: dict[str, Any]) -> str:
     found = rows_by_noise(numbers["verdicts"], "reading", "verdict")
     rows = [[reading, *(cells[point["noise"]] for point in numbers["points"])] for reading, cells in found.items()]
     return markdown([["reading", *heads(numbers)], *rows])
+
+
+def recipe_ends(numbers: dict[str, Any], when: str) -> dict[str, dict[str, Any]]:
+    """Return {recipe: {noise: quantities}} of pruning_recipe, "equal_steps" or "settled"."""
+    found = rows_by_noise(numbers["recipes"], "method", when)
+    return {name: {noise: row["ends"] for noise, row in rows.items()} for name, rows in found.items()}
+
+
+def recipe_table(numbers: dict[str, Any]) -> str:
+    """Return where each recipe ends after equal steps, with its interval; a column per point."""
+    ends = recipe_ends(numbers, "equal_steps")
+    rows = [["minority coverage", *heads(numbers)]]
+    for name, cells in ends.items():
+        shown = [cells[point["noise"]]["minority coverage"] for point in numbers["points"]]
+        rows.append([RECIPE_WORDS.get(name, name), *(f"{Quantity(one, name):.2f}" for one in shown)])
+    return markdown(rows)
 
 
 def cost_table(numbers: dict[str, Any]) -> str:

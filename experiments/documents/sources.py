@@ -19,6 +19,11 @@ SETTINGS = {
     r"(?:at 20, 40 and 60|at 70|mask of 60|Shares of 90|from 90|the 30) %": "masked share",
     r"30 % masked": "masked share",
     r"1,000 steps": "time in which noise fades",
+    r"mask 70%": "name of a recipe",
+    r"smallest 70 %|[Mm]asks of 70 %": "masked share",
+    r"500( to|\.| steps|\")": "step at which an early mask is released",
+    r"16 / d": "variance of the noise that fades",
+    r"below 0\.05": "level of significance",
 }
 """Numbers that may be typed, since no run measures them: pattern, where a space may be a line break, and what it is."""
 

@@ -73,6 +73,13 @@ METHODS: dict[str, dict[str, Any]] = {
     for steps in (300, 1000, 3000)
 }
 """Ways to train without a mask, as changes of the default; fading noise is in units of 1 / d."""
+RECIPE_WORDS = {
+    "lambda / 4": "a quarter of the decay (λ / 4)",
+    "kappa / 2": "half the threshold (κ / 2)",
+    "tau / 2": "half the temperature (τ / 2)",
+    "learning rate x 2": "twice the learning rate",
+}
+"""What figures and documents call some of them."""
 
 
 class Recipe(NamedTuple):

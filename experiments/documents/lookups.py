@@ -3,7 +3,6 @@
 from typing import Any
 
 from experiments.documents.numbers import Names, Quantity, summaries, written
-from experiments.pruning.recipes import RECIPE_WORDS
 
 COVERAGE_ROWS = {
     "no mask": "no mask",
@@ -19,6 +18,13 @@ COVERAGE_ROWS = {
     "inverse-frequency loss": "no mask, inverse-frequency loss",
 }
 """The arms of the table of coverage by their label, and what the table calls them."""
+RECIPE_ROWS = {
+    "kappa / 2": "half the threshold (κ / 2)",
+    "lambda / 4": "a quarter of the decay (λ / 4)",
+    "tau / 2": "half the temperature (τ / 2)",
+    "learning rate x 2": "twice the learning rate",
+}
+"""Recipes that the table of recipes calls by other words."""
 PROBE_ROWS = {label: COVERAGE_ROWS[label] for label in ("no mask", "one branch", "literal", "fading noise")}
 
 
@@ -144,7 +150,7 @@ def recipe_table(numbers: dict[str, Any]) -> str:
     rows = [["minority coverage", *heads(numbers)]]
     for name, cells in ends.items():
         shown = [cells[point["noise"]]["minority coverage"] for point in numbers["points"]]
-        rows.append([RECIPE_WORDS.get(name, name), *(f"{Quantity(one, name):.2f}" for one in shown)])
+        rows.append([RECIPE_ROWS.get(name, name), *(f"{Quantity(one, name):.2f}" for one in shown)])
     return markdown(rows)
 
 

@@ -86,8 +86,9 @@ def confirmed(numbers: dict[str, Any]) -> "Figure":
             later = _coverage(row, "settled")["estimate"]
             if row["settled"]["n_steps"] != row["equal_steps"]["n_steps"] and later is not None:
                 ax.plot(later, place, "o", ms=7, mfc="none", color=COLOR[_kind(row)], lw=0.8)
-        fires = f"noise fires a neuron on {point['false_firing_rate']:.0%} of tokens"
-        ax.set_title(f"{fires},\nd = {point['config']['data']['n_features']}, r = {point['ratio']:g}")
+        features = point["config"]["data"]["n_features"]
+        fires = f"{point['false_firing_rate']:.0%} of tokens"
+        ax.set_title(f"noise fires a neuron on\n{fires}, d = {features}, r = {point['ratio']:g}")
         ax.set_xlim(-0.04, 1.04)
         ax.set_xlabel("share of minority features covered")
     axes[0][0].set_yticks(range(len(names)), [RECIPE_WORDS.get(name, name) for name in names])

@@ -14,7 +14,7 @@ from dynsim.config.serial import to_json
 from dynsim.engine import simulate
 from dynsim.experiment import run
 from experiments import pruning_answer
-from experiments.pruning import answer_plots, arms, measures, plan
+from experiments.pruning import answer_overview, arms, measures, plan
 from experiments.pruning.arms import UNMASKED
 
 pytestmark = pytest.mark.slow  # eight programs are compiled
@@ -102,7 +102,7 @@ def test_what_is_written(done):
     assert files == {
         "summary.json",
         "plan.json",
-        *(f"{name}.{kind}" for name in answer_plots.CAPTIONS for kind in plots.FORMATS),
+        *(f"{name}.{kind}" for name in answer_overview.CAPTIONS for kind in plots.FORMATS),
     }
 
 

@@ -44,7 +44,7 @@ def done(tmp_path_factory):
     """(output folder, folder of the study)."""
     out = tmp_path_factory.mktemp("out")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(plots, "DPI", 30)
+        patch.setattr(plots.style, "DPI", 30)
         patch.setitem(recipes.RECIPE_SHAPES, "tiny", TINY)
         patch.setattr(pruning_recipe, "recipe_plan_of", toy_plan)
         patch.setattr(study, "finish", lambda folder: None)
@@ -62,17 +62,18 @@ def test_what_is_written(done):
         assert equal["n_steps"] == LENGTHS[0] * (3 if name == recipes.LONGER else 1)
         # what has settled is not trained for longer; nor is the longer run
         assert (settled["n_steps"] == equal["n_steps"]) == (equal["settled"] or name == recipes.LONGER)
-        gap = (
-            equal["ends"]["minority coverage"]["estimate"]
-            - rows[UNMASKED]["equal_steps"]["ends"]["minority coverage"]["estimate"]
-        )
-        assert equal["against_no_mask"]["minority coverage"]["estimate"] == pytest.approx(gap, abs=1e-12)
+        mine, base = (one["equal_steps"]["ends"]["minority coverage"] for one in (row, rows[UNMASKED]))
+        found = equal["against_no_mask"]["minority coverage"]
+        if mine["n_seeds"] == base["n_seeds"] == 3:  # where seeds are lost, the difference is over those that are left
+            assert found["estimate"] == pytest.approx(mine["estimate"] - base["estimate"], abs=1e-12)
+    kept = [row["equal_steps"]["ends"]["minority coverage"]["n_seeds"] for row in rows.values()]
+    assert kept.count(3) >= 3
     assert rows[METHODS[3].label]["schedule"]["release"] == 9 and rows[FADING]["schedule"] is None
     assert [row["contrast"] for row in numbers["statements"]] == [
         f"{FADING} - {UNMASKED}",
         f"{METHODS[3].label} - {METHODS[4].label}",
     ]
-    assert {"summary.json", "plan.json", "confirmed.png"} <= {path.name for path in folder.iterdir()}
+    assert {"summary.json", "plan.json", "confirmed.png", "confirmed.pdf"} <= {path.name for path in folder.iterdir()}
 
 
 def test_redrawing_simulates_nothing(done):

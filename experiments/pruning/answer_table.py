@@ -85,12 +85,13 @@ def _arm_line(arm: dict[str, Any]) -> str:
 def statement_lines(rows: list[dict[str, Any]]) -> list[str]:
     """Return the planned statements, each with its numbers at every point."""
     lines = ["Planned statements (p after Holm's correction over all of them):"]
-    lines.append(f"    {'point':<28}{'verdict':<18}{'mean':>6}  {'95 % interval':<16}  {'seeds':<7}{'p':<8}expected")
+    width = max(28, *(len(point_name(row)) + 2 for row in rows))
+    lines.append(f"    {'point':<{width}}{'verdict':<18}{'mean':>6}  {'95 % interval':<16}  {'seeds':<7}{'p':<8}expected")
     for name in dict.fromkeys(row["name"] for row in rows):
         of = [row for row in rows if row["name"] == name]
         lines += [f"  {name}: {of[0]['claim']}", f"    number: {of[0]['quantity']}, {of[0]['contrast']}"]
         for row in of:
             p_value = p_text(row["p_holm"])
             cells = f"{row['verdict']:<18}{span_text(row['found'])}  {p_value:<8}{row['wanted']}"
-            lines.append(f"    {point_name(row):<28}{cells}")
+            lines.append(f"    {point_name(row):<{width}}{cells}")
     return lines

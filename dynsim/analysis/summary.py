@@ -226,12 +226,23 @@ def table_text(summary: Json) -> str:
     if controls := summary.get("controls"):
         lines += ["", "Null controls: in how many of their runs each stage was found."]
         lines += [line for name, control in controls.items() for line in _control_lines(name, control)]
-    ends = [row[group] for row in seeds for group in row]
-    reasons = sorted({end[f"{stage}_reason"] for end in ends for stage in STAGES if f"{stage}_reason" in end})
-    lines += [f"not found: {reason}" for reason in reasons]
+    lines += _not_found_lines(seeds)
     if (rate := summary.get("false_firing_rate")) is not None:
         lines.append(f"noise alone makes a neuron fire on {rate:.3g} of the tokens (false-firing rate)")
     return "\n".join(lines + gone)
+
+
+def _not_found_lines(seeds: Sequence[Json]) -> list[str]:
+    """Return one line per group, stage and reason for which a stage end was not found, with the number of seeds."""
+    why = [
+        (group, stage, row[group][f"{stage}_reason"])
+        for group in seeds[0]
+        for stage in STAGES
+        for row in seeds
+        if f"{stage}_reason" in row[group]
+    ]
+    each = {one: why.count(one) for one in dict.fromkeys(why)}
+    return [f"not found: {group} {stage} in {n}/{len(seeds)}: {text}" for (group, stage, text), n in each.items()]
 
 
 def _control_lines(name: str, control: Json) -> list[str]:

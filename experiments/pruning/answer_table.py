@@ -86,7 +86,9 @@ def statement_lines(rows: list[dict[str, Any]]) -> list[str]:
     """Return the planned statements, each with its numbers at every point."""
     lines = ["Planned statements (p after Holm's correction over all of them):"]
     width = max(28, *(len(point_name(row)) + 2 for row in rows))
-    lines.append(f"    {'point':<{width}}{'verdict':<18}{'mean':>6}  {'95 % interval':<16}  {'seeds':<7}{'p':<8}expected")
+    lines.append(
+        f"    {'point':<{width}}{'verdict':<18}{'mean':>6}  {'95 % interval':<16}  {'seeds':<7}{'p':<8}expected"
+    )
     for name in dict.fromkeys(row["name"] for row in rows):
         of = [row for row in rows if row["name"] == name]
         lines += [f"  {name}: {of[0]['claim']}", f"    number: {of[0]['quantity']}, {of[0]['contrast']}"]

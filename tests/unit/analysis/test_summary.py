@@ -177,7 +177,10 @@ def test_table_text_by_hand():
     assert split[1] == ["all", "T2", "1/2", "12", "[12,", "12]", "3", "[3,", "3]", "0.75", "[0.75,", "0.75]"]
     assert split[2] == ["all", "T3", "0/2", "-", "-", "-"]
     assert split[3] == ["all", "end", "3", "[2,", "4]", "0.75", "[0.50,", "1.00]"]
-    assert lines[head + 5 :] == ["not found: no stage 2", "not found: no stage 2 before it"]
+    assert lines[head + 5 :] == [
+        "not found: all T2 in 1/2: no stage 2",
+        "not found: all T3 in 2/2: no stage 2 before it",
+    ]
     one = {"stages": {"0": numbers["stages"]["0"]}}
     assert "over 1 seed; found" in summary.table_text(numbers | one)
     rate = "noise alone makes a neuron fire on 0.15 of the tokens (false-firing rate)"

@@ -57,7 +57,7 @@ def what_to_do(home: Path, missing: list[str]) -> str:
     activate = f"source {_from_here(home / VENV / 'bin' / 'activate')}"
     if (home / VENV / "bin" / "python").exists():
         return f"activate the environment: {activate}"
-    return f"run make stages in {_from_here(home)} once, which builds the environment, and activate it: {activate}"
+    return f"run make install in {_from_here(home)} once, which builds the environment, and activate it: {activate}"
 
 
 def _from_here(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""Which recipe brings rare features back at 64 and 128 features, at equal compute and at no loss of the others?
+"""Which recipe brings rare features back where training learns none, at equal compute and at no loss of the others?
 
 Claim (Liao et al. 2026, Algorithm 1): hide the smallest weights while training. The sources name no share of weights,
 no start and no end. A search over shares, starts, ends and refresh, each beside a twin that hides random weights, and

@@ -28,7 +28,7 @@ CAPTIONS = {
         "r, at equal steps (left) and at equal held-out loss (right): geometric means over seeds, bars are 95 % t "
         "intervals, points are moved sideways so that all bars are seen. The claim is a flat line with pruning and, "
         "without, the slope 1 of the grey line. Numbers: slopes in log r. At equal loss each kind of pruning has its "
-        "own unpruned partner, black with the same marker."
+        "own unpruned partner, black with the same marker. Not all runs had settled, so that no claim rests on it."
     ),
 }
 

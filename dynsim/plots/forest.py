@@ -16,7 +16,7 @@ from dynsim.plots.parts import GROUP_COLOR, NOTE, Difference
 from dynsim.plots.style import COLOR, SMALL_TEXT, STYLE, TWO_COLUMNS
 
 ROW_INCHES = 0.165
-MORE = "more specialists than without pruning"
+MORE = "change in specialists against no pruning"
 ROW_LABELS = {"switch": "thresholds on", "coverage": "features covered"}
 """Names in the figure of the steps at which masks start or stop: every figure calls the switch of the thresholds so."""
 
@@ -41,8 +41,8 @@ CAPTIONS = {
         "Specialists at the end minus those of the unpruned run, for prunings (filled) and for what might do the same "
         "(open): other masks of the same size, a larger learning rate, a larger temperature, more negatives, and a "
         "loss that knows the frequencies. The main shape has the sizes of the main runs, the small shape those of the "
-        "sweeps. Points are means over seeds and bars 95 % intervals; a row without points "
-        "has lost all its seeds, whose weights grew without bound. The two groups have axes of their own."
+        "sweeps; not all runs of the main shape had settled. Points are means over seeds and bars 95 % intervals; a row "
+        "without points has lost all its seeds, whose weights grew without bound. The two groups have their own axes."
     ),
     "factors": (
         "Specialists at the end minus those of the unpruned run when one choice of the pruning is changed at a time. "

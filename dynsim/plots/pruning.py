@@ -34,7 +34,8 @@ CAPTIONS = {
         "training steps, with three kinds of pruning and with a placebo, a random mask of the same size that never "
         "changes; dashed: without pruning. Lines are medians and bands the range over seeds. The text says by how "
         "much each number differs from the unpruned one at the end (mean over seeds, 95 % interval, * p < 0.05 after "
-        "Holm). Seeds whose weights grew without bound are left out; a variant with no seed left has no panel, and is "
+        "Holm). Not all of these runs had settled when they stopped. Seeds whose weights grew without bound are left "
+        "out; a variant with no seed left has no panel, and is "
         "named below."
     ),
     "release": (

@@ -18,15 +18,16 @@ if TYPE_CHECKING:
 ROWS = {
     UNMASKED: ("no mask", "no mask"),
     "literal": ("Algorithm 1 taken literally: smallest\nweights masked for both views", "smallest masked"),
+    "literal, fixed random": ("as many weights masked there,\nchosen at random and kept", "fixed random mask"),
     "one branch": ("smallest weights masked\nfor one of the two views", "smallest masked"),
-    "one branch, fixed random": ("as many weights masked there,\nchosen at random", "fixed random mask"),
+    "one branch, fixed random": ("as many weights masked there,\nchosen at random and kept", "fixed random mask"),
     FADING: ("no mask, but noise on the tokens\nthat fades within 1,000 steps", "perturbed"),
 }
 """The arms that are shown, by their label: what the figure calls them, and the meaning of their colour."""
 NOISE_MARKERS = ("o", "s", "^")
 CAPTIONS = answer_plots.CAPTIONS | {
     "overview": (
-        "Share of the minority features that end with at least one specialist neuron, for five ways to train (rows, "
+        "Share of the minority features that end with at least one specialist neuron, for six ways to train (rows, "
         "coloured by what is masked) at three levels of noise (marks). Each level has its own ratio r of frequencies, "
         "chosen beforehand so that training without a mask leaves most minority features out. Means and 95 % intervals "
         "over seeds; open marks had not settled when training ended."
@@ -46,7 +47,7 @@ def all_figures(numbers: dict[str, Any]) -> "dict[str, Figure]":
 @matplotlib.rc_context(STYLE)
 def overview(numbers: dict[str, Any]) -> "Figure":
     """Return the figure; rows that a smaller preset did not run stay empty."""
-    figure, axes = panels(1, 1, (TWO_COLUMNS, 3.2))
+    figure, axes = panels(1, 1, (TWO_COLUMNS, 3.6))
     ax = axes[0, 0]
     handles = []
     for place, point in enumerate(points_by_noise(numbers)):

@@ -67,7 +67,7 @@ def test_what_to_do(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert what_to_do(tmp_path, ["jax", "tyro"]) == "install what is missing: python -m pip install jax tyro"
     (tmp_path / "Makefile").touch()
-    build = "run make stages in this folder once, which builds the environment, and activate it: "
+    build = "run make install in this folder once, which builds the environment, and activate it: "
     assert what_to_do(tmp_path, ["jax"]) == f"{build}source .venv/bin/activate"
     (tmp_path / ".venv" / "bin").mkdir(parents=True)
     (tmp_path / ".venv" / "bin" / "python").touch()

@@ -58,7 +58,7 @@ class PruningAnswer:
     - default: the plan, at 16 features; under an hour
     - search: the cheap runs on which the points of the plan were chosen; about 10 minutes
     - quick: a few arms at toy size, to see what it prints; about a minute, no evidence
-    - large: the plan at 64 features and 64 neurons, though its points were chosen for 16; hours"""
+    - large: two readings at 64 features and 256 neurons, after equal steps; half an hour"""
     out: Path = Path("results")
     """Folder for results."""
     redraw: bool = False

@@ -87,8 +87,11 @@ class Bar:
             self.tqdm.update(work)
 
     def say(self, text: str) -> None:
-        """Print a line above the bar."""
-        self.tqdm.write(text, file=sys.stderr)
+        """Print a line above the bar, if that is shown already."""
+        if self.tqdm.n > 0:
+            self.tqdm.write(text, file=sys.stderr)
+        else:
+            print(text, file=sys.stderr, flush=True)
 
 
 @contextmanager

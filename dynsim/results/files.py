@@ -36,7 +36,7 @@ def load(path: str | Path) -> xr.Dataset:
     if "dynsim_tree" in result.attrs:
         raise ResultError(f"{path}: wanted one result, found a tree of them; load it with load_tree")
     _check(result, str(path))
-    return labelled(result)
+    return labelled(result) if "dictionary" in result else result  # what was reduced for figures is no run
 
 
 def _unreadable(path: str | Path, error: Exception) -> ResultError:

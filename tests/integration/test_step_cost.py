@@ -71,7 +71,7 @@ def test_times_outlive_what_fails_after_them(broken, tmp_path, monkeypatch, caps
     kept = tmp_path / "step_cost-default" / "unfinished" / "times.json"
     assert results.load_json(kept)["numbers"] == times
     folder = run(step_cost.EXPERIMENT, options)
-    assert len(made) == 1 and "finished earlier" in capsys.readouterr().out
+    assert len(made) == 1 and "finished earlier" in capsys.readouterr().err
     assert {path.name for path in folder.iterdir()} == {
         "summary.json",
         *(f"step_cost.{kind}" for kind in plots.FORMATS),

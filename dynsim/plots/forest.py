@@ -42,7 +42,7 @@ CAPTIONS = {
         "(open): other masks of the same size, a larger learning rate, a larger temperature, more negatives, and a "
         "loss that knows the frequencies. The main shape has the sizes of the main runs, the small shape those of the "
         "sweeps; not all runs of the main shape had settled. Points are means over seeds and bars 95 % intervals; a "
-        "row without points has lost all its seeds, whose weights grew without bound. The two groups have their own axes."
+        "row without points has lost all its seeds, whose weights grew without bound. Each group has its own axis."
     ),
     "factors": (
         "Specialists at the end minus those of the unpruned run when one choice of the pruning is changed at a time. "

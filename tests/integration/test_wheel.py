@@ -41,7 +41,7 @@ def test_its_metadata(wheel):
     assert "dynsim = dynsim.__main__:main" in entry
     data = message_from_string(archive.read(f"{info}/METADATA").decode())
     assert data["License-Expression"] == "MIT" and f"{info}/licenses/LICENSE" in archive.namelist()
-    assert data["Description-Content-Type"] == "text/markdown" and data.get_payload().startswith("# dynsim")
+    assert data["Description-Content-Type"] == "text/markdown" and data.get_payload().count("\n# dynsim\n")
     classifiers = data.get_all("Classifier")
     for version in (path.stem.removeprefix("constraints-") for path in (ROOT / ".ci").glob("constraints-*.txt")):
         assert f"Programming Language :: Python :: {version}" in classifiers

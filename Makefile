@@ -56,11 +56,12 @@ notebooks-run: $(NOTEBOOK) ## Run the notebooks from top to bottom (two minutes)
 
 # Two processes at most: each compiles for itself, and a test file stays in one of them.
 test: $(DEV) ## Fast tests (a few minutes)
-	$(RUN) -m pytest -q -n auto --maxprocesses=2 --dist loadfile $(ARGS)
+	$(RUN) -m pytest -q -n auto --maxprocesses=2 --dist loadfile --durations=10 $(ARGS)
 
 # pytest's status 5 means that no test was selected.
 test-slow: $(DEV) ## Slow tests
-	DYNSIM_TESTS=optimised $(RUN) -m pytest -q -m slow --timeout=900 -n auto --maxprocesses=2 $(ARGS) || test $$? -eq 5
+	DYNSIM_TESTS=optimised $(RUN) -m pytest -q -m slow --timeout=900 -n auto --maxprocesses=2 --dist loadfile \
+	  --durations=10 $(ARGS) || test $$? -eq 5
 
 # The tests' strict settings would slow the engine down, so their conftest.py is left out.
 # PyTorch, the peer, is asked for by exact version here and nowhere else: a bare "torch" brings gigabytes.

@@ -151,7 +151,9 @@ def test_what_is_written_and_printed(done, summary_of):
     files = {f"{name}.{kind}" for name in pruning_comparison.captions() for kind in plots.FORMATS}
     assert {path.name for path in folder.iterdir()} == files | {"curves.nc", "summary.json"}
     assert lines[-1] == str(folder / "summary.json")
-    assert sum(len(entries) for entries in summary_of["tests"].values()) == len(lines) - len(figures) - 1
+    assert set(lines[-1 - len(figures) : -1]) == {str(folder / name) for name in figures}
+    rows = [line for line in lines if line.startswith("    ") and line[4:].startswith(VERDICTS)]
+    assert sum(len(entries) for entries in summary_of["tests"].values()) == len(rows)
 
 
 @pytest.mark.slow

@@ -152,7 +152,7 @@ def test_what_is_written_and_printed(done, summary_of):
     assert {path.name for path in folder.iterdir()} == files | {"curves.nc", "summary.json"}
     assert lines[-1] == str(folder / "summary.json")
     assert set(lines[-1 - len(figures) : -1]) == {str(folder / name) for name in figures}
-    rows = [line for line in lines if line.startswith("    ") and line[4:].startswith(VERDICTS)]
+    rows = [line for line in lines if line.startswith("    ") and line[4:].startswith(tuple(VERDICTS))]
     assert sum(len(entries) for entries in summary_of["tests"].values()) == len(rows)
 
 

@@ -40,14 +40,13 @@ from dynsim.experiment import Experiment, Figures, Json, Reduced, check_records,
 if TYPE_CHECKING:
     import xarray as xr
 
-N_CONTROL_SEEDS = 20
+N_CONTROL_SEEDS, RATE_SEEDS = 20, 5
 B_ZERO, FROM_START, EQUAL_FREQUENCIES = CONTROLS = ("b = 0", "threshold from step 0", "r = 1")
 CONTROL_TITLES = {
     B_ZERO: "thresholds zero, b = 0",
     FROM_START: "thresholds from step 0",
     EQUAL_FREQUENCIES: "equal frequencies, r = 1",
 }
-RATE_SEEDS = 5
 
 
 @dataclass(frozen=True)
@@ -155,19 +154,20 @@ def control_parts(options: StageTracking) -> dict[str, Part]:
 def simulate_all(options: StageTracking, folder: Path) -> StageRuns:
     """Run the main configuration, the growth-rate runs and the controls; save each as soon as it is finished."""
     from dynsim import results
+    from dynsim.engine.arguments import check_runnable
     from dynsim.study import announce, simulate_part
 
-    rates = {name: f"growth rates {name}" for name in rate_parts(options)}
-    controls = {name: reduced_name(name) for name in control_parts(options)}
-    parts = {rates[name]: part for name, part in rate_parts(options).items()}
-    parts |= {controls[name]: part for name, part in control_parts(options).items()}
+    check_runnable(options.config)  # first: closed forms take long at sizes that no memory holds
+    of_rate, of_control = rate_parts(options), control_parts(options)
+    rates = {name: f"growth rates {name}" for name in of_rate}
+    controls = {name: reduced_name(name) for name in of_control}
+    parts = {rates[name]: of_rate[name] for name in rates} | {controls[name]: of_control[name] for name in controls}
     announce({"training": configuration_of(options), **parts})
     both = [study_folder(options, controls=with_them) / "result.nc" for with_them in (False, True)]
     main = simulate_part(folder, "training", *configuration_of(options), finished=both)
     others = {label: simulate_part(folder, label, *part) for label, part in parts.items()}
     results.save(main, folder / "result.nc")  # before the analysis, whose errors must not cost a training
-    of_rates, of_controls = ({name: others[label] for name, label in named.items()} for named in (rates, controls))
-    return StageRuns(main, of_rates, of_controls)
+    return StageRuns(main, *({name: others[label] for name, label in named.items()} for named in (rates, controls)))
 
 
 def reduced_name(control: str) -> str:

@@ -85,7 +85,7 @@ def factors(sections: dict[str, list[Row]]) -> Figure:
         for ax, group in zip(pair, DISJOINT_GROUPS, strict=True):
             _draw_sweep(ax, rows, group)
             ax.set_xlabel(heading.replace("ratio", "masked share", 1))
-        pair[0].set_ylabel("more specialists")
+        pair[0].set_ylabel("change in specialists")
     if rest:
         for ax in axes[-1]:
             ax.sharey(axes[-1, 0])

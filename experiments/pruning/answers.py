@@ -184,8 +184,11 @@ def judge_statements(
         got = paired_contrast(mine, base, planned.quantity)
         values = mine.values[planned.quantity] - (0 if base is None else base.values[planned.quantity])
         within = planned.wanted == "within the margin"
-        p = equivalence_p_value(values[np.isfinite(values)], planned.margin) if within else got.interval.p_value
-        raw.append(1.0 if not np.isfinite(got.span[0]) else p)
+        if not np.isfinite(got.span[0]):  # too few seeds are left to test anything
+            raw.append(1.0)
+        else:
+            kept = values[np.isfinite(values)]
+            raw.append(equivalence_p_value(kept, planned.margin) if within else got.interval.p_value)
         rows.append((got, mine.settled and (base is None or base.settled)))
     adjusted = holm(raw) if raw else []
     return [

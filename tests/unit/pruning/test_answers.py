@@ -133,6 +133,16 @@ def judged(chances, *statements, seed=3):
     return [row["verdict"] for row in answers.judge_statements(small_plan(list(statements)).contrasts(), found)]
 
 
+@pytest.mark.parametrize("wanted", ["above 0", "within the margin"])
+def test_a_statement_whose_seeds_are_all_lost_is_undecided(wanted):
+    found = planted(np.random.default_rng(3), world(0.3, 0.9, 0.4, 0.9))
+    (contrast,) = small_plan([statement("A", wanted)]).contrasts()
+    mine = found[contrast[2]]
+    lost = {name: np.full_like(values, np.nan) for name, values in mine.values.items()}
+    (row,) = answers.judge_statements([contrast], found | {contrast[2]: mine._replace(values=lost)})
+    assert row["verdict"] == verdicts.NOT_AT_THIS_SIZE and row["p_holm"] == 1
+
+
 def test_statements_are_judged_with_holm_over_them_alone():
     chances = world(0.3, 0.9, 0.4, 0.9)
     above, within = statement("A", "above 0"), statement("B", "within the margin", first={"reading": FADING})

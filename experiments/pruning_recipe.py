@@ -85,7 +85,7 @@ def recipe_plan_of(preset: str) -> RecipePlan:
         )
     if preset == "quick":
         # the noise of the plan is too much for so few features: its variance is in units of 1 / d
-        few = [UNMASKED, *(method for method in plan.methods if isinstance(method, Schedule))]
+        few: list[str | Schedule] = [UNMASKED, *(method for method in plan.methods if isinstance(method, Schedule))]
         return plan._replace(
             points=[RecipePoint("toy", "default", 0.5)],
             lengths=(800,),

@@ -33,6 +33,14 @@ helps, undecided   the interval against the unmasked runs lies above 0, and the 
 harms              the interval against the unmasked runs lies below 0
 nothing within     the interval against the unmasked runs lies inside the margin
 not at this size   none of these: too few seeds, or too large a scatter
+-----------------  --------------------------------------------------------------------------------------------------
+`judge_check`      the verdict on a statement of the paper, as `paper_checks/` reports it
+-----------------  --------------------------------------------------------------------------------------------------
+supported          the interval lies inside the range that the statement allows
+not supported      the interval lies outside the range
+undecided          it reaches over an end of the range, or too few seeds are left
+out of regime      the runs break an assumption of the statement, so that they say nothing about it
+vacuous here       no outcome at these sizes could break the statement
 =================  ==================================================================================================
 
 The caller decides which seeds are lost, that is left out because training failed (`analysis.outcomes.EXCLUSION`).
@@ -58,6 +66,11 @@ READING_VERDICTS = (
     *(HELPS_BEYOND, HELPS_ALIKE, HELPS_UNDECIDED, NOTHING_WITHIN, HARMS, NOT_AT_THIS_SIZE, NOT_CONVERGED, UNSTABLE),
 )
 """All words of `judge_reading`, and "unstable" for a caller who lost too many seeds."""
+
+SUPPORTED, NOT_SUPPORTED, UNDECIDED = "supported", "not supported", "undecided"
+OUT_OF_REGIME, VACUOUS = "out of regime", "vacuous here"
+CHECK_VERDICTS = (SUPPORTED, NOT_SUPPORTED, UNDECIDED, OUT_OF_REGIME, VACUOUS)
+"""The words of `judge_check`, and the two that its caller says of runs that cannot test the statement."""
 
 Span = tuple[float, float]
 """Lower and upper end of an interval."""
@@ -91,6 +104,12 @@ def judge(low: float, high: float, wanted: tuple[float, float], p_holm: float | 
     if not (inside or outside) or (p_holm is not None and p_holm > SIGNIFICANCE):
         return NOT_AT_THIS_SIZE
     return AS_STATED if inside else NOT_AS_STATED
+
+
+def judge_check(low: float, high: float, wanted: Span) -> str:
+    """Return the verdict on a statement of the paper by the table at the top of the module; NaN ends are undecided."""
+    words = {AS_STATED: SUPPORTED, NOT_AS_STATED: NOT_SUPPORTED, NOT_AT_THIS_SIZE: UNDECIDED}
+    return words[judge(low, high, wanted)]
 
 
 def judge_settings(n_settings: int, n_as_stated: int, n_against: int) -> str:

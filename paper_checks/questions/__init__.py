@@ -1,0 +1,1 @@
+"""Questions that were raised about the paper, and one of ours."""

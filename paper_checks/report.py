@@ -1,0 +1,155 @@
+"""The report: measures and judges checks, saves numbers, arrays and figures, and computes every number again."""
+
+import math
+import time
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+
+from dynsim import results, study
+from dynsim.plots import save_figure
+from dynsim.results.sealed import Json, ResultError
+from dynsim.stats.verdicts import CHECK_VERDICTS
+from paper_checks.check import Check, Row
+from paper_checks.runs import RUN_SETS, Source
+
+SUMMARY, ARRAYS = "report.json", "report.nc"
+FIGURE_FORMATS = ("png", "pdf")
+Arrays = dict[str, xr.Dataset]
+
+
+def measure_all(checks: Mapping[str, Check], source: Source) -> tuple[Arrays, dict[str, float]]:
+    """Return the arrays of each check, and how many seconds each took beside the simulations."""
+    needed = dict.fromkeys(name for check in checks.values() for name in check.sets if name in RUN_SETS)
+    source.announce(needed)
+    arrays, took = {}, {}
+    for code, check in checks.items():
+        for name in check.sets:
+            if name in RUN_SETS:
+                source.runs(name)
+        began = time.perf_counter()
+        arrays[code] = check.measure(source)
+        took[code] = time.perf_counter() - began
+        study.say(f"{code}: measured in {took[code]:.1f} s")
+    return arrays, took
+
+
+def judge_all(checks: Mapping[str, Check], arrays: Arrays) -> dict[str, list[Row]]:
+    """Return the rows of each check, from its arrays alone."""
+    return {code: check.judge(arrays[code]) for code, check in checks.items()}
+
+
+def verdict_counts(entries: Mapping[str, Json]) -> dict[str, int]:
+    """Return the number of rows by verdict, in the order of `CHECK_VERDICTS`."""
+    found = Counter(row["verdict"] for entry in entries.values() for row in entry["rows"])
+    return {word: found[word] for word in CHECK_VERDICTS}
+
+
+def entry_of(check: Check, rows: list[Row], source: Source, took: float) -> Json:
+    """Return what the report says of one check."""
+    simulated = [name for name in check.sets if name in RUN_SETS]
+    return {
+        "statement": check.statement,
+        "title": check.title,
+        "rows": [row.plain() for row in rows],
+        "sets": list(check.sets),
+        "config_hash": source.hash_of(simulated),
+        "simulated_s": round(source.wall_s(simulated), 1),
+        "measured_s": round(took, 1),
+    }
+
+
+def make(checks: Mapping[str, Check], source: Source) -> tuple[Json, Arrays]:
+    """Simulate what is missing, measure and judge; return the summary and the arrays."""
+    arrays, took = measure_all(checks, source)
+    rows = judge_all(checks, arrays)
+    entries = {code: entry_of(check, rows[code], source, took[code]) for code, check in checks.items()}
+    simulated = dict.fromkeys(name for check in checks.values() for name in check.sets if name in RUN_SETS)
+    summary = {
+        "preset": source.preset,
+        "first_seed": source.first_seed,
+        "provenance": results.provenance(),
+        "simulated_s": {name: round(source.wall_s([name]), 1) for name in simulated},
+        "verdicts": verdict_counts(entries),
+        "checks": entries,
+    }
+    return summary, arrays
+
+
+def save(summary: Json, arrays: Arrays, folder: Path) -> None:
+    """Save summary and arrays; what the folder holds of other checks, of the same preset and seeds, is kept."""
+    if (folder / SUMMARY).is_file():
+        earlier, kept = load(folder)
+        if all(earlier[name] == summary[name] for name in ("preset", "first_seed")):
+            summary["checks"] = {**earlier["checks"], **summary["checks"]}
+            summary["simulated_s"] = {**earlier["simulated_s"], **summary["simulated_s"]}
+            summary["verdicts"] = verdict_counts(summary["checks"])
+            arrays = {**kept, **arrays}
+    results.save_many(arrays, folder / ARRAYS)
+    results.save_json(summary, folder / SUMMARY)
+
+
+def load(folder: Path) -> tuple[Json, Arrays]:
+    """Return the saved summary and arrays. Errors: `ResultError` in one line."""
+    return results.load_json(folder / SUMMARY), results.load_many(folder / ARRAYS)
+
+
+def draw_all(checks: Mapping[str, Check], arrays: Arrays, summary: Json, folder: Path) -> list[Path]:
+    """Save one figure for each check, from its arrays alone, and return the paths of the first format."""
+    import matplotlib.pyplot as plt
+
+    paths = []
+    for code, check in checks.items():
+        figure = check.draw(arrays[code], check.judge(arrays[code]))
+        metadata = {"check": code, "config": summary["checks"][code]["config_hash"]}
+        files = [folder / f"{figure_name(code)}.{kind}" for kind in FIGURE_FORMATS]
+        for path in files:
+            save_figure(figure, path, check.caption, metadata)
+        plt.close(figure)
+        paths.append(files[0])
+    return paths
+
+
+def figure_name(code: str) -> str:
+    """Return the name of a check's figure without suffix."""
+    return code.lower().replace(" ", "_")
+
+
+def differences(checks: Mapping[str, Check], summary: Json, arrays: Arrays) -> list[str]:
+    """Judge the saved arrays again and say in one line each what differs from the saved summary.
+
+    Numbers may differ in the last digits, since other versions of NumPy add in another order.
+    """
+    out = []
+    for code, entry in summary["checks"].items():
+        if code not in checks or code not in arrays:
+            out.append(f"{code}: {'no check of this name' if code not in checks else 'its arrays are missing'}")
+            continue
+        again = [row.plain() for row in checks[code].judge(arrays[code])]
+        if len(again) != len(entry["rows"]):
+            out.append(f"{code}: {len(entry['rows'])} rows in the report, {len(again)} computed again")
+            continue
+        for old, new in zip(entry["rows"], again, strict=True):
+            names = [name for name in new if not _alike(old[name], new[name])]
+            out += [f"{code}, {old['regime']}: {name} {old[name]} in the report, {new[name]} again" for name in names]
+    return out + [f"{code}: not in the report" for code in checks if code not in summary["checks"]]
+
+
+def _alike(old: object, new: object) -> bool:
+    if isinstance(old, list | tuple) and isinstance(new, list | tuple):
+        return len(old) == len(new) and all(_alike(a, b) for a, b in zip(old, new, strict=True))
+    if isinstance(old, float | int) and isinstance(new, float | int):
+        return math.isclose(old, new, rel_tol=1e-6, abs_tol=1e-9)
+    return old == new
+
+
+def require_alike(checks: Mapping[str, Check], folder: Path) -> int:
+    """Return how many rows were computed again. Errors: `ResultError` in one line if one differs from the report."""
+    summary, arrays = load(folder)
+    found = differences(checks, summary, arrays)
+    if found:
+        raise ResultError(f"{folder / SUMMARY}: {len(found)} differences, first: {found[0]}; run make checks")
+    return int(np.sum([len(entry["rows"]) for entry in summary["checks"].values()]))

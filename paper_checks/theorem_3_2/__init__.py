@@ -1,0 +1,1 @@
+"""Theorem 3.2: what magnitude pruning does."""

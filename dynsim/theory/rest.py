@@ -129,11 +129,11 @@ def _loss_and_pull(sets: _ActiveSets, x: np.ndarray) -> tuple[float, Float[np.nd
     """Return the mean loss and the pull P_j D_j on a feature of each level, at the logits x of the levels.
 
     Everything is divided by exp(sum_{k in A} x_k), so that nothing overflows. c_k = 1 - p_k + p_k cosh x_k is the mean
-    of exp(x_k s_k z_Vk) over negatives, and T_k = p_k sinh(x_k) / c_k the mean of s_k z_Vk with those weights.
+    of exp(x_k s_k z_Vk) over negatives, and zbar_k = p_k sinh(x_k) / c_k the mean of s_k z_Vk with those weights.
     """
     p, scale = sets.chance, sets.n_negatives / (1 - sets.empty)
     shrunk = (1 - p) * np.exp(-x) + p * (1 + np.exp(-2 * x)) / 2  # c_k exp(-x_k)
-    against = np.exp(-x) * (1 - p + p * np.exp(-x)) / shrunk  # 1 - T_k
+    against = np.exp(-x) * (1 - p + p * np.exp(-x)) / shrunk  # 1 - zbar_k
     product, empty = np.exp(sets.number @ np.log(shrunk)), sets.empty * np.exp(-sets.number @ x)
     odds = scale * np.maximum(product - empty - np.exp(sets.log_equal), 0.0)  # (1 - q_Y) / q_Y
     share = sets.weight / (1 + odds)

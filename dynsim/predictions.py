@@ -134,7 +134,7 @@ def final_specialists(result: xr.Dataset) -> np.ndarray:
 def measured_specialist_count(result: xr.Dataset) -> np.ndarray:
     """Return the number of specialists of each feature at the end, shape (seed, feature) (S2b, S2c).
 
-    S2c itself counts neurons that pass a threshold, of which one may pass on several features (theory 12.3).
+    S2c itself counts neurons that pass a threshold, of which one may pass on several features (theory 6.2).
     """
     return final_specialists(result).sum(axis=1)
 

@@ -22,7 +22,7 @@ FOLDERS = ("dynsim", "experiments", "figures", "tests", "paper_checks")
 ANCHORS = re.findall(r'<a id="([^"]+)"></a>', TEXT)
 
 NUMBER = r"\d+(?:\.\d+)?"
-QUALIFIED = rf"{NUMBER}(?: (?:i+|iv|[LSQW]|[SIP]\d[a-z]?)\b)?"
+QUALIFIED = rf"{NUMBER}(?: (?:i+|iv|[SIP]\d[a-z]?)\b)?"
 CITATION = re.compile(rf"\b[Tt]heory ({QUALIFIED}(?:(?:, | to | and |-){QUALIFIED})*)")
 LABEL = re.compile(r"\b(?:S[1-9][a-z]|I[1-9]|P[1-9])\b")
 LINK = re.compile(r"\[([^\]\[]*)\]\(([^)\s]+)\)")
@@ -82,7 +82,7 @@ def written(cell: str, value: float) -> bool:
         ("(theory 3.3, 8.5 P3)", {"3.3", "8.5"}),
         ("(theory 4.4 i, 12.2)", {"4.4", "12.2"}),
         ("theory 6.1 to\n    6.3", {"6.1", "6.3"}),
-        ("# wraps (theory\n# 8.4 L)", {"8.4"}),
+        ("# wraps (theory\n# 8.4 P1)", {"8.4"}),
         ("theory 3.4-3.6 and theory 1, 3", {"3.4", "3.6", "1", "3"}),
         ("`theory.stage1_end`, the theory of 1905", set()),
     ],
@@ -100,18 +100,38 @@ def test_the_theory_has_every_section_and_label_once():
     last = {1: 6, 2: 5, 3: 7, 4: 5, 5: 5, 6: 4, 7: 3, 8: 6, 9: 4, 10: 0, 11: 5, 12: 9}
     wanted = {"6.0"} | {str(n) for n in last} | {f"{n}.{k}" for n in last for k in range(1, last[n] + 1)}
     wanted |= {f"S{stage}{letter}" for stage in "123" for letter in "abcdef"}
+    wanted |= {"T1", "T2", "T3"}
     wanted |= {f"I{n}" for n in range(1, 6)} | {f"P{n}" for n in range(1, 9)} | {"ESCAPE", "FREEZE", "MAGNITUDE"}
     assert set(ANCHORS) == wanted
 
 
+def moved() -> dict[str, str]:
+    """Return {anchor of an earlier section: section in which it stands now}, as the table of section 12 says."""
+    return {row[0][1 : row[0].index("]")]: row[1][1 : row[1].index("]")] for row in tables(section("12"))[0]}
+
+
 def test_an_anchor_stands_at_what_it_names():
     headings = re.findall(r'<a id="([\d.]+)"></a>\n#{2,3} (\d+(?:\.\d+)?)\b', TEXT)
-    assert len(headings) == sum(name[0].isdigit() for name in ANCHORS)
+    assert len(headings) == sum(name[0].isdigit() for name in ANCHORS) - len(moved())
     assert all(anchor == heading for anchor, heading in headings)
     assert len(re.findall(r"^#{2,3} \d", TEXT, re.M)) == len(headings)
     labels = re.findall(r'<a id="([A-Z]\w+)"></a>\*\*(\w+)\*\*', TEXT)
-    assert len(labels) == len(ANCHORS) - len(headings)
+    assert len(labels) == len(ANCHORS) - len(headings) - len(moved())
     assert all(anchor == label for anchor, label in labels)
+
+
+def test_a_moved_section_stands_where_the_list_of_section_12_says():
+    assert list(moved()) == [f"12.{n}" for n in range(2, 10)]
+    for anchor, place in moved().items():
+        assert not place.startswith("12")
+        assert f'<a id="{anchor}"></a>' in section(place), (anchor, place)
+
+
+def test_only_section_12_sends_the_reader_to_section_12():
+    before = TEXT[TEXT.index('<a id="1"></a>') : TEXT.index('<a id="12"></a>')]
+    assert not re.findall(r"\(#12[^)]*\)", before)
+    code = {n for path in python_files() if path.parent.name != "tests" for n in cited(path.read_text("utf-8"))}
+    assert not code & set(moved()), "cite the section in which it stands now"
 
 
 def test_every_cited_section_and_label_is_in_the_theory():
@@ -222,8 +242,8 @@ def test_the_table_of_4_4():
         assert written(signal, 100 * math.log(math.log(int(d))) / int(d))
 
 
-def test_the_table_of_12_2():
-    for d, fired in tables(section("12.2"))[0]:
+def test_the_second_table_of_4_4():
+    for d, fired in tables(section("4.4"))[1]:
         assert written(fired, 100 * theory.false_firing_rate(replace(Config(), **{"data.n_features": int(d)})))
 
 

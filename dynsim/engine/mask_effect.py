@@ -50,7 +50,7 @@ class RefittedLoss(NamedTuple):
 
 
 def refitted_loss(state: TrainState, world: World, parts: Parts, n_batches: int) -> RefittedLoss:
-    """Return the dense network's held-out loss after one temperature has been refitted (theory 12.8).
+    """Return the dense network's held-out loss after one temperature has been refitted (theory 8.5).
 
     Two encoders that tell samples apart equally well may differ in the length of their embeddings, and then in their
     loss at one temperature. Here the temperature is chosen from `TEMPERATURES` times the trained one on the first half

@@ -1,17 +1,17 @@
-"""Which gradient the weights of a masked network get: the five readings (theory 8.4, 12.9).
+"""Which gradient the weights of a masked network get: the five readings (theory 8.4).
 
 The algorithm masks the network, computes the loss and updates all weights; the sources leave open how the gradient is
 taken. Let theta be the weights without the mask (the dense ones), M the mask, X a query and Y its key, f(theta; X) the
 embedding of X, S the similarity of a pair and l the loss. The five readings, called semantics, are:
 
-- literal (L): the gradient of the loss at theta * M, used for all weights: masked ones move too, and may come back.
-- straight_through (S): the sum over pairs of dl/dS, computed with the masked network, times the gradient of S in the
+- literal: the gradient of the loss at theta * M, used for all weights: masked ones move too, and may come back.
+- straight_through: the sum over pairs of dl/dS, computed with the masked network, times the gradient of S in the
   dense one. So a mask changes only how much each pair counts; neurons are embedded and differentiated unmasked.
-- one_branch (Q): the query is embedded by f(theta * M; X), the key by f(theta; Y), and the loss is differentiated in
+- one_branch: the query is embedded by f(theta * M; X), the key by f(theta; Y), and the loss is differentiated in
   theta. A masked weight gets no gradient from the query, since M multiplies it by zero. If the loss has no
   stop-gradient, both embeddings are trained, as in SDCLR (theory 8.6).
-- masked_query: the query as in L, so that masked weights get a gradient from it, and the key f(theta; Y) as in Q. With
-  the stop-gradient of the loss the key gives none.
+- masked_query: the query as in literal, so that masked weights get a gradient from it, and the key f(theta; Y) as in
+  one_branch. With the stop-gradient of the loss the key gives none.
 - masked_key: the reverse of masked_query. The query is embedded by f(theta; X) and the key by f(theta * M; Y), at which
   its gradient is taken where the loss trains keys. With the stop-gradient a mask changes what queries are pulled to.
 
@@ -64,7 +64,7 @@ def branches(
     masked, at_masked = _masked_embeds(mask, embed_masked or embed, by_column=by_column)
     fixed = lax.stop_gradient(params)
     for_key = fixed if hold_key else params
-    # a masked neuron is zero in both embeddings, so that either way it has no literal gradient (theory 8.4 L)
+    # a masked neuron is zero in both embeddings, so that either way it has no literal gradient (theory 8.4)
     literal = masked if by_column else at_masked
     ways = {
         "literal": (literal, literal),

@@ -221,7 +221,7 @@ def apply_mask(params: PyTree, mask: PyTree, scale: ArrayLike | None = None) -> 
     """Return theta * mask (theory 8.1): masked entries become exactly 0, even NaNs; the others keep their bits.
 
     A loss of the result, differentiated in `params`, has the gradient at the masked weights on kept entries and 0 on
-    masked ones. The literal reading (theory 8.4 L) wants the gradient at the masked weights on all entries; for that
+    masked ones. The literal reading (theory 8.4) wants the gradient at the masked weights on all entries; for that
     see `gradients.branches`.
 
     Args:

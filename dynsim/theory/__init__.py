@@ -49,14 +49,18 @@ from dynsim.theory.growth import (
     stage3_window,
     suppression,
 )
+from dynsim.theory.race import NO_FEATURE, RaceCounts, race_counts, race_winner
+from dynsim.theory.rest import rest_magnitude
 from dynsim.theory.stationary import fixed_point_residual, stationary_magnitude
 
 __all__ = [
     "GROUPS",
+    "NO_FEATURE",
     "Array",
     "Dictionary",
     "FeatureGroups",
     "Features",
+    "RaceCounts",
     "activation_probability",
     "candidate_count",
     "chance_loss",
@@ -82,7 +86,10 @@ __all__ = [
     "paper_specialist_count",
     "pot_probability",
     "power_law_tail",
+    "race_counts",
+    "race_winner",
     "relative_frequency",
+    "rest_magnitude",
     "s2c_count",
     "s2c_exponent",
     "s2c_own_norm_count",

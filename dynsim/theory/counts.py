@@ -62,7 +62,7 @@ def noise_activation(config: Config, threshold: float | Array, weight_norm: floa
 
 
 def false_firing_rate(config: Config) -> float:
-    """Return phi, the chance that the noise of one token alone makes a neuron fire (theory 4.4 i, 12.2).
+    """Return phi, the chance that the noise of one token alone makes a neuron fire (theory 4.4 i).
 
     It is `noise_activation` for the thresholds of `threshold_value`; ||w|| cancels out. It says how noisy a regime is:
     in the theory it vanishes as d grows; 0.15 at the default configuration.

@@ -20,7 +20,7 @@ def stationary_magnitude(config: Config) -> Features:
     S_j = (tau / s^2) log(f |N| P_j / (lambda (1 + |N| P_j / 2))), 0 where the penalty is too strong for j to last, with
     s = 1 for sum and 1/L for mean pooling and f = s^2, divided by tau without the prefactor and doubled without
     stop-gradient. It assumes one feature per sample, every negative kept, keep probability 1 and b much below alpha.
-    With many features per sample (5.5 on average at the default) it is too large.
+    With many features per sample (5.5 on average at the default) it is too large: see `rest.rest_magnitude`.
 
     Errors: those of `growth.growth_rate`.
     """

@@ -115,7 +115,7 @@ def test_the_driver_sees_thresholds_that_follow_the_masked_norm(run):
 
 @pytest.mark.parametrize("masked", [False, True])
 def test_growth_is_the_theorys_gradient_along_each_feature(run, masked):
-    """Straight-through: -grad_i = sum over queries of {h_i(Y) - sum_c q_c h_i(c)} grad h_i(X), theory 3.3, 8.4 S."""
+    """Straight-through: -grad_i = sum over queries of {h_i(Y) - sum_c q_c h_i(c)} grad h_i(X), theory 3.3, 8.4."""
     state, world, parts, batches = run
     kept = np.array([1, 0, 1, 1, 0, 1.0]) if masked else np.ones(6)
     mask = state.params._replace(weight=jnp.asarray(kept > 0)) if masked else None

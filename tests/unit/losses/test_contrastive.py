@@ -172,7 +172,7 @@ def reference_similarities(query, key, kind, cosine):
 
 @pytest.mark.parametrize(("loss_fn", "cosine"), [(contrastive_loss, False), (contrastive_loss, True), (nt_xent, True)])
 def test_shown_embeddings_give_the_similarities_and_the_others_their_gradient(loss_fn, cosine):
-    """d loss = sum of dl/dS at the shown similarities times dS of the others (theory 8.4 S)."""
+    """d loss = sum of dl/dS at the shown similarities times dS of the others (theory 8.4)."""
     kind = "nt_xent" if loss_fn is nt_xent else "info_nce"
     options = {"cosine": cosine} if loss_fn is contrastive_loss else {}
     key = KEY[:K]

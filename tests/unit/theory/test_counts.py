@@ -115,7 +115,7 @@ def test_noise_false_activation_quoted_in_4_4(d, quoted):
 
 def test_noise_false_activation_variants():
     base = Config()  # kappa = 0.5, sigma^2 = 1/d
-    assert round(theory.false_firing_rate(base), 2) == 0.15  # theory 12.2
+    assert round(theory.false_firing_rate(base), 2) == 0.15  # theory 4.4
     rng = np.random.default_rng(0)
     w, b = np.full(128, 3.0), theory.threshold_value(base, 3.0 * math.sqrt(128))
     noise = rng.standard_normal((50_000, 128)) / 8

@@ -23,8 +23,10 @@ if TYPE_CHECKING:
     from dynsim.engine.encoder import Encoder
     from dynsim.engine.simulate import simulate, simulate_many
     from dynsim.losses.contrastive import LossValue
+    from dynsim.points import joined
     from dynsim.results import concat, load, load_tree, save, save_tree
     from dynsim.stats.intervals import bca_interval as interval
+    from dynsim.sweeps import sweep
     from dynsim.theory.specialists import is_specialist, purity
 
 _HOMES = {
@@ -38,6 +40,7 @@ _HOMES = {
     "find_stages": "analysis.stages.find_stages",
     "interval": "stats.intervals.bca_interval",
     "is_specialist": "theory.specialists.is_specialist",
+    "joined": "points.joined",
     "load": "results.load",
     "load_tree": "results.load_tree",
     "purity": "theory.specialists.purity",
@@ -47,6 +50,7 @@ _HOMES = {
     "simulate": "engine.simulate.simulate",
     "simulate_many": "engine.simulate.simulate_many",
     "summarise": "analysis.summary.summarise",
+    "sweep": "sweeps.sweep",
 }
 _ROOMS = ("losses", "plots", "prune", "theory")
 
@@ -61,6 +65,7 @@ __all__ = [
     "find_stages",
     "interval",
     "is_specialist",
+    "joined",
     "load",
     "load_tree",
     "losses",
@@ -73,6 +78,7 @@ __all__ = [
     "simulate",
     "simulate_many",
     "summarise",
+    "sweep",
     "theory",
 ]
 

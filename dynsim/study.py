@@ -61,7 +61,7 @@ def simulate_part(
         if earlier.is_file():
             part = results.load(earlier)
             same_runs = config_hash(results.config_of(part), part["seed"].values.tolist()) == wanted
-            if same_runs and results.provenance_of(part).get("own") == own and _same_program(part):
+            if same_runs and made_by(part, this_program(), own):
                 _say(bar, name, f"{name}: finished earlier, taken from {earlier}")
                 return part
     keep = path.with_suffix("")
@@ -88,6 +88,18 @@ def one_bar(label: str) -> Iterator[StudyBar]:
             yield bar
         finally:
             _BAR.reset(token)
+
+
+@contextmanager
+def shared_bar(label: str, *, shown: bool = True) -> Iterator[StudyBar]:
+    """Give the progress bar of the study that is running, or a new one, shown or not, for this block."""
+    bar = _BAR.get()
+    if bar is not None:
+        yield bar
+        return
+    bar = StudyBar(label, shown=shown)
+    with bar:
+        yield bar
 
 
 def announce(parts: Mapping[str, tuple[Config, Sequence[int]]]) -> None:
@@ -119,7 +131,7 @@ def keep_numbers(folder: Path, name: str, made_from: Json, make: Callable[[], Nu
         make: computes them, as values that JSON can hold, without tuples. They are saved before they are returned.
     """
     path = part_path(folder, name).with_suffix(".json")
-    origin = {"made_from": made_from, "program": _program(results.provenance())}
+    origin = {"made_from": made_from, "program": this_program()}
     if path.is_file():
         kept = results.load_json(path)
         if {key: kept[key] for key in origin} == json.loads(json.dumps(origin)):
@@ -135,9 +147,15 @@ def _program(provenance: Json) -> Json:
     return {name: provenance[name] for name in ("code", "versions", "device", "x64")}
 
 
-def _same_program(part: xr.Dataset) -> bool:
-    """Return whether a saved part was made by this code, these versions and this device, so that it can be reused."""
-    return _program(results.provenance_of(part)) == _program(results.provenance())
+def this_program() -> Json:
+    """Return what of this program, its versions and its device must be the same for a result to be used again."""
+    return _program(results.provenance())
+
+
+def made_by(result: xr.Dataset, program: Json, own: Json) -> bool:
+    """Return whether a saved result was made by this program (`this_program`) and these own functions (`origins`)."""
+    found = results.provenance_of(result)
+    return found.get("own") == own and _program(found) == program
 
 
 def finish(folder: Path) -> None:

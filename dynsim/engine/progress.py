@@ -87,7 +87,9 @@ class Bar:
             self.tqdm.update(work)
 
     def say(self, text: str) -> None:
-        """Print a line above the bar, if that is shown already."""
+        """Print a line above the bar, if that is shown already; or nothing, as the bar itself."""
+        if self.tqdm.disable:
+            return
         if self.tqdm.n > 0:
             self.tqdm.write(text, file=sys.stderr)
         else:
@@ -117,17 +119,21 @@ def work_per_step(config: Config, n_seeds: int) -> float:
 class StudyBar(Bar):
     """One bar for all parts of a study; a part that was not announced makes the whole longer when it comes."""
 
-    def __init__(self, label: str) -> None:
-        """Show an empty bar, to which `announce` adds work."""
-        super().__init__(0, label, bar_format=STUDY_FORMAT)
+    def __init__(self, label: str, *, shown: bool = True) -> None:
+        """Show an empty bar, to which `announce` adds work; or none, as for `Bar`."""
+        super().__init__(0, label, shown=shown, bar_format=STUDY_FORMAT)
         self.announced: dict[str, float] = {}
         self.counted: set[str] = set()
 
     def announce(self, name: str, config: Config, n_seeds: int) -> None:
         """Add the work of a part to the total, once for each name."""
+        self.add(name, work_per_step(config, n_seeds) * config.train.n_steps)
+
+    def add(self, name: str, work: float) -> None:
+        """Add a part of so much work, in the unit of `work_per_step`, to the total, once for each name."""
         if name not in self.announced:
-            self.announced[name] = work_per_step(config, n_seeds) * config.train.n_steps
-            self.tqdm.total += self.announced[name]
+            self.announced[name] = work
+            self.tqdm.total += work
 
     def begin(self, label: str, n_done: int, n_steps: int) -> None:
         """Begin a part, which was announced by its label."""
@@ -141,3 +147,9 @@ class StudyBar(Bar):
             self.counted.add(name)
             self.say(text)
             self.skip(self.announced[name])
+
+    def finished_elsewhere(self, name: str, took_s: float) -> None:
+        """Count a part that ran in another thread or process, so many seconds after the one before."""
+        self.counted.add(name)
+        self.trained_s += took_s
+        self._move(self.announced[name])

@@ -111,9 +111,9 @@ def _growth_decay(preset: Preset) -> Points:
 
 
 def _stages(preset: Preset) -> Points:
-    sizes = _over(preset, (8, 12, 16), (16, 24, 32), (16, 32, 64, 128))
+    sizes = _over(preset, (8, 12, 16), (16, 24, 32, 64), (16, 32, 64, 128))
     ratios = _over(preset, (1.0, 0.5), (1.0, 0.85, 0.7, 0.5, 0.3))
-    steps = _over(preset, 1500, 6000)
+    steps = _over(preset, 1500, 4000)
     points = {
         Point(noise, d, ratio): base(d, ratio, noise, train__n_steps=steps)
         for noise in NOISES
@@ -126,7 +126,7 @@ def _stages(preset: Preset) -> Points:
 
 
 def _width(preset: Preset) -> Points:
-    widths = _over(preset, (8, 32, 128), (8, 16, 32, 64, 128, 256, 512))
+    widths = _over(preset, (8, 32, 128), (8, 16, 32, 64, 128, 256))
     ratios = _over(preset, (1.0, 0.5), (1.0, 0.7, 0.5))
     return {
         Point(noise, 16, ratio, m): base(16, ratio, noise, encoder__n_neurons=m, train__n_steps=_steps(preset))
@@ -153,7 +153,7 @@ def _passages(preset: Preset) -> Points:
 
 def _temperature(preset: Preset) -> Points:
     taus = _over(preset, (0.5, 1.0, 2.0), (0.25, 0.5, 1.0, 2.0))
-    own = {"loss__temperature_prefactor": False, "train__n_steps": _over(preset, 1500, 8000)}
+    own = {"loss__temperature_prefactor": False, "train__n_steps": _over(preset, 1500, 6000)}
     return {
         Point(noise, 16, 0.5, tau): base(16, 0.5, noise, loss__temperature=tau, **own)
         for noise in NOISES
@@ -162,7 +162,7 @@ def _temperature(preset: Preset) -> Points:
 
 
 def _clock(preset: Preset) -> Points:
-    factors = _over(preset, (0.5, 1.0, 2.0), (0.5, 0.7, 1.0, 1.4, 2.0))
+    factors = (0.5, 1.0, 2.0)
     steps = _over(preset, 1500, 4000)
     eta = {f: {"optimizer__learning_rate": 0.25 * f} for f in factors}
     # samples without features are kept, so that frequencies are proportional to the factor
@@ -238,15 +238,18 @@ VARIANTS: dict[str, dict[str, Any]] = {
 """Departures from the theory's setting, one at a time."""
 
 
+WITH_BALANCED = ("plain", "cosine similarity", "NT-Xent", "features that occur together")
+"""Variants that are run with equal frequencies, too."""
+
+
 def _variants(preset: Preset) -> Points:
     """Level: a key of `VARIANTS`."""
     names = _over(preset, ("plain", "features at cosine 0.3", "cosine similarity"), tuple(VARIANTS))
-    ratios = (1.0, 0.5)
     return {
         Point(noise, 16, ratio, name): base(16, ratio, noise, train__n_steps=_steps(preset), **VARIANTS[name])
         for name in names
         for noise in NOISES
-        for ratio in ratios
+        for ratio in ((1.0, 0.5) if name in WITH_BALANCED else (0.5,))
     }
 
 

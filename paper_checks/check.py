@@ -6,7 +6,7 @@ arrays in which the claim holds, or does not.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -16,7 +16,7 @@ import xarray as xr
 from dynsim.results.sealed import Json
 from dynsim.stats import verdicts
 from dynsim.stats.intervals import t_interval
-from paper_checks.runs import Source
+from paper_checks.runs import Point, Source
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -127,9 +127,33 @@ def about(predicted: float, share: float) -> tuple[float, float]:
 
 
 def over_seeds(values: np.ndarray) -> Numbers:
-    """Return mean and Student's 95 % interval over seeds; NaN values are left out, with fewer than 3 the ends are NaN."""
+    """Return mean and Student's 95 % interval over seeds, without NaN values; of fewer than 3 the ends are NaN."""
     kept = np.asarray(values, np.float64).ravel()
     kept = kept[np.isfinite(kept)]
     if len(kept) < 3:
         return (float(kept.mean()) if len(kept) else math.nan), math.nan, math.nan
     return float(kept.mean()), *t_interval(kept)
+
+
+def joined(parts: Mapping[Point, xr.Dataset]) -> xr.Dataset:
+    """Return the arrays of several points as one Dataset with the dimension `point`; shorter ones end in NaN.
+
+    The fields of `Point` are coordinates along it. Dimensions are aligned by position, so that features of different
+    sizes share an axis.
+    """
+    numbered = []
+    for part in parts.values():
+        bare = {dim: np.arange(size) for dim, size in part.sizes.items() if dim not in part.coords}
+        numbered.append(part.assign_coords(bare))
+    out = xr.concat(numbered, "point", join="outer", data_vars="all")
+    fields = {name: np.array([getattr(point, name) for point in parts]) for name in Point._fields}
+    as_text = {name: values.astype(object) if values.dtype.kind == "U" else values for name, values in fields.items()}
+    return out.assign_coords({name: ("point", values) for name, values in as_text.items()})
+
+
+def only(arrays: xr.Dataset, **axes: float | str) -> xr.Dataset:
+    """Return the points of `joined` arrays at which the named fields of `Point` have these values, in their order."""
+    kept = np.ones(arrays.sizes["point"], bool)
+    for name, value in axes.items():
+        kept &= arrays[name].values == value
+    return arrays.isel(point=np.flatnonzero(kept))

@@ -92,6 +92,15 @@ def save(summary: Json, arrays: Arrays, folder: Path) -> None:
     results.save_json(summary, folder / SUMMARY)
 
 
+def rejudge(checks: Mapping[str, Check], folder: Path) -> None:
+    """Judge the saved arrays again and save the rows; what was measured stays as it is."""
+    summary, arrays = load(folder)
+    for code, rows in judge_all({c: check for c, check in checks.items() if c in arrays}, arrays).items():
+        summary["checks"][code] |= {"rows": [row.plain() for row in rows], "title": checks[code].title}
+    summary["verdicts"] = verdict_counts(summary["checks"])
+    results.save_json(summary, folder / SUMMARY)
+
+
 def load(folder: Path) -> tuple[Json, Arrays]:
     """Return the saved summary and arrays. Errors: `ResultError` in one line."""
     return results.load_json(folder / SUMMARY), results.load_many(folder / ARRAYS)
@@ -103,6 +112,8 @@ def draw_all(checks: Mapping[str, Check], arrays: Arrays, summary: Json, folder:
 
     paths = []
     for code, check in checks.items():
+        if code not in arrays:
+            continue
         figure = check.draw(arrays[code], check.judge(arrays[code]))
         metadata = {"check": code, "config": summary["checks"][code]["config_hash"]}
         files = [folder / f"{figure_name(code)}.{kind}" for kind in FIGURE_FORMATS]

@@ -45,7 +45,7 @@ class Point(NamedTuple):
 
 
 def base(d: int = 16, ratio: float = 0.5, noise: str = RARE, **changes: Any) -> Config:
-    """Return the configuration of a size: d1 = 2 d, m = 4 d, K = 4 d, and the theory's sparsity at a fixed constant C_p.
+    """Return the configuration of a size: d1 = 2 d, m = 4 d, K = 4 d, and the theory's sparsity at one constant C_p.
 
     Args:
         ratio: r, frequency of a minority feature over that of a majority feature.
@@ -68,8 +68,13 @@ def base(d: int = 16, ratio: float = 0.5, noise: str = RARE, **changes: Any) -> 
 
 
 def linear(d: int = 16, ratio: float = 0.5, **changes: Any) -> Config:
-    """Return a run of stage 1 alone: no thresholds, tiny weights, small steps, up to 1.3 times the slower group's T1."""
-    own = {"threshold__rule": "zero", "encoder__init_std": 1e-3, "optimizer__learning_rate": 0.1}
+    """Return a run of stage 1 alone: no thresholds, tiny weights, small steps, up to 1.3 times the later group's T1."""
+    own = {
+        "threshold__rule": "zero",
+        "encoder__init_std": 1e-3,
+        "encoder__n_neurons": 64,  # neurons grow independently, so that 64 are enough at any size
+        "optimizer__learning_rate": 0.1,
+    }
     config = base(d, ratio, DEFAULT, **own | changes)
     ends = [theory.stage1_end(config, group) for group in ("majority", "minority")]
     longest = max(end for end in ends if math.isfinite(end))
@@ -94,7 +99,7 @@ def _growth(preset: Preset) -> Points:
 
 
 def _growth_sizes(preset: Preset) -> Points:
-    sizes = _over(preset, (8, 16, 32), (16, 24, 32, 64, 128), (16, 32, 64, 128, 256))
+    sizes = _over(preset, (8, 16, 32), (16, 24, 32, 48, 64), (16, 32, 64, 128, 256))
     factors = _over(preset, (2, 4, 8), (1.5, 2, 4, 8, 16))
     by_d = {Point(DEFAULT, d, 0.5, 2): linear(d) for d in sizes}
     return by_d | {Point(DEFAULT, 16, 0.5, f): linear(16, data__token_dim=int(16 * f)) for f in factors}

@@ -1,0 +1,170 @@
+"""The report as text: paper_checks/README.md, and the table that is printed. All numbers come from the summary."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from dynsim import results
+from dynsim.results.sealed import Json
+from dynsim.stats.verdicts import CHECK_VERDICTS
+from paper_checks.check import Check
+from paper_checks.choices import choices_table
+from paper_checks.repeats import REPEATS
+from paper_checks.report import figure_name
+
+WORDS = {
+    "supported": "the interval of the measured number lies in the range that the statement allows",
+    "not supported": "the interval lies outside that range",
+    "undecided": "the interval reaches over an end of the range, or too few seeds were left",
+    "out of regime": "the runs break an assumption, so that they say nothing about the statement",
+    "vacuous here": "nothing that could come out at these sizes would break the statement",
+}
+HEAD = """<!-- Written by `make checks`. -->
+
+# Which statements of the theory hold at finite size?
+
+Each statement of [the theory](theory.md) is measured and gets a verdict. {counts}
+
+A verdict concerns *our reading* of the paper: its full text was not available to us, and what it leaves open we chose
+([below](#what-is-assumed)). A statement that is not supported here speaks against that reading first.
+
+{words}
+
+Two noise levels are the rule: *false firing 1 %*, where noise alone fires a neuron on one token in a hundred, and
+*default noise*, where it does so on 14 to 24 %. The theory's noise vanishes. A verdict that differs between them stands
+in two rows. Numbers in brackets are 95 % intervals over seeds, or of a slope over sizes. Made by
+`{command}` (preset {preset}, seeds from {first_seed}, {minutes:.0f} minutes of simulation) at commit {commit};
+`make checks VERIFY=1` computes every number again from the arrays in `report.nc`.
+
+## All verdicts
+"""
+
+
+def number_text(value: float | None) -> str:
+    """Return a number with three digits that count; "-" for none."""
+    if value is None:
+        return "-"
+    return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
+
+
+def interval_text(ends: list[float | None] | None, *, opens: bool = False) -> str:
+    """Return an interval in brackets; an open end of a wanted range is written as infinity."""
+    if ends is None:
+        return ""
+    low, high = (number_text(end) if end is not None else sign for end, sign in zip(ends, ("-∞", "∞"), strict=True))
+    if not opens and None in ends:
+        return "[-]"
+    return f"[{low}, {high}]"
+
+
+def wanted_text(row: Json) -> str:
+    """Return what a row wants: the predicted number where there is one, and the allowed range."""
+    said = "" if row["predicted"] is None else number_text(row["predicted"])
+    allowed = "" if row["wanted"] is None else f"in {interval_text(row['wanted'], opens=True)}"
+    return ", ".join(part for part in (said, allowed) if part) or "-"
+
+
+def counts_text(summary: Json) -> str:
+    """Return how many rows have each verdict."""
+    n = sum(summary["verdicts"].values())
+    parts = [f"{summary['verdicts'][word]} {word}" for word in CHECK_VERDICTS]
+    return f"{len(summary['checks'])} checks say {n} verdicts: {', '.join(parts)}."
+
+
+def table_text(summary: Json) -> str:
+    """Return the printed table: one line for each row, counts first."""
+    lines = [counts_text(summary), ""]
+    for code, entry in summary["checks"].items():
+        for row in entry["rows"]:
+            measured = f"{number_text(row['measured'])} {interval_text(row['interval'])}".strip()
+            said = f"{code:<7}{row['verdict']:<15}{measured:<28}wanted {wanted_text(row):<24} "
+            lines.append(f"{said}{row['regime']}: {row['claim']}")
+    return "\n".join(lines)
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+def _anchor(code: str, theory_codes: set[str]) -> str:
+    return f"[{code}](theory.md#{code})" if code in theory_codes else f"[{code}](#{code.lower()})"
+
+
+def verdict_table(summary: Json, figures: str, theory_codes: set[str]) -> str:
+    """Return the table with one line for each row."""
+    lines = [
+        "| statement | claim | where | measured | wanted | verdict | rival predicts | figure | configuration | time |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for code, entry in summary["checks"].items():
+        for row in entry["rows"]:
+            measured = f"{number_text(row['measured'])} {interval_text(row['interval'])}".strip()
+            cells = [
+                f"{entry['statement']}, {_anchor(code, theory_codes)}",
+                *(row["claim"], row["regime"], f"{measured} ({row['quantity']})", wanted_text(row)),
+                f"**{row['verdict']}**",
+                row["rival"] or "-",
+                f"[picture]({figures}/{figure_name(code)}.png)",
+                f"`{entry['config_hash']}`",
+                f"{entry['simulated_s'] + entry['measured_s']:.0f} s",
+            ]
+            lines.append("| " + " | ".join(_cell(cell) for cell in cells) + " |")
+    return "\n".join(lines)
+
+
+def section(code: str, check: Check, entry: Json, figures: str) -> str:
+    """Return the part about one check: claim, how it is tested, figure, and what its rows add."""
+    notes = [f"- *{row['regime']}*, {row['claim']}: {row['note']}" for row in entry["rows"] if row["note"]]
+    return "\n\n".join(
+        [
+            f'<a id="{code.lower()}"></a>\n### {code}: {check.title}',
+            f"*{check.statement}.* {check.formula}",
+            f"Rival: {check.rival}\n\nFree constants: {check.constants}\n\nWhy this suffices: {check.power}",
+            *(["\n".join(notes)] if notes else []),
+            f"![{check.title}]({figures}/{figure_name(code)}.png)",
+            f"*{check.caption}*",
+        ]
+    )
+
+
+def repeats_text(folder: Path) -> str:
+    """Return what the committed table of repeats says, "" without one."""
+    if not (folder / REPEATS).is_file():
+        return ""
+    repeats = results.load_json(folder / REPEATS)
+    lines = [
+        "## Do verdicts repeat?",
+        "",
+        f"The {repeats['preset']} preset was run {repeats['reseedings']} times with other seeds. In "
+        f"{repeats['repeated']:.1%} of {repeats['pairs']} (row, reseeding) pairs the verdict was the usual one of its "
+        "row. The rows that did not always repeat:",
+        "",
+        "| row | usual verdict | repeated | verdicts |",
+        "|---|---|---|---|",
+    ]
+    for name, row in repeats["rows"].items():
+        if row["repeats"] < row["of"]:
+            others = ", ".join(sorted(set(row["verdicts"])))
+            lines.append(f"| {_cell(name)} | {row['usual']} | {row['repeats']} of {row['of']} | {others} |")
+    return "\n".join(lines) + "\n"
+
+
+def render(summary: Json, checks: Mapping[str, Check], folder: Path, figures: Path) -> str:
+    """Return the text of README.md for a report in `folder` with its figures in `figures`."""
+    theory_text = (Path(__file__).resolve().parent / "theory.md").read_text(encoding="utf-8")
+    theory_codes = {code for code in checks if f'<a id="{code}"></a>' in theory_text}
+    place = os.path.relpath(figures.resolve(), folder.resolve())
+    provenance = summary["provenance"]
+    head = HEAD.format(
+        counts=counts_text(summary),
+        words="\n".join(f"- *{word}*: {meaning}" for word, meaning in WORDS.items()),
+        command="make checks" if summary["preset"] == "default" else f'make checks ARGS="--preset {summary["preset"]}"',
+        preset=summary["preset"],
+        first_seed=summary["first_seed"],
+        minutes=sum(summary["simulated_s"].values()) / 60,
+        commit=str(provenance["commit"])[:7],
+    )
+    sections = [section(code, checks[code], entry, place) for code, entry in summary["checks"].items()]
+    parts = [head, verdict_table(summary, place, theory_codes), "\n## What is assumed\n", choices_table()]
+    parts += [repeats_text(folder), "## The checks, one by one\n", "\n\n".join(sections)]
+    return "\n".join(part for part in parts if part) + "\n"

@@ -54,10 +54,25 @@ def predicted(
     ax.plot(np.asarray(x, np.float64), np.asarray(y, np.float64), LINE[kind], color=color, label=label, zorder=1)
 
 
-def words(ax: Axes, *, x: str, y: str, title: str = "", legend: bool = True) -> None:
-    """Write the texts of a panel."""
-    ax.set_xlabel(x)
-    ax.set_ylabel(y)
-    ax.set_title(title)
-    if legend:
-        ax.legend()
+def words(ax: Axes, *, x: str, y: str, title: str = "", legend: bool = False) -> None:
+    """Write the texts of a panel; with a legend in it where it is the only one."""
+    import matplotlib.pyplot as plt
+
+    with plt.rc_context(STYLE):
+        ax.set_xlabel(x)
+        ax.set_ylabel(y)
+        ax.set_title(title)
+        if legend:
+            ax.legend()
+
+
+def legend_below(fig: Figure, *axes: Axes, columns: int = 3) -> None:
+    """Write one legend for all panels below them; what has the same label is named once."""
+    import matplotlib.pyplot as plt
+
+    named = {}
+    for ax in axes:
+        for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
+            named.setdefault(label, handle)
+    with plt.rc_context(STYLE):
+        fig.legend(named.values(), named.keys(), loc="outside lower center", ncols=columns)

@@ -40,7 +40,7 @@ BEFORE = "before the first step"
 
 
 def measure(source: Source) -> xr.Dataset:
-    """Return numbers of lucky (neuron, feature) pairs of sampled weights, and of all pairs, by block, size and ratio."""
+    """Return numbers of lucky (neuron, feature) pairs and of all pairs of sampled weights, by block, size and ratio."""
     lucky, pairs = np.zeros((BLOCKS, len(SIZES), len(RATIOS))), np.zeros((BLOCKS, len(SIZES)))
     for block in range(BLOCKS):
         rng = np.random.default_rng([source.first_seed, block])
@@ -114,6 +114,7 @@ def draw(arrays: xr.Dataset, rows: Sequence[Row]) -> Figure:
         ax.set_xscale("log", base=2)
         ax.set_yscale("log")
         drawing.words(ax, x="number of features d", y="share of lucky neurons per feature", title=f"r = {ratio:g}")
+    drawing.legend_below(fig, axes[0], columns=4)
     return fig
 
 
@@ -121,8 +122,8 @@ CHECK = Check(
     code="LUCKY",
     statement="Definition 3.1",
     title="the number of lucky neurons before training",
-    formula="A neuron is lucky for j if its alignment is at least (1/r) sqrt(2 log d / d); their share is d^(-1/r²) by the "
-    "paper (`theory.power_law_tail`) and a Beta tail exactly (`theory.lucky_tail`).",
+    formula="A neuron is lucky for j if its alignment is at least (1/r) sqrt(2 log d / d); their share is d^(-1/r²) by "
+    "the paper (`theory.power_law_tail`) and a Beta tail exactly (`theory.lucky_tail`).",
     rival="the exact Beta law and the Gaussian tail at the same cut.",
     constants="none; the cut is our reading of the exponent, as the paper's is not known to us.",
     power="sixty-four million pairs of a neuron and a feature per size: a share of 1e-5 is known to 4 %.",
@@ -131,5 +132,6 @@ CHECK = Check(
     judge=judge,
     draw=draw,
     caption="Share of the neurons that are lucky for one feature before the first step, against the number of "
-    "features. Points: sampled Gaussian weights, with 95 % intervals; lines: exact law, Gaussian tail and the paper's power.",
+    "features. Points: sampled Gaussian weights, with 95 % intervals; lines: exact law, Gaussian tail, "
+    "the paper's power.",
 )

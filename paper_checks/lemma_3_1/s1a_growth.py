@@ -89,6 +89,7 @@ def draw(arrays: xr.Dataset, rows: Sequence[Row]) -> Figure:
         square = one["predicted"].values[-1] * (chance / chance[-1]) ** 2
         drawing.predicted(ax, chance, square, label="rival: square of frequency", kind="rival")
         drawing.words(ax, x="chance that the feature is active", y="growth per step", title=f"d = {d}")
+    drawing.legend_below(fig, axes[0])
     return fig
 
 

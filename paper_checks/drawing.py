@@ -75,4 +75,4 @@ def legend_below(fig: Figure, *axes: Axes, columns: int = 3) -> None:
         for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
             named.setdefault(label, handle)
     with plt.rc_context(STYLE):
-        fig.legend(named.values(), named.keys(), loc="outside lower center", ncols=columns)
+        fig.legend(list(named.values()), list(named), loc="outside lower center", ncols=columns)

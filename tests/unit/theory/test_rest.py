@@ -113,6 +113,7 @@ def test_sampled_sets_agree_with_all_sets():
         ({"data.co_occurrence": 0.2}, {}, "co_occurrence"),
         ({"data.minority_keep": 0.5}, {}, "keep_probability"),
         ({"threshold.rule": "schedule_b"}, {}, "threshold_share"),
+        ({"encoder.attention": "uniform"}, {}, "threshold_share"),
         ({}, {"threshold_share": 1.0}, "threshold_share"),
         ({}, {"specialists": np.ones(3)}, "specialists"),
         ({"optimizer.name": "adam"}, {}, "optimizer"),

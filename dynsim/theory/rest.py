@@ -147,12 +147,14 @@ def _loss_and_pull(sets: _ActiveSets, x: np.ndarray) -> tuple[float, Float[np.nd
 def _solve(sets: _ActiveSets, target: np.ndarray, covered: np.ndarray) -> Float[np.ndarray, " level"]:
     """Return the logits x >= 0 at which pull = target where x > 0, and pull <= target where x = 0 and `covered`."""
 
+    unit = float(np.min(sets.size * target))  # the penalty may be tiny, and the loss with it: both are measured in it
+
     def objective(x: np.ndarray) -> tuple[float, np.ndarray]:
         loss, pull = _loss_and_pull(sets, x)
-        return loss + float((sets.size * target) @ x), sets.size * (target - pull)
+        return (loss + float((sets.size * target) @ x)) / unit, sets.size * (target - pull) / unit
 
     bounds = [(0.0, None if has else 0.0) for has in covered]
-    x = minimize(objective, np.where(covered, 1.0, 0.0), jac=True, method="L-BFGS-B", bounds=bounds).x
+    x = minimize(objective, np.where(covered, 1.0, 0.0), jac=True, method="L-BFGS-B", bounds=bounds, tol=1e-9).x
     grows = x > 0
     if not grows.any():
         return x

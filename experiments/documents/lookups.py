@@ -35,7 +35,7 @@ def names() -> Names:
     arm[label][noise][quantity]         how the runs of an arm of pruning_answer ended
     against[reading][noise][rival]      difference in coverage between a reading and what it is held against
     verdict[reading][noise]             the verdict on a reading
-    statement[name][noise]              a statement of the plan: [found], [verdict]
+    statement[title][noise]             a statement of the plan, in words: [found], [verdict]
     counts[row of the figure][label]    differences in specialists, from pruning_comparison: [minority], [majority]
     recipe[label][noise][quantity]      how a recipe of pruning_recipe ended after equal steps
     recipe_statement[name][noise]       a statement of its plan, once settled: [found], [verdict]
@@ -52,11 +52,11 @@ def names() -> Names:
         "arm": arms(answer),
         "against": rows_by_noise(answer["verdicts"], "reading", "against"),
         "verdict": rows_by_noise(answer["verdicts"], "reading", "verdict"),
-        "statement": rows_by_noise(answer["statements"], "name"),
+        "statement": statements_by_title(answer),
         "counts": {
-            title: {row["label"]: row for row in rows}
+            heading: {row["label"]: row for row in rows}
             for part in ("P5", "P6", "P7")
-            for title, rows in details[part]["rows"].items()
+            for heading, rows in details[part]["rows"].items()
         },
         "recipe": recipe_ends(recipes, "equal_steps"),
         "recipe_statement": rows_by_noise(recipes["statements"], "name"),
@@ -79,6 +79,13 @@ def rows_by_noise(rows: list[dict[str, Any]], name: str, value: str = "") -> dic
     for row in rows:
         found.setdefault(row[name], {})[row["noise"]] = row[value] if value else row
     return found
+
+
+def statements_by_title(numbers: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return {statement in words: {noise: row}} of the plan of pruning_answer."""
+    from experiments import pruning_answer
+
+    return rows_by_noise(pruning_answer.shown_statements(numbers), "name")
 
 
 def arms(numbers: dict[str, Any]) -> dict[str, dict[str, Any]]:

@@ -5,6 +5,7 @@ from typing import Any
 from dynsim.engine.linear_probe import FEW
 from dynsim.stats.verdicts import AS_STATED, NOT_AS_STATED, NOT_AT_THIS_SIZE, NOT_CONVERGED, READING_VERDICTS
 from experiments.pruning.comparison_table import count_lines, p_text
+from experiments.pruning.plan import title
 
 STATEMENT_VERDICTS = (AS_STATED, NOT_AS_STATED, NOT_AT_THIS_SIZE, NOT_CONVERGED)
 _LEGEND = f"""
@@ -91,7 +92,7 @@ def statement_lines(rows: list[dict[str, Any]]) -> list[str]:
     )
     for name in dict.fromkeys(row["name"] for row in rows):
         of = [row for row in rows if row["name"] == name]
-        lines += [f"  {name}: {of[0]['claim']}", f"    number: {of[0]['quantity']}, {of[0]['contrast']}"]
+        lines += [f"  {title(name)}: {of[0]['claim']}", f"    number: {of[0]['quantity']}, {of[0]['contrast']}"]
         for row in of:
             p_value = p_text(row["p_holm"])
             cells = f"{row['verdict']:<18}{span_text(row['found'])}  {p_value:<8}{row['wanted']}"

@@ -9,6 +9,7 @@ from dynsim import results
 from experiments import pruning_answer, pruning_comparison, pruning_regimes
 from experiments.pruning import comparison_table, regime_table
 from experiments.pruning.comparison_table import count_lines, p_text
+from experiments.pruning.plan import title
 
 DATA = Path(__file__).resolve().parents[3] / "figures" / "data"
 
@@ -112,7 +113,7 @@ def test_the_answer_counts_what_it_lists():
     ]
     statements = lines[next(k for k, line in enumerate(lines) if line.startswith("Planned statements")) :]
     for row in numbers["statements"]:
-        assert f"  {row['name']}: {row['claim']}" in statements
+        assert f"  {title(row['name'])}: {row['claim']}" in statements
         assert f"    number: {row['quantity']}, {row['contrast']}" in statements
     assert len(statements) == 2 + 2 * len({row["name"] for row in numbers["statements"]}) + len(numbers["statements"])
 

@@ -255,9 +255,17 @@ def run_chunk(chunk: Chunk, progress: bool | Bar = False) -> list[xr.Dataset]:
     if chunk.folder is not None and left is not None:
         for wanted, result in zip(chunk.hashes(), kept, strict=True):
             made = json.dumps({"hash": wanted, "keep": chunk.origin.keep})
-            results.save(result.assign_attrs({MADE: made}), _file(chunk.folder, wanted))
+            _save(result.assign_attrs({MADE: made}), _file(chunk.folder, wanted))
         checkpoint.clear(left)
     return kept
+
+
+def _save(result: xr.Dataset, path: Path) -> None:
+    try:
+        results.save(result, path)
+    except (TypeError, ValueError) as error:  # of xarray, for what the user's function returned
+        reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
+        raise ConfigError(f"keep: wanted a Dataset that a netCDF file can hold, got another ({reason})") from None
 
 
 def _reduced(run: xr.Dataset, keep: Keep | None) -> xr.Dataset:

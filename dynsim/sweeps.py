@@ -28,7 +28,7 @@ from dynsim.engine.own_parts import check_own
 from dynsim.engine.program import origins, runs_one_by_one
 from dynsim.engine.progress import Bar, StudyBar, work_per_step
 from dynsim.engine.simulate import simulate_many
-from dynsim.points import Axes, Point, grid
+from dynsim.points import Axes, GridPoint, grid
 from dynsim.results.sealed import Json
 
 CHUNK_WORK = 8e12  # multiply-adds of a chunk: about two minutes on two cores
@@ -90,7 +90,7 @@ def sweep(
     chunk_size: int | None = None,
     progress: bool = True,
     label: str = "sweep",
-) -> dict[Point, xr.Dataset]:
+) -> dict[GridPoint, xr.Dataset]:
     """Run a configuration for every combination of the values of some of its fields, each for all seeds.
 
     Args:

@@ -216,6 +216,7 @@ def test_correlated_dictionary_has_unit_columns_of_the_given_cosine_in_the_span_
 
 
 def views(config: Config, n_query: int = N // 2, n_extra: int = 0, seed: int = 5):
+    """Return (batch, codes, dictionary). Where every key is a candidate, N^2 / 4 pairs of codes are not compared."""
     numbers, keys = numbers_of(config), (jax.random.key(seed), jax.random.key(seed + 1))
     M = make_dictionary(jax.random.key(9), numbers, config.data)
     batch = sample_views(keys, n_query, n_extra, M, numbers, config.data)
@@ -232,7 +233,7 @@ def assert_energy(noise: np.ndarray, variance: float) -> None:
 
 @pytest.fixture(scope="module")
 def large_batch():
-    return views(tiny(noise_level="given", noise_variance=0.04))
+    return views(tiny(noise_level="given", noise_variance=0.04, mask_equal_codes=False))
 
 
 def test_views_are_codes_through_the_dictionary_plus_independent_noise(large_batch):
@@ -259,14 +260,16 @@ def test_noise_levels(changes, variance):
 
 
 def test_identical_pairs_have_fresh_noise(large_batch):
-    batch, codes, M = views(tiny(pair_rule="identical", noise_level="given", noise_variance=0.04))
+    batch, codes, M = views(tiny(pair_rule="identical", noise_level="given", noise_variance=0.04, mask_equal_codes=False))
     first, second = batch.query - codes.query @ M.T, batch.key - codes.query @ M.T
     assert_energy(second, 0.04)
     assert abs(np.sum(first * second)) <= 5 * np.sqrt(first.size) * 0.04
 
 
 def test_complementary_views_split_the_coordinates_of_one_sample():
-    batch, codes, M = views(tiny(pair_rule="complementary", noise_level="given", noise_variance=0.04))
+    batch, codes, M = views(
+        tiny(pair_rule="complementary", noise_level="given", noise_variance=0.04, mask_equal_codes=False)
+    )
     assert np.all((batch.query == 0) | (batch.key == 0)), "no coordinate is in both views"
     dense = batch.query / 2 + batch.key / 2
     assert_energy(dense - codes.query @ M.T, 0.04)
@@ -278,7 +281,7 @@ def test_complementary_views_split_the_coordinates_of_one_sample():
 
 
 def test_complementary_views_drop_features_from_the_second_view_too():
-    settings = {"pair_rule": "complementary", "noise_level": "given", "noise_variance": 0.0}
+    settings = {"pair_rule": "complementary", "noise_level": "given", "noise_variance": 0.0, "mask_equal_codes": False}
     batch, codes, M = views(tiny(keep_probability=(0.0, 0.0, 1.0), **settings))
     only_kept = np.where(batch.key != 0, (codes.query * np.array([0.0, 0.0, 1.0])) @ M.T, 0)
     np.testing.assert_allclose(batch.key / 2, only_kept, atol=1e-14)

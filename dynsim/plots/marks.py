@@ -39,7 +39,8 @@ def draw_closed_form(ax: Axes, of_group: xr.Dataset, rate: float | None) -> None
 def stage_lines(ax: Axes, of_group: xr.Dataset, stages: Sequence[str] = STAGES) -> None:
     """Mark the stage ends of one group: median as a vertical line, range over seeds as a band, label above the panel.
 
-    Call it after the limits of the x axis are set. A stage end that was found in no seed is left out.
+    Call it after the limits of the x axis are set. A stage end that was found in fewer than half of the seeds is left
+    out; one that was not found in all of them has their number beside its label.
     """
     previous, level = -math.inf, 0
     for stage in stages:
@@ -53,7 +54,8 @@ def stage_lines(ax: Axes, of_group: xr.Dataset, stages: Sequence[str] = STAGES) 
         level = 1 - level if place - previous < SEPARATE else 0
         previous = place
         height = 1.01 + 0.07 * level
-        ax.text(middle, height, stage, NOTE, transform=ax.get_xaxis_transform(), ha="center", va="bottom")
+        label = _label(of_group, stage)
+        ax.text(middle, height, label, NOTE, transform=ax.get_xaxis_transform(), ha="center", va="bottom")
 
 
 def switch_line(ax: Axes, curves: xr.Dataset, height: float = 0.02) -> None:
@@ -77,12 +79,17 @@ def moment_name(curves: xr.Dataset, moment: str, step: float) -> str:
 
 
 def stage_triangles(ax: Axes, curves: xr.Dataset) -> None:
-    """Mark the median stage ends by labelled triangles above the panel, one row of them per group."""
+    """Mark the median stage ends by labelled triangles above the panel, one row of them per group.
+
+    As in `stage_lines`, an end that fewer than half of the seeds have is left out.
+    """
     for row, group in enumerate(("minority", "majority")):
+        of_group = curves.sel(group=group)
         for stage in STAGES:
-            ends = _ends(curves.sel(group=group), stage)
+            ends = _ends(of_group, stage)
             if ends.size:
-                _triangle(ax, float(np.median(ends)), 1.04 + 0.07 * row, stage, GROUP_COLOR[group])
+                place = 1.04 + 0.07 * row
+                _triangle(ax, float(np.median(ends)), place, _label(of_group, stage), GROUP_COLOR[group])
 
 
 def triangle_handle() -> Artist:
@@ -114,6 +121,18 @@ def draw_floors(ax: Axes, floors: dict[str, float]) -> None:
 
 
 def _ends(of_group: xr.Dataset, stage: str) -> np.ndarray:
-    """Return the steps at which a stage ends in the seeds in which its end was found, shape (found,)."""
+    """Return the steps at which a stage ends, shape (found,); none where fewer than half of the seeds have it."""
     values = of_group["stage_end"].sel(stage=stage).values
-    return values[np.isfinite(values)]
+    found = values[np.isfinite(values)]
+    return found if 2 * found.size >= _n_runs(of_group) else found[:0]
+
+
+def _n_runs(of_group: xr.Dataset) -> int:
+    """Return the number of runs that did not diverge."""
+    return int(np.sum(of_group["diverged_step"].values < 0))
+
+
+def _label(of_group: xr.Dataset, stage: str) -> str:
+    """Return the name of a stage end, with the number of seeds that have it where these are not all."""
+    found, n_runs = _ends(of_group, stage).size, _n_runs(of_group)
+    return stage if found == n_runs else f"{stage} ({found}/{n_runs})"

@@ -122,6 +122,7 @@ def test_rich_text_says_first_what_differs_from_the_default(run):
     assert "data.pooling" not in html and "300 steps" in html
     text = repr(run.dynsim)
     assert "data.minority_ratio = 0.5 (default 0.7)" in text and "seeds 3, 4" in text and "majority T1" in text
+    assert "all      T1* " in text and "T1*: the squared norms of the weights have doubled" in html
 
 
 def test_rich_text_of_a_configuration():

@@ -139,6 +139,17 @@ def test_specialist_counts_show_groups_and_stage_ends():
     np.testing.assert_array_equal(left.lines[0].get_ydata()[-1], 2)
 
 
+@pytest.mark.parametrize(
+    ("n_missing", "shown"), [(0, ["T1", "T2", "T3"]), (1, ["T1", "T2", "T3 (2/3)"]), (2, ["T1", "T2"])]
+)
+def test_a_stage_end_says_how_few_seeds_have_it(n_missing, shown):
+    """Fewer than half of the seeds give no mark: their median may come before that of an earlier stage."""
+    reduced = tiny_curves()
+    reduced["stage_end"].loc[{"stage": "T3", "seed": reduced.seed.values[:n_missing]}] = np.nan
+    assert texts(plots.specialist_counts(reduced).axes[0]) == shown * 2
+    assert [text for text in texts(plots.projections(reduced, {}).axes[0]) if text.startswith("T")] == shown
+
+
 def test_loss_floors_are_labelled_apart():
     ax = plots.loss_curve(tiny_curves(), {"a": 0.5, "b": 0.5001}).axes[0]
     labels = [text for text in ax.texts if text.get_text().startswith(("a:", "b:"))]

@@ -24,8 +24,8 @@ _LEGEND = f"""
 A specialist is a neuron that has learned one feature; coverage is the share of the features with at least one.
 """.strip("\n")
 """What the rows of the printed table are; the rules are in `stages`."""
-_FEWER = """Each row is over the seeds in which its stage was found, and shows "-" where these are fewer than half. Of a later stage
-that was found in fewer seeds the median may come before that of an earlier one."""
+_FEWER = """Each row is over the seeds in which its stage was found, and shows "-" where these are fewer than half. Of a
+later stage that was found in fewer seeds the median may come before that of an earlier one."""
 
 
 def seed_trajectory(result: xr.Dataset, position: int) -> Trajectory:
@@ -239,7 +239,7 @@ def table_text(summary: Json) -> str:
 
 
 def stage_name(group: str, stage: str) -> str:
-    """Return what a printed table calls a stage end: T1 of all features together is another event than T1 of a group."""
+    """Return what a printed table calls a stage end; T1 of all features is another event than T1 of a group."""
     return "T1*" if (group, stage) == ("all", "T1") else stage
 
 

@@ -44,6 +44,7 @@ class ResultPlots:
         from dynsim.analysis.groups import group_masks, minority_mask
         from dynsim.config.checks import require
         from dynsim.plots import over_steps
+        from dynsim.results.labels import OWN_UNIT
 
         result = self._result
         known = [str(name) for name in result.data_vars if "record" in result[name].dims]
@@ -59,9 +60,13 @@ class ResultPlots:
             joined = xr.concat(groups, xr.Variable("group", list(masks)))
             values = joined.sel(group=[name for name in masks if name != "all" or len(masks) == 1])
         means = values.mean(others) if others else values
-        words = str(result[variable].attrs.get("long_name", variable))
-        words = f"mean {'size ' if signed else ''}of the {words}" if averaged else words
-        return over_steps(means.assign_attrs(result[variable].attrs | {"long_name": words}))
+        attrs = result[variable].attrs
+        if attrs.get("units", OWN_UNIT) == OWN_UNIT:  # the user's own: its name says best what it is
+            words, attrs = variable, {}
+        else:
+            words = f"the {attrs['long_name']}" if averaged else attrs["long_name"]
+        words = f"mean {'size ' if signed else ''}of {words}" if averaged else words
+        return over_steps(means.drop_attrs().assign_attrs(attrs | {"long_name": words}))
 
     def _curves(self) -> xr.Dataset:
         from dynsim.analysis import curves, labelled, summary

@@ -31,8 +31,9 @@ CAPTIONS = {
         "(top) and minority features (bottom), in units of the weights. Lines are medians and bands 10-90 % over the "
         "neurons of all seeds; specialist neurons end as specialists of the group, ordinary ones do not but were "
         "aligned best with one of its features at T1, other ones are neither. Vertical lines mark the group's stage "
-        "ends (median; band: range over seeds); dashed lines grow from the initial medians at the closed-form rate, "
-        "which has no fitted constant and is meant for the time before the thresholds are switched on (dotted line)."
+        "ends (median; band: range over seeds; broken where some seeds lack it); dashed lines grow from the initial "
+        "medians at the closed-form rate, which has no fitted constant and is meant for the time before the thresholds "
+        "are switched on (dotted line)."
     ),
     "specialists": (
         "Number of specialists (left) and share of a group's features that have at least one (right) against training "
@@ -105,7 +106,7 @@ def specialist_counts(curves: xr.Dataset) -> Figure:
         parts.step_axis(ax, curves["step"].values)
         marks.stage_triangles(ax, curves)
         ax.set(xlabel="training step", ylabel=label)
-    parts.boxed_legend(axes[0, 0], [*axes[0, 0].get_legend_handles_labels()[0], marks.triangle_handle()])
+    parts.boxed_legend(axes[0, 0], [*axes[0, 0].get_legend_handles_labels()[0], marks.triangle_handle(curves)])
     axes[0, 1].set_ylim(-0.04, 1.04)
     return fig
 

@@ -112,8 +112,8 @@ def _stages(preset: Preset) -> Points:
         for d in sizes
         for ratio in ratios
     }
-    # at the largest size three ratios are enough to see whether sizes agree
-    few = (1.0, 0.7, 0.5)
+    # at the largest size two ratios are enough to see whether sizes agree
+    few = (1.0, 0.5)
     return {point: one for point, one in points.items() if point.d < max(sizes) or point.ratio in few}
 
 

@@ -137,10 +137,10 @@ class _Machine:
 
     def update(self, items: list[Any]) -> None:
         """Put keys and values, in turns, into the dict on the stack."""
-        pairs = dict(zip(items[::2], items[1::2], strict=True))
-        if not all(isinstance(key, (str, bytes, int)) for key in pairs):
+        keys, values = items[::2], items[1::2]
+        if not all(isinstance(key, (str, bytes, int)) for key in keys):
             raise ValueError("a dict with keys that are neither text nor numbers")
-        self.on_top(dict).update({key: _plain(value) for key, value in pairs.items()})
+        self.on_top(dict).update(zip(keys, map(_plain, values), strict=True))
 
     def on_top(self, kind: type) -> Any:
         """Return the last value of the stack, which must be of this kind."""

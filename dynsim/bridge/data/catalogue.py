@@ -5,13 +5,12 @@ inside are widely published; those of all binary files and of both lists of clas
 files rebuilt byte for byte out of the mosaics. The sha256 belong to the mosaics (`dynsim/bridge/data/mosaics.py`).
 """
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from dynsim.bridge.data.images import DataError
 from dynsim.config.checks import did_you_mean
 
 PARTS = ("train", "test")
-Part = Literal["train", "test"]
 ADDRESS = "https://www.cs.toronto.edu/~kriz/"
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from dynsim.bridge.data.archives import read_packed, read_unpacked
-from dynsim.bridge.data.catalogue import DataSet, Part, check_part, data_set
+from dynsim.bridge.data.catalogue import DataSet, check_part, data_set
 from dynsim.bridge.data.images import DataError, ImageSet
 from dynsim.bridge.data.mosaics import read_mosaics
 
@@ -24,7 +24,7 @@ def data_folder(folder: str | Path | None = None) -> Path:
     return Path(folder or os.environ.get(VARIABLE) or DEFAULT_FOLDER).expanduser()
 
 
-def load_images(name: str, part: Part, folder: str | Path | None = None, limit: int | None = None) -> ImageSet:
+def load_images(name: str, part: str, folder: str | Path | None = None, limit: int | None = None) -> ImageSet:
     """Read a part of CIFAR-10 or CIFAR-100, in the original order.
 
     Args:

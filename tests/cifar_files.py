@@ -123,7 +123,5 @@ def small_release(
         members[part] = {name: hashlib.md5(files[name]).hexdigest() for name in names}
     packed = tar_gz(folder / model.file, {f"{model.folder}/{name}": text for name, text in files.items()}, special)
     content = packed.read_bytes()
-    archive = Archive(
-        model.file, "", len(content), hashlib.md5(content).hexdigest(), model.folder, members, binary
-    )
+    archive = Archive(model.file, "", len(content), hashlib.md5(content).hexdigest(), model.folder, members, binary)
     return data._replace(archives=(archive,), sizes={"train": n, "test": n}), *made["train"]

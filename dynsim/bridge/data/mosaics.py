@@ -51,9 +51,7 @@ def read_mosaics(path: Path, n_classes: tuple[int, int], sha256: str = "", limit
         reason = " ".join(str(error).split())[:120]
         raise DataError(f"{path}: wanted a file of mosaics, got one that cannot be read ({reason})") from None
     # a cut goes through all arrays; without one each keeps its length, so that arrays that do not fit are refused
-    return image_set(
-        pixels[:limit], labels[:limit], None if coarse is None else coarse[:limit], n_classes, str(path)
-    )
+    return image_set(pixels[:limit], labels[:limit], None if coarse is None else coarse[:limit], n_classes, str(path))
 
 
 def _tiles(webp: bytes) -> np.ndarray:

@@ -53,7 +53,9 @@ def handler(behaviour: Behaviour) -> type[http.server.BaseHTTPRequestHandler]:
             if behaviour.tells_length:
                 self.send_header("Content-Length", str(len(rest)))
             if begin:
-                self.send_header("Content-Range", f"bytes {begin}-{len(behaviour.content) - 1}/{len(behaviour.content)}")
+                self.send_header(
+                    "Content-Range", f"bytes {begin}-{len(behaviour.content) - 1}/{len(behaviour.content)}"
+                )
             self.end_headers()
             self.wfile.write(rest[: behaviour.cuts.pop(0)] if behaviour.cuts else rest)
 

@@ -1,4 +1,4 @@
-"""Writes small files in the formats of the official CIFAR archives, for tests: pickles, binary records, tar archives."""
+"""Writes small files in the formats of the official CIFAR archives: pickles, binary records, tar archives."""
 
 import hashlib
 import io

@@ -8,7 +8,7 @@ import os
 import shutil
 import tarfile
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -112,9 +112,9 @@ def _unreadable(path: Path, error: Exception) -> DataError:
     return DataError(f"{path}: wanted a tar archive, got one that cannot be read ({error}); {FETCH}")
 
 
-def _check_there(wanted: dict[str, str], found: object, where: Path) -> None:
+def _check_there(wanted: Iterable[str], found: Collection[str], where: Path) -> None:
     """Refuse an archive that lacks one of its files."""
-    missing = [file for file in wanted if file not in found]  # type: ignore[operator]
+    missing = [file for file in wanted if file not in found]
     if missing:
         raise DataError(f"{where}: wanted the file {missing[0]} in it, found none; {FETCH}")
 
@@ -186,8 +186,8 @@ def parse_python(content: bytes, data: DataSet, where: object) -> ImageSet:
     names = ("fine_labels", "coarse_labels") if data.n_coarse else ("labels",)
     columns = [batch.get(name) for name in names]
     pixels = batch.get("data")
-    good = isinstance(pixels, np.ndarray) and pixels.dtype == np.uint8 and pixels.shape[1:] == (PIXELS,)
-    if not good or not all(isinstance(column, list) and set(map(type, column)) == {int} for column in columns):
+    good = all(isinstance(column, list) and set(map(type, column)) == {int} for column in columns)
+    if not good or not isinstance(pixels, np.ndarray) or pixels.dtype != np.uint8 or pixels.shape[1:] != (PIXELS,):
         raise DataError(f"{where}: wanted a dict with data and {' and '.join(names)}, got another; {FETCH}")
     try:
         labels = [np.asarray(column, np.int64) for column in columns]

@@ -5,7 +5,6 @@ from pathlib import Path
 
 from dynsim.bridge.data.images import DataError
 
-CHUNK = 2**20
 FETCH = "fetch it again with python -m dynsim.bridge.data.download"
 
 

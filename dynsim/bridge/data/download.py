@@ -27,7 +27,7 @@ from dynsim.bridge.data.digests import check_digest, file_digest
 from dynsim.bridge.data.images import DataError
 from dynsim.bridge.data.source import VARIABLE, data_folder
 
-CHUNK = 2**18  # bytes that are read at a time
+BLOCK = 2**18  # bytes that are read at a time
 TIMEOUT = 30.0  # seconds without an answer
 ATTEMPTS = 5  # times in a row that a connection may bring nothing
 WAIT = 2.0  # seconds before the next attempt
@@ -133,7 +133,7 @@ def _copy(answer: http.client.HTTPResponse, file: BinaryIO, most: int, bar: tqdm
     """Copy at most `most` bytes and return why there were fewer, "" if there were not."""
     while most:
         try:
-            content = answer.read(min(CHUNK, most))
+            content = answer.read(min(BLOCK, most))
         except CONNECTION as error:
             raise _Cut(error) from None
         if not content:

@@ -4,7 +4,7 @@ import numpy as np
 
 from dynsim.bridge.data.images import DataError
 
-GROUPS = ("many", "medium", "few")
+CLASS_GROUPS = ("many", "medium", "few")
 MANY_ABOVE, FEW_BELOW = 100, 20  # images of a class, for ImageNet-LT and its like
 
 
@@ -21,13 +21,13 @@ def groups_by_rank(counts: np.ndarray) -> np.ndarray:
     Errors: `DataError` for fewer than 3 classes.
     """
     n_classes = len(counts)
-    if n_classes < len(GROUPS):
-        raise DataError(f"groups of classes: wanted at least {len(GROUPS)} classes, got {n_classes}")
+    if n_classes < len(CLASS_GROUPS):
+        raise DataError(f"groups of classes: wanted at least {len(CLASS_GROUPS)} classes, got {n_classes}")
     rarest_first = np.lexsort((-np.arange(n_classes), counts))
     third = n_classes // 3
-    groups = np.full(n_classes, GROUPS[0], dtype="U6")
-    groups[rarest_first[:third]] = GROUPS[2]
-    groups[rarest_first[third : 2 * third]] = GROUPS[1]
+    groups = np.full(n_classes, CLASS_GROUPS[0], dtype="U6")
+    groups[rarest_first[:third]] = CLASS_GROUPS[2]
+    groups[rarest_first[third : 2 * third]] = CLASS_GROUPS[1]
     return groups
 
 
@@ -36,4 +36,6 @@ def groups_by_size(counts: np.ndarray) -> np.ndarray:
 
     A group may be empty.
     """
-    return np.where(counts > MANY_ABOVE, GROUPS[0], np.where(counts < FEW_BELOW, GROUPS[2], GROUPS[1]))
+    return np.where(
+        counts > MANY_ABOVE, CLASS_GROUPS[0], np.where(counts < FEW_BELOW, CLASS_GROUPS[2], CLASS_GROUPS[1])
+    )

@@ -1,7 +1,7 @@
 """Lists of images: a text file with the path and the label of one image per line. Images are decoded when asked for.
 
-The published long-tailed sets of large images come as such lists: ImageNet-LT, Places-LT, iNaturalist 2018, and those of
-SDCLR. A path is relative to a folder that the user names, the root. A list may be packed with gzip (`.txt.gz`).
+The published long-tailed sets of large images come as such lists: ImageNet-LT, Places-LT, iNaturalist 2018, and those
+of SDCLR. A path is relative to a folder that the user names, the root. A list may be packed with gzip (`.txt.gz`).
 """
 
 import gzip
@@ -20,7 +20,7 @@ from PIL import Image
 from dynsim.bridge.data.images import DataError
 from dynsim.config.checks import did_you_mean
 
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
+IMAGE_FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
 MOST_PIXELS = 100_000_000  # of one image
 MOST_DIGITS = 9  # of a label
 
@@ -117,13 +117,13 @@ class ImageList:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # about transparency and odd metadata; size is checked below
-                with Image.open(path, formats=FORMATS) as image:
+                with Image.open(path, formats=IMAGE_FORMATS) as image:
                     if image.width * image.height > MOST_PIXELS:
                         raise ValueError(f"{image.width} x {image.height} pixels")
                     return np.asarray(image.convert("RGB"))
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
             reason = getattr(error, "strerror", None) or " ".join(str(error).split())[:120]
-            raise DataError(f"{path}: wanted an image ({', '.join(FORMATS)}), got none ({reason})") from None
+            raise DataError(f"{path}: wanted an image ({', '.join(IMAGE_FORMATS)}), got none ({reason})") from None
 
 
 def load_list(name: str, part: str, lists: str | Path, root: str | Path, *, check_files: bool = True) -> ImageList:
@@ -206,7 +206,7 @@ def _leaves(path: str) -> bool:
 
 
 def _check_files(images: ImageList) -> None:
-    """Refuse a list whose images are not all there; each folder is listed once, which is faster than asking per file."""
+    """Refuse a list whose images are not all there. Each folder is listed once: faster than a question per file."""
     by_folder = defaultdict(list)
     for path in images.paths:
         folder, name = os.path.split(path)
@@ -220,6 +220,6 @@ def _check_files(images: ImageList) -> None:
         missing += [os.path.join(folder, name) for name in names if name not in there]
     if missing:
         raise DataError(
-            f"{images.root}: wanted {len(images):,} images, {len(missing):,} are missing, first {missing[0]}; unpack the"
-            " data set there or name the folder that its paths start from"
+            f"{images.root}: wanted {len(images):,} images, {len(missing):,} are missing, first {missing[0]}; unpack"
+            " the data set there or name the folder that its paths start from"
         )

@@ -2,13 +2,14 @@
 
 A file is a `.npz` of NumPy with these arrays:
 
-- `webp` (uint8): images in the lossless WebP format, one after the other. Each is a mosaic of 32 x 32 tiles in the order
-  of the data set, row by row.
+- `webp` (uint8): images in the lossless WebP format, one after the other. Each is a mosaic of 32 x 32 tiles in the
+  order of the data set, row by row.
 - `offset` (int64): mosaic i is the bytes from `offset[i]` to `offset[i + 1]` of `webp`.
 - `label` and, for CIFAR-100, `coarse` (int64): class and superclass of each tile.
 """
 
 import io
+import itertools
 import zipfile
 from pathlib import Path
 
@@ -39,7 +40,7 @@ def read_mosaics(path: Path, n_classes: tuple[int, int], sha256: str = "", limit
             labels, offset, webp = arrays["label"], arrays["offset"], arrays["webp"].tobytes()
             coarse = arrays["coarse"] if n_classes[1] else None
         tiles, n_tiles = [], 0
-        for begin, end in zip(offset[:-1], offset[1:], strict=True):
+        for begin, end in itertools.pairwise(offset.tolist()):
             if limit is not None and n_tiles >= limit:
                 break
             tiles.append(_tiles(webp[begin:end]))

@@ -17,7 +17,7 @@ PARETO_HEAD = 7e-4
 
 
 def exponential_counts(n_classes: int, n_max: int, imbalance_factor: float) -> np.ndarray:
-    """Return n_i = int(n_max IF^(-i / (C - 1))) for rank i of C classes: CIFAR-LT.
+    """Return n_i = n_max IF^(-i / (C - 1)) for rank i of C classes, without the fraction: CIFAR-LT.
 
     Args:
         n_classes: C, at least 2.
@@ -27,27 +27,31 @@ def exponential_counts(n_classes: int, n_max: int, imbalance_factor: float) -> n
     Errors: `DataError` for values out of these ranges.
     """
     _check(n_classes, n_max, imbalance_factor)
-    return np.array([int(n_max * imbalance_factor ** (-rank / (n_classes - 1))) for rank in range(n_classes)])
+    # Python's own power, as in the published generators: the one of NumPy may round otherwise
+    return _whole(np.array([n_max * float(imbalance_factor) ** (-rank / (n_classes - 1)) for rank in range(n_classes)]))
 
 
 def pareto_counts(n_classes: int, n_max: int, imbalance_factor: float) -> np.ndarray:
     """Return class sizes that fall like those of a Pareto population with exponent 6: ImageNet-LT and Places-LT.
 
-    ImageNet-LT is described as a sample of a Pareto distribution with exponent a = 6; how it was drawn is not published.
-    Here the class of rank i is the quantile of that distribution above which a share u_i of it lies,
+    ImageNet-LT is described as a sample of a Pareto distribution with exponent a = 6; how it was drawn is not said. Here
+    class i is the quantile of that distribution above which a share u_i of it lies,
 
         x_i = u_i^(-1/a) - 1,  u_i = u_0 + (1 - u_0) i / (C - 1),
 
-    mapped linearly, so that the largest class has `n_max` images and the smallest n_max / IF: n_i = int(n_max / IF +
-    (n_max - n_max / IF) x_i / x_0). With u_0 = 0.0007 all sizes of the released ImageNet-100-LT but one are met to 10 %,
-    and the total of ImageNet-LT (115,846) to 3 %. The arguments and errors are those of `exponential_counts`.
+    mapped linearly, so that the largest class has `n_max` images and the smallest n_max / IF:
+
+        n_i = n_max / IF + (n_max - n_max / IF) x_i / x_0, without the fraction.
+
+    With u_0 = 0.0007 all sizes of the released ImageNet-100-LT but one are met to 10 % or one image, and the total of
+    ImageNet-LT (115,846) to 4 %. The arguments and errors are those of `exponential_counts`.
     """
     _check(n_classes, n_max, imbalance_factor)
     smallest = n_max / imbalance_factor
     share = PARETO_HEAD + (1 - PARETO_HEAD) * np.arange(n_classes) / (n_classes - 1)
     quantile = share ** (-1 / PARETO_SHAPE) - 1
     counts = smallest + (n_max - smallest) * quantile / quantile[0]
-    return np.floor(counts + 1e-9).astype(np.int64)  # 1e-9: rounding takes no image from a whole number
+    return _whole(counts)
 
 
 PROFILES: dict[str, Callable[[int, int, float], np.ndarray]] = {
@@ -65,6 +69,11 @@ def class_counts(profile: str, n_classes: int, n_max: int, imbalance_factor: flo
         near = did_you_mean(profile, PROFILES)
         raise DataError(f"profile: wanted {' or '.join(PROFILES)}, got {profile!r}{near}")
     return PROFILES[profile](n_classes, n_max, imbalance_factor)
+
+
+def _whole(counts: np.ndarray) -> np.ndarray:
+    """Return counts without their fractions; rounding of the computer takes no image from a whole number."""
+    return np.floor(counts * (1 + 1e-12)).astype(np.int64)
 
 
 def _check(n_classes: int, n_max: int, imbalance_factor: float) -> None:

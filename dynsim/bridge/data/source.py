@@ -8,6 +8,7 @@ All give the same images in the same order, so published lists of indices fit ea
 
 import os
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from dynsim.bridge.data.archives import read_packed, read_unpacked
@@ -64,19 +65,20 @@ def _readers(
     """Yield each place where a part may be, in the order of preference, and how it is read from there."""
     file, sha256 = data.mosaics[part]
     mosaics = folder / file
-    yield mosaics, lambda: read_mosaics(mosaics, (data.n_classes, data.n_coarse), sha256, limit)
+    yield mosaics, partial(read_mosaics, mosaics, (data.n_classes, data.n_coarse), sha256, limit)
     for archive in data.archives:
         unpacked = folder / archive.folder
-        yield unpacked, lambda a=archive, path=unpacked: read_unpacked(data, a, part, path, limit)
+        yield unpacked, partial(read_unpacked, data, archive, part, unpacked, limit)
     for archive in data.archives:
         packed = folder / archive.file
-        yield packed, lambda a=archive, path=packed: read_packed(data, a, part, path, limit)
+        yield packed, partial(read_packed, data, archive, part, packed, limit)
 
 
 def _absent(data: DataSet, part: str, folder: Path) -> str:
     """Return in one line that a part of a data set is not there, where it was looked for and how to get it."""
     archive = data.archives[0]
+    places = f"neither {data.mosaics[part][0]} nor {archive.folder}/ nor {archive.file}"
     return (
-        f"{folder}: wanted {data.title}, found neither {data.mosaics[part][0]} nor {archive.folder}/ nor {archive.file};"
-        f" set {VARIABLE} to a folder that has it, or fetch it: python -m dynsim.bridge.data.download {data.name}"
+        f"{folder}: wanted {data.title}, found {places}; set {VARIABLE} to a folder that has it, or fetch it:"
+        f" python -m dynsim.bridge.data.download {data.name}"
     )

@@ -14,7 +14,7 @@ from dynsim.bridge.data.images import DataError
 from dynsim.bridge.data.source import data_folder
 from tests.cifar_files import Pickle
 
-CIFAR10_NAMES = "airplane automobile bird cat deer dog frog horse ship truck".split()
+CIFAR10_NAMES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
 
 
 def refused(data: bytes) -> str:

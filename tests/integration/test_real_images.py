@@ -1,6 +1,9 @@
 """The real CIFAR-10 and CIFAR-100, where they are at hand: from files to a long-tailed set."""
 
 import hashlib
+import re
+import runpy
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,6 +22,7 @@ PIXELS = {
     ("cifar100", "train"): "4e457917601a66aed021f5fa37957b56c6319557c0a8ed5484de3c390af45430",
     ("cifar100", "test"): "4cb8e5d9309da489bf6b19cc10cd96c3ae6f8daf225380b605aaee4c0d6aee19",
 }
+MAP = (Path(__file__).parents[2] / "dynsim" / "README.md").read_text(encoding="utf-8")
 MEANS = {"cifar10": [0.4914, 0.4822, 0.4465], "cifar100": [0.5071, 0.4865, 0.4409]}
 
 
@@ -70,3 +74,13 @@ def test_all_real_images_in_both_forms(name, part, tmp_path):
     again = read_unpacked(DATA_SETS[name], archive, part, tmp_path)
     for one, two in zip(images, again, strict=True):
         np.testing.assert_array_equal(one, two)
+
+
+@pytest.mark.slow
+def test_the_example_of_the_map(tmp_path, capsys):
+    need("cifar10")
+    script = tmp_path / "example.py"
+    script.write_text(re.search(r"## Images\n.*?```python\n(.*?)```", MAP, re.S)[1], encoding="utf-8")
+    names = runpy.run_path(str(script))
+    assert names["pixels"].shape == (11_165, 32, 32, 3) and len(names["labels"]) == 11_165
+    assert "245 images of rare classes" in capsys.readouterr().out  # 125 + 75 + 45

@@ -34,8 +34,8 @@ def exponential_counts(n_classes: int, n_max: int, imbalance_factor: float) -> n
 def pareto_counts(n_classes: int, n_max: int, imbalance_factor: float) -> np.ndarray:
     """Return class sizes that fall like those of a Pareto population with exponent 6: ImageNet-LT and Places-LT.
 
-    ImageNet-LT is described as a sample of a Pareto distribution with exponent a = 6; how it was drawn is not said. Here
-    class i is the quantile of that distribution above which a share u_i of it lies,
+    ImageNet-LT is described as a sample of a Pareto distribution with exponent a = 6; how it was drawn is not said.
+    Here class i is the quantile of that distribution above which a share u_i of it lies,
 
         x_i = u_i^(-1/a) - 1,  u_i = u_0 + (1 - u_0) i / (C - 1),
 

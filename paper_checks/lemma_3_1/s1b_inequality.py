@@ -143,12 +143,13 @@ def draw(arrays: xr.Dataset, rows: Sequence[Row]) -> Figure:
         values = arrays[name].values.T
         drawing.points(ax, batch, values, label=label, color=color)
         if name != "share":
-            drawing.predicted(ax, batch, fall * np.nanmean(values[:, 0]), label="$K^{-1/2}$, fixed at the smallest K")
+            anchored = fall * np.nanmean(values[:, 0])
+            drawing.predicted(ax, batch, anchored, label="$K^{-1/2}$, fixed at the smallest K")
     drawing.predicted(right, batch, np.full(len(batch), 0.5), label="half: noise of mean 0", kind="rival")
     for ax in (left, right):
         ax.set_xscale("log", base=2)
         ax.set_yscale("log")
-    drawing.words(left, x="batch size K", y="missing growth per step / ||w||")
+    drawing.words(left, x="batch size K", y="missing growth / ||w||")
     drawing.words(right, x="batch size K", y="share of violations")
     drawing.legend_below(fig, left, right, columns=2)
     return fig
@@ -163,7 +164,8 @@ CHECK = Check(
     "an amount of order K^(-1/2).",
     rival="violations that do not depend on the batch size K, as for a wrong constant; or that fall as 1/K.",
     constants="the constant of the slack and its power of d1, both 1 (ours). C_z is computed.",
-    power="15,000 triples of neuron, feature and interval per seed; the exponent is known to 0.03, and the rivals are 0.5 away.",
+    power="15,000 triples of neuron, feature and interval per seed: the exponent is known to 0.03, the rivals are 0.5 "
+    "away.",
     sets=("growth_batches",),
     measure=measure,
     judge=judge,

@@ -126,8 +126,8 @@ def draw(arrays: xr.Dataset, rows: Sequence[Row]) -> Figure:
     drawing.predicted(right, batch, np.nanmean(added[:, 0]) * batch[0] / batch, label="$1/K$, fixed at the smallest K")
     right.set_xscale("log", base=2)
     right.set_yscale("log")
-    drawing.words(left, x="step", y="norm outside the features / start")
-    drawing.words(right, x="batch size K", y="squared norm added / start")
+    drawing.words(left, x="step", y="norm outside / start")
+    drawing.words(right, x="batch size K", y="squared norm added")
     drawing.legend_below(fig, left, right)
     return fig
 

@@ -80,7 +80,8 @@ def judge(arrays: xr.Dataset) -> list[Row]:
     measured = at_end(arrays)
     relative = np.mean(np.log(measured) / np.log(arrays["predicted_at_end"].values)[:, None], axis=0)
     until = arrays["steps"] <= arrays["end"]
-    off = np.abs(np.log(arrays["lag"] / arrays["predicted"])).where(until).max("record").transpose("point", "seed")
+    logs: xr.DataArray = np.log(arrays["lag"] / arrays["predicted"])
+    off = abs(logs).where(until).max("record").transpose("point", "seed")
     kept = np.flatnonzero(arrays["d"].values == SIZE)
     kept = kept[np.argsort(arrays["gained"].values[kept])]
     gained, by_d1 = arrays["gained"].values[kept], measured[kept]
@@ -126,7 +127,7 @@ def judge(arrays: xr.Dataset) -> list[Row]:
                 over_seeds(luck * by_d1[k]),
                 (0.0, 1.0),
                 predicted=luck * float(gained[k] ** exponent),
-                note=f"d1/d = {(gained[k] - 1) / 2:.3g}; by the power it holds from d1/d = {least:.2g} on, at d = {SIZE}",
+                note=f"d1/d = {(gained[k] - 1) / 2:.3g}; by the power it holds from d1/d = {least:.2g} on",
             )
         )
     return linear_growth.where_linear(rows, arrays["tilt"].values)
@@ -150,7 +151,7 @@ def draw(arrays: xr.Dataset, rows: Sequence[Row]) -> Figure:
     right.set_xscale("log", base=2)
     for ax in (left, right):
         ax.set_yscale("log", base=2)
-    drawing.words(left, x="step", y="minority / majority projections")
+    drawing.words(left, x="step", y="minority / majority")
     drawing.words(right, x="1 + d1 / d_maj", y="the same at T1")
     drawing.legend_below(fig, left, right)
     return fig

@@ -142,3 +142,17 @@ def test_the_command_line_refuses_two_ways_at_once(capsys):
 
 def test_the_committed_report_is_what_its_arrays_say():
     assert report.require_alike(registry.all_checks(), FOLDER) > 0
+
+
+def test_the_committed_readme_is_what_the_report_says():
+    summary, _ = report.load(FOLDER)
+    written = (FOLDER / "README.md").read_text(encoding="utf-8")
+    assert written == document.render(summary, registry.all_checks(), FOLDER, FOLDER.parent / "figures" / "checks")
+
+
+def test_the_committed_report_is_complete_and_has_its_figures():
+    summary, checks = report.load(FOLDER)[0], registry.all_checks()
+    assert summary["preset"] == "default" and set(summary["checks"]) == set(checks)
+    assert summary["provenance"]["dirty"] is False
+    names = {path.name for path in (FOLDER.parent / "figures" / "checks").iterdir()}
+    assert names == {f"{report.figure_name(code)}.{kind}" for code in checks for kind in report.FIGURE_FORMATS}

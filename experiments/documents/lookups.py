@@ -44,6 +44,7 @@ def names() -> Names:
     found = summaries()
     answer, tracking = found["pruning_answer"].value, found["stage_tracking"].value
     quick, cost = found["stage_tracking_quick"].value, found["step_cost"].value
+    ordered = with_least_noise_first(answer)
     details = found["pruning_comparison"].value["details"]
     recipes = found["pruning_recipe"].value
     shorter = {
@@ -61,11 +62,11 @@ def names() -> Names:
         "recipe": recipe_ends(recipes, "equal_steps"),
         "recipe_statement": rows_by_noise(recipes["statements"], "name"),
         "tables": {
-            "recipes": recipe_table(recipes),
+            "recipes": recipe_table(with_least_noise_first(recipes)),
             "stages": printed_stages(quick),
-            "coverage": arms_table(answer, "minority coverage"),
-            "probe": arms_table(answer, "minority probe, few labels", PROBE_ROWS),
-            "verdicts": verdict_table(answer),
+            "coverage": arms_table(ordered, "minority coverage"),
+            "probe": arms_table(ordered, "minority probe, few labels", PROBE_ROWS),
+            "verdicts": verdict_table(ordered),
             "cost": cost_table(cost),
         },
     }
@@ -101,6 +102,11 @@ def printed_stages(numbers: dict[str, Any]) -> str:
     from experiments import stage_tracking
 
     return "\n".join(line.rstrip() for line in stage_tracking.words()[1](numbers).splitlines())
+
+
+def with_least_noise_first(numbers: dict[str, Any]) -> dict[str, Any]:
+    """Return a summary whose points are in the order of the figures."""
+    return numbers | {"points": sorted(numbers["points"], key=lambda point: float(point["false_firing_rate"]))}
 
 
 def heads(numbers: dict[str, Any]) -> list[str]:

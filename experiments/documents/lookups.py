@@ -25,6 +25,13 @@ RECIPE_ROWS = {
     "learning rate x 2": "twice the learning rate",
 }
 """Recipes that the table of recipes calls by other words."""
+MEASURED_AS = {
+    "masked share of minority specialists": "masked share of rare specialists over that of all neurons, minus 1",
+    "amplification gap": "gain of rare features by the mask minus that of frequent ones",
+    "log strength ratio": "log strength of rare over frequent features, minus that at r = 1",
+    "minority coverage": "difference in coverage of rare features",
+}
+"""What the table of what the paper says calls the quantities of planned statements; others are not in it."""
 PROBE_ROWS = {label: COVERAGE_ROWS[label] for label in ("no mask", "one branch", "literal", "fading noise")}
 
 
@@ -67,6 +74,7 @@ def names() -> Names:
             "coverage": arms_table(ordered, "minority coverage"),
             "probe": arms_table(ordered, "minority probe, few labels", PROBE_ROWS),
             "verdicts": verdict_table(ordered),
+            "paper": paper_rows(ordered),
             "cost": cost_table(cost),
         },
     }
@@ -142,6 +150,24 @@ def verdict_table(numbers: dict[str, Any]) -> str:
     found = rows_by_noise(numbers["verdicts"], "reading", "verdict")
     rows = [[reading, *(cells[point["noise"]] for point in numbers["points"])] for reading, cells in found.items()]
     return markdown([["reading", *heads(numbers)], *rows])
+
+
+def paper_rows(numbers: dict[str, Any]) -> str:
+    """Return rows of a table: what the paper says of pruning, the verdicts, one number and what would refute it."""
+    rates = {point["noise"]: written(point["false_firing_rate"], ".0%") for point in numbers["points"]}
+    rows = []
+    for by_noise in rows_by_noise(numbers["statements"], "name").values():
+        one = by_noise["1 percent"]
+        if not one["said_by"].startswith(("Theorem", "Algorithm")):
+            continue
+        at: dict[str, list[str]] = {}
+        for noise, rate in rates.items():
+            at.setdefault(by_noise[noise]["verdict"], []).append(rate)
+        verdicts = "; ".join(f"{verdict} ({', '.join(where)})" for verdict, where in at.items())
+        number = f"{MEASURED_AS[one['quantity']]}: {Quantity(one['found'], one['name']):+.2f}"
+        said_by = one["said_by"].replace(" (", ", ").rstrip(")")
+        rows.append([f"{one['claim'].rstrip('.')} ({said_by})", verdicts, number, one["what_would_refute"]])
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
 def recipe_ends(numbers: dict[str, Any], when: str) -> dict[str, dict[str, Any]]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from dynsim.accessor import ResultAccessor
 from experiments.documents import examples
 
 ROOT = Path(__file__).parent.parent
@@ -62,6 +63,9 @@ def test_every_name_on_the_map_exists():
     names = set(re.findall(r"`((?:\w+\.)+\w+)`", MAP)) - {"summary.json", "curves.nc", "run.dynsim"}
     missing = []
     for name in names:
+        if name.startswith("run.dynsim."):
+            missing += [] if hasattr(ResultAccessor, name.removeprefix("run.dynsim.")) else [name]
+            continue
         if (ROOT / "dynsim" / name).exists() or name.endswith((".toml", ".json", ".nc")):
             continue
         try:

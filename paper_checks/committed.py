@@ -1,8 +1,8 @@
 """Checks of pruning run nothing: they quote the committed summaries of the pruning experiments and judge them again.
 
 A quotation is one number with its 95 % interval, found in a summary by what it is about, and the range in which the
-paper's claim holds. Numbers, whether their runs had settled, and what longer runs would cost are saved as arrays; claims
-and ranges stay in the code. So a report can be judged again without the summaries, and tests can plant numbers.
+paper's claim holds. Numbers, whether their runs had settled, and what longer runs would cost are saved as arrays;
+claims and ranges stay in the code. So a report can be judged again without the summaries, and tests can plant numbers.
 """
 
 import math
@@ -33,8 +33,8 @@ POWER = (
     "numbers are of the earlier comparison)."
 )
 HOW = (
-    "Points: measured, with 95 % intervals; grey: the range in which the claim holds. Numbers are those of the committed "
-    "experiments on pruning."
+    "Points: measured, with 95 % intervals; grey: the range in which the claim holds. Numbers are those of the "
+    "committed experiments on pruning."
 )
 LONGER = 2  # runs that had not settled are priced at twice their steps
 

@@ -170,6 +170,7 @@ CHECK = Check(
     judge=judge,
     draw=draw,
     caption="Share of the minority features that have a specialist at the end, against the number of neurons. Points: "
-    "mean over seeds with 95 % intervals, paler for smaller r; broken lines: the race; dotted lines: the paper's number "
+    "mean over seeds with 95 % intervals, paler for smaller r; broken lines: the race; dotted lines: the paper's "
+    "number "
     "of specialists, scaled so that it crosses one half at d^(1/r²).",
 )

@@ -2,20 +2,20 @@
 
 Statement (the paper's remark, theory 7.2): the purer the neurons, the better features can be separated linearly.
 
-In regime: whole training with a probe per feature on the frozen embedding; d = 16, r of at most 0.7, since at r near 1 every
-feature is read without error and nothing is left to explain. False firing 1 % and default (24 %); about 1.8 active features
-per sample.
+In regime: whole training with a probe per feature on the frozen embedding; d = 16, r of at most 0.7, since at r near 1
+every feature is read without error and nothing is left to explain. False firing 1 % and default (24 %); about 1.8
+active features per sample.
 
-Rivals: the largest projection on the feature explains accuracy (signal against noise), or the number of specialists does
-(averaging). The three go together, so that what is compared is how well each alone orders the features of a run.
+Rivals: the largest projection on the feature explains accuracy (signal against noise), or the number of specialists
+does (averaging). The three go together, so that what is compared is how well each alone orders the features of a run.
 
-Claim: the accuracy (few labels) rises with the best purity, which explains at least half of its variance, and more than
-either rival does. Measures: Spearman's rank correlation over the features of a run, averaged over r per seed, and the R² of
-a straight line over all features of a seed. Controls: accuracy above that of the untrained encoder (record 0), and below
-that of an ideal one with W = M^T, which the experiment on pruning measured (r = 0.3 and 0.15).
+Claim: the accuracy (few labels) rises with the best purity, which explains at least half of its variance, and more
+than either rival does. Measures: Spearman's rank correlation over the features of a run, averaged over r per seed, and
+the R² of a straight line over all features of a seed. Controls: accuracy above that of the untrained encoder (record
+0), and below that of an ideal one with W = M^T, which the experiment on pruning measured (r = 0.3 and 0.15).
 
-Power: six seeds with 16 features at up to three r; a rank correlation is known to 0.06, and to less in the difference of two
-over the same features.
+Power: six seeds with 16 features at up to three r; a rank correlation is known to 0.06, and to less in the difference
+of two over the same features.
 """
 
 from collections.abc import Sequence
@@ -78,7 +78,7 @@ def measure(source: Source) -> xr.Dataset:
 
 
 def rank_correlations(one: xr.Dataset, name: str) -> np.ndarray:
-    """Return Spearman's correlation of accuracy with a predictor over the features of a run, mean over points, (seed,)."""
+    """Return Spearman's correlation of accuracy with a predictor over the features of a run, mean over points."""
     accuracy, predictor = (one[key].transpose("point", "seed", "feature").values for key in ("probe_few", name))
     found = np.full(accuracy.shape[:2], np.nan)
     for k in np.ndindex(*found.shape):
@@ -103,7 +103,8 @@ def explained(one: xr.Dataset, name: str) -> np.ndarray:
 
 
 def judge(arrays: xr.Dataset) -> list[Row]:
-    """Return, for each noise level, rows on purity, on purity against its rivals, and on training; then the controls."""
+    """Return, for each noise level, rows on purity, on purity against its rivals, and on training; then the "
+    "controls."""
     rows = []
     for noise in NOISES:
         one = only(arrays, noise=noise)
@@ -157,6 +158,7 @@ CHECK = Check(
     measure=measure,
     judge=judge,
     draw=draw,
-    caption="Accuracy of a linear probe with few labels for each feature at the end, against three properties of the neurons. "
+    caption="Accuracy of a linear probe with few labels for each feature at the end, against three properties of the "
+    "neurons. "
     "Points: features of all seeds and r of at most 0.7. R² is that of a straight line, mean over seeds.",
 )

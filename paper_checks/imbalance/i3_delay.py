@@ -129,6 +129,7 @@ CHECK = Check(
     judge=judge,
     draw=draw,
     caption="How much later a quarter of the minority features has a specialist than a quarter of the majority "
-    "features, against 1/r. Points: mean over seeds with 95 % intervals, one marker for each number of features d; solid line: "
+    "features, against 1/r. Points: mean over seeds with 95 % intervals, one marker for each number of features d; "
+    "solid line: "
     "1/(P - lambda); broken line: 1/r.",
 )

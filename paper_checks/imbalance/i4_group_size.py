@@ -112,7 +112,8 @@ CHECK = Check(
     code="I4",
     statement="Theorem 3.1",
     title="how many features are rare does not matter for one of them",
-    formula="specialists per minority feature = m d^(-1/r²) (`theory.paper_specialist_count`), at any size of the group.",
+    formula="specialists per minority feature = m d^(-1/r²) (`theory.paper_specialist_count`), at any size of the "
+    "group.",
     rival="the race (`theory.race_counts`): more where fewer features are frequent.",
     constants="the level of the flat line is the measured mean; only its slope is tested.",
     power="six seeds, four shares; the relative slope is known to about 0.3, the race predicts 0.8.",

@@ -84,7 +84,7 @@ def judge(quotes: Sequence[Quote], arrays: xr.Dataset) -> list[Row]:
     for quote, number in zip(quotes, (arrays.isel(row=k) for k in range(arrays.sizes["row"])), strict=True):
         found = (float(number["value"]), float(number["low"]), float(number["high"]))
         if number["settled"]:
-            more = {"predicted": quote.predicted, "rival": quote.rival, "note": quote.note}
+            more: Any = {"predicted": quote.predicted, "rival": quote.rival, "note": quote.note}
             rows.append(row(quote.claim, quote.regime, quote.quantity, found, quote.wanted, **more))
         else:
             why = (
@@ -198,7 +198,8 @@ def compared(test: str, quantity: str, claim: str) -> Callable[[Source], Found]:
 
     def find(source: Source) -> Found:
         one = _only(source.committed("pruning_comparison")["tests"][test], quantity=quantity, claim=claim)
-        return Found(_number(one["measured"]), *(_number(end) for end in one["interval"]))
+        low, high = (_number(end) for end in one["interval"])
+        return Found(_number(one["measured"]), low, high)
 
     return find
 

@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 
 from dynsim.analysis import convergence, outcomes, rates, summary
+from dynsim.analysis.stages import StageEnd
 from dynsim.results.dataset import config_of
 from dynsim.theory import decay_rate
 from dynsim.theory.specialists import cosine_alignment, is_active
@@ -58,7 +59,7 @@ def per_group(result: xr.Dataset) -> xr.Dataset:
     names = {"coverage": np.sign(each["count"]), "specialists": each["count"]}
     names |= {name: each[name] for name in ("probe_few", "probe_many") if name in each}
     with np.errstate(divide="ignore"):
-        names["log_size"] = np.log(each["largest"].where(each["count"] > 0))
+        names["log_size"] = xr.apply_ufunc(np.log, each["largest"].where(each["count"] > 0))
     out = {}
     for name, values in names.items():
         parts = [values.values[:, each["is_minority"].values == (group == "minority")] for group in GROUPS]
@@ -86,9 +87,8 @@ def stage_ends(result: xr.Dataset) -> xr.Dataset:
     return xr.Dataset(values, {"group": list(GROUPS)})
 
 
-def _step(end: object) -> float:
-    step = getattr(end, "step", None)
-    return math.nan if step is None else float(step)
+def _step(end: StageEnd | None) -> float:
+    return math.nan if end is None or end.step is None else float(end.step)
 
 
 def early_growth(result: xr.Dataset) -> xr.Dataset:

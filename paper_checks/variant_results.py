@@ -41,7 +41,7 @@ def _stages_found(one: xr.Dataset) -> np.ndarray:
 
 def _log_growth(one: xr.Dataset) -> np.ndarray:
     with np.errstate(invalid="ignore", divide="ignore"):
-        return -gap(np.log(one["growth"]))
+        return -gap(xr.apply_ufunc(np.log, one["growth"]))
 
 
 RESULTS = {
@@ -157,6 +157,7 @@ def _points(
 
 
 def _shade(ax: Axes, wanted: tuple[float, float]) -> None:
+    ax.plot([end for end in wanted if math.isfinite(end)], [0], alpha=0)  # the end of the range is always in sight
     limits = ax.get_xlim()
     low, high = np.clip(wanted, *limits)
     ax.axvspan(low, high, color=drawing.COLOR["grid"], linewidth=0, zorder=0)

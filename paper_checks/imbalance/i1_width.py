@@ -18,6 +18,7 @@ asks for a factor of 4,000 in m between r = 1 and r = 0.5.
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -49,7 +50,7 @@ def measure(source: Source) -> xr.Dataset:
 def _of_point(config: Config, result: xr.Dataset) -> xr.Dataset:
     ends = per_group(result)
     won = theory.race_counts(config).winners[theory.is_minority(config.data)].mean() / config.encoder.n_neurons
-    values = {"race_chance": float(won), "wall_s": float(provenance_of(result)["wall_s"])}
+    values: Any = {"race_chance": float(won), "wall_s": float(provenance_of(result)["wall_s"])}
     return ends[["settled"]].assign(coverage=ends["coverage"].sel(group="minority", drop=True), **values)
 
 
@@ -106,7 +107,7 @@ def judge(arrays: xr.Dataset) -> list[Row]:
             rows += [out_of_regime(claim, noise, quantity, why) for claim, quantity in claims]
             rows.append(out_of_regime("the race gives m_50", noise, WIDTH, why))
             continue
-        shape = {"predicted": log_d, "rival": rival, "note": note}
+        shape: Any = {"predicted": log_d, "rival": rival, "note": note}
         rows += [
             row("log m_50 grows as (1/r²) log d", noise, SLOPE, found, about(log_d, SHARE), **shape),
             row("it grows at most so", noise, SLOPE, found, (-INF, log_d), **shape),

@@ -18,6 +18,7 @@ Power: six seeds with 16 features at up to three r; a rank correlation is known 
 of two over the same features.
 """
 
+import textwrap
 from collections.abc import Sequence
 
 import numpy as np
@@ -110,7 +111,10 @@ def judge(arrays: xr.Dataset) -> list[Row]:
         one = only(arrays, noise=noise)
         ranks = {name: rank_correlations(one, name) for name in PREDICTORS}
         shares = {name: explained(one, name) for name in PREDICTORS}
-        said = ", ".join(f"{name} {over_seeds(values)[0]:.2f}" for name, values in ranks.items())
+        bare = int((one["count"].values == 0).sum())
+        said = f"{bare} of {one['count'].size} features without a specialist; " + ", ".join(
+            f"{name} {over_seeds(values)[0]:.2f}" for name, values in ranks.items()
+        )
         rival = ", ".join(f"{name} {over_seeds(shares[name])[0]:.2f}" for name in ("largest", "count"))
         claim = "accuracy rises with purity"
         rows.append(row(claim, noise, CORRELATION, over_seeds(ranks["purity"]), ABOVE_0, rival="0", note=said))
@@ -141,7 +145,7 @@ def draw(arrays: xr.Dataset, rows: Sequence[Row]) -> Figure:
                 x, y = (one[key].where(chosen).values.ravel() for key in (name, "probe_few"))
                 ax.plot(x, y, "o", markersize=2, alpha=0.5, color=drawing.COLOR[group], label=group, linewidth=0)
             title = f"{noise}\nR² {over_seeds(explained(one, name))[0]:.2f}"
-            drawing.words(ax, x="\n".join(words.rsplit(" of ", 1)), y="accuracy", title=title)
+            drawing.words(ax, x=textwrap.fill(words, 24), y="accuracy", title=title)
     drawing.legend_below(fig, axes[0])
     return fig
 

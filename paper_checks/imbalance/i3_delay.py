@@ -50,7 +50,7 @@ def _delays(arrays: xr.Dataset, noise: str) -> tuple[xr.Dataset, np.ndarray]:
     """Return the points with r < 1, and log of the delay by (point, seed)."""
     one = only(arrays, noise=noise)
     one = one.isel(point=np.flatnonzero(one["ratio"].values < 1))
-    log_first = np.log(one["first"])
+    log_first = xr.apply_ufunc(np.log, one["first"])
     return one, (log_first.sel(group="minority") - log_first.sel(group="majority")).transpose("point", "seed").values
 
 
@@ -70,8 +70,9 @@ def judge(arrays: xr.Dataset) -> list[Row]:
             ),
         }
         for claim, (log_of, quantity, wanted, predicted) in against.items():
-            found = np.exp(over_seeds(_over_points(delay - log_of[:, None])))
-            rows.append(row(claim, noise, quantity, tuple(found), wanted, predicted=predicted, rival="1/r", note=lost))
+            value, low, high = np.exp(over_seeds(_over_points(delay - log_of[:, None])))
+            found = (float(value), float(low), float(high))
+            rows.append(row(claim, noise, quantity, found, wanted, predicted=predicted, rival="1/r", note=lost))
         fit = _exponent(one, delay)
         if fit is not None:
             claim, quantity = "the delay grows as 1/r", f"exponent of the delay in 1/r at d = {AT}"

@@ -63,7 +63,8 @@ def judge(arrays: xr.Dataset) -> list[Row]:
             "the count does not depend on the size of the group",
             "slope of the count in the share, over the mean",
         )
-        found = tuple(value / mean for value in _slope(share, count))
+        value, low, high = _slope(share, count)
+        found = (value / mean, low / mean, high / mean)
         rows.append(row(claim, noise, quantity, found, FLAT, predicted=0.0, rival=rival, note=note))
         ratio = over_seeds((count / race[:, None]).mean(axis=0))
         rows.append(

@@ -1,8 +1,8 @@
 """Checks of pruning run nothing: they quote the committed summaries of the pruning experiments and judge them again.
 
 A quotation is one number with its 95 % interval, found in a summary by what it is about, and the range in which the
-paper's claim holds. Numbers, whether their runs had settled, and what longer runs would cost are saved as arrays; claims
-and ranges stay in the code. So a report can be judged again without the summaries, and tests can plant numbers.
+paper's claim holds. Numbers, whether their runs had settled, and what longer runs would cost are saved as arrays;
+claims and ranges stay in the code. So a report can be judged again without the summaries, and tests can plant numbers.
 """
 
 import math
@@ -33,8 +33,8 @@ POWER = (
     "numbers are of the earlier comparison)."
 )
 HOW = (
-    "Points: measured, with 95 % intervals; grey: the range in which the claim holds. Numbers are those of the committed "
-    "experiments on pruning."
+    "Points: measured, with 95 % intervals; grey: the range in which the claim holds. Numbers are those of the "
+    "committed experiments on pruning."
 )
 LONGER = 2  # runs that had not settled are priced at twice their steps
 
@@ -84,7 +84,7 @@ def judge(quotes: Sequence[Quote], arrays: xr.Dataset) -> list[Row]:
     for quote, number in zip(quotes, (arrays.isel(row=k) for k in range(arrays.sizes["row"])), strict=True):
         found = (float(number["value"]), float(number["low"]), float(number["high"]))
         if number["settled"]:
-            more = {"predicted": quote.predicted, "rival": quote.rival, "note": quote.note}
+            more: Any = {"predicted": quote.predicted, "rival": quote.rival, "note": quote.note}
             rows.append(row(quote.claim, quote.regime, quote.quantity, found, quote.wanted, **more))
         else:
             why = (
@@ -198,7 +198,8 @@ def compared(test: str, quantity: str, claim: str) -> Callable[[Source], Found]:
 
     def find(source: Source) -> Found:
         one = _only(source.committed("pruning_comparison")["tests"][test], quantity=quantity, claim=claim)
-        return Found(_number(one["measured"]), *(_number(end) for end in one["interval"]))
+        low, high = (_number(end) for end in one["interval"])
+        return Found(_number(one["measured"]), low, high)
 
     return find
 

@@ -3,13 +3,13 @@
 Statement (hypothesis of theory 8.5, ours): rare features are lost because the neurons that could learn them never leave
 their dead zone. So noise that fades, a lower threshold or less decay bring them back without any mask.
 
-In regime: settled runs (with lambda / 4 they had not: named with their price); 1 %, default and no false firing at d = 16;
-1 % and default at d = 64; about 1.8 active features per sample.
+In regime: settled runs (with lambda / 4 they had not: named with their price); 1 %, default and no false firing at d =
+16; 1 % and default at d = 64; about 1.8 active features per sample.
 
 Rival: it takes a mask of the smallest weights (Theorem 3.2).
 
-Claim: coverage(perturbed) - coverage(no mask) > 0; and coverage(perturbed) - coverage(best mask to the end) is not below
--0.125, one feature of the eight. The mask is that on one branch, the reading that helps most.
+Claim: coverage(perturbed) - coverage(no mask) > 0; and coverage(perturbed) - coverage(best mask to the end) is not
+below -0.125, one feature of the eight. The mask is that on one branch, the reading that helps most.
 
 Power: 16 seeds; a difference is known to 0.03 to 0.1.
 """
@@ -28,8 +28,15 @@ from paper_checks.committed import (
     recipe,
 )
 
-PERTURBED = {"fading noise": "noise that fades", "kappa / 2": "half the threshold", "lambda / 4": "a quarter of the decay"}
-GAIN, AS_MUCH = "difference in minority coverage, perturbed - no mask", "difference in minority coverage, perturbed - masked"
+PERTURBED = {
+    "fading noise": "noise that fades",
+    "kappa / 2": "half the threshold",
+    "lambda / 4": "a quarter of the decay",
+}
+GAIN, AS_MUCH = (
+    "difference in minority coverage, perturbed - no mask",
+    "difference in minority coverage, perturbed - masked",
+)
 QUOTES = [
     Quote(
         f"{words} covers more of the minority than plain training",

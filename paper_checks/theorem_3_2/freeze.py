@@ -1,13 +1,13 @@
 """FREEZE: does a mask computed once do as much as one computed at every step?
 
-Statement (hypothesis of theory 8.5, ours): what helps is that masked weights keep their initial ranking, so that the others
-specialise. Then there is no need to compute the mask again.
+Statement (hypothesis of theory 8.5, ours): what helps is that masked weights keep their initial ranking, so that the
+others specialise. Then there is no need to compute the mask again.
 
-In regime: settled runs (others are named with their price); 1 %, default and no false firing; about 1.8 active features per
-sample. Mask on one branch, 60 % of single weights.
+In regime: settled runs (others are named with their price); 1 %, default and no false firing; about 1.8 active
+features per sample. Mask on one branch, 60 % of single weights.
 
-Rival: the mask must follow the weights (Algorithm 1 computes it anew at each step); or a random mask, also fixed, does as
-much, so that ranking plays no part.
+Rival: the mask must follow the weights (Algorithm 1 computes it anew at each step); or a random mask, also fixed, does
+as much, so that ranking plays no part.
 
 Claim: |coverage(computed once) - coverage(each step)| is below 0.125, one feature of eight; and a mask of the smallest
 initial weights covers more than a fixed random one.

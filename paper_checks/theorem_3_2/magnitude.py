@@ -1,15 +1,15 @@
 """MAGNITUDE: is it the smallest weights that must be masked?
 
-Statement (the paper's mechanism, as hypothesis of theory 8.5): only masks of the lowest magnitudes help, since these are
-said to be the weights on rare features.
+Statement (the paper's mechanism, as hypothesis of theory 8.5): only masks of the lowest magnitudes help, since these
+are said to be the weights on rare features.
 
-In regime: settled runs (others are named with their price); 1 %, default and no false firing at d = 16, 1 % and default at
-d = 64; about 1.8 active features per sample.
+In regime: settled runs (others are named with their price); 1 %, default and no false firing at d = 16, 1 % and
+default at d = 64; about 1.8 active features per sample.
 
 Rival: any mask of that size does it (difference 0), or a random one does more.
 
-Claim: coverage(smallest masked) - coverage(as many fixed at random) > 0, for a mask on one branch, for Algorithm 1 taken
-literally (60 % of single weights), and for an early mask at d = 64.
+Claim: coverage(smallest masked) - coverage(as many fixed at random) > 0, for a mask on one branch, for Algorithm 1
+taken literally (60 % of single weights), and for an early mask at d = 64.
 
 Power: 16 seeds; the difference is known to 0.09.
 """

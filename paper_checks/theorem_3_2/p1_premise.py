@@ -1,10 +1,11 @@
 """P1: are the masked neurons those of the minority?
 
-Statement (premise of Theorem 3.2, in our words): a mask of the smallest neurons hides the neurons that have learned rare
-features more often than it hides the others. Only then can the loss notice that rare features are missing.
+Statement (premise of Theorem 3.2, in our words): a mask of the smallest neurons hides the neurons that have learned
+rare features more often than it hides the others. Only then can the loss notice that rare features are missing.
 
 In regime: any run with specialists of both groups. 1 %, default (24 % at d = 16, 15 % at d = 64) and no false firing;
-about 1.8 active features per sample. Where no minority specialist is left at r = 0.15, a seed has no number and is lost.
+about 1.8 active features per sample. Where no minority specialist is left at r = 0.15, a seed has no number and is
+lost.
 
 Rival: the smallest neurons have learned nothing, or are one of many that share a frequent feature; masking them changes
 no logit.
@@ -35,7 +36,9 @@ QUOTES = [
         f"a mask of half of the neurons hides minority specialists more often than majority ones ({words})",
         MAIN,
         AGAINST,
-        compared("P1", AGAINST, f"The lowest norms are those of minority neurons (at {when}, 50% of the neurons masked)."),
+        compared(
+            "P1", AGAINST, f"The lowest norms are those of minority neurons (at {when}, 50% of the neurons masked)."
+        ),
         ABOVE_0,
         rival=RIVAL,
     )

@@ -1,16 +1,17 @@
 """P2: does a mask amplify the growth of the minority's neurons, in proportion to the masked share and d times more?
 
-Statement (Theorem 3.2, in our words): at the same weights, a step taken with the mask makes the neurons of a rare feature
-grow faster along it than a step without, by an amount that is linear in the masked share; along other features the gain is
-smaller by a factor d.
+Statement (Theorem 3.2, in our words): at the same weights, a step taken with the mask makes the neurons of a rare
+feature grow faster along it than a step without, by an amount that is linear in the masked share; along other features
+the gain is smaller by a factor d.
 
-In regime: after thresholds are on, since before no mask changes a gradient ([P3](#P3)). 1 %, default and no false firing;
-about 1.8 active features per sample. Seeds without a minority specialist have no number.
+In regime: after thresholds are on, since before no mask changes a gradient ([P3](#P3)). 1 %, default and no false
+firing; about 1.8 active features per sample. Seeds without a minority specialist have no number.
 
 Rival: the mask weakens every logit, so that all features gain, the frequent ones more as they are less confused.
 
 Claim: A_j, the growth along M_j with the mask over that without it, averaged over specialists of j; A_min - 1 grows
-linearly in rho with a slope above 0, A_min - A_maj > 0, and the ratio of the slopes, majority over minority, falls as 1/d.
+linearly in rho with a slope above 0, A_min - A_maj > 0, and the ratio of the slopes, majority over minority, falls as
+1/d.
 
 Power: 10 to 16 seeds; slopes in rho scatter by a tenth of themselves.
 """

@@ -3,14 +3,14 @@
 Statement (Theorem 3.2, in our words): without a mask, weights on a rare feature are smaller in proportion to r and its
 specialists are few; with the mask neither depends on r, and every rare feature has at least of order m/d specialists.
 
-In regime: runs that have settled (others are named with their price); 1 %, default and no false firing; about 1.8 active
-features per sample. Two readings of the mask: single weights on one branch (the one that helps most, 60 %), and Algorithm 1
-taken literally (single weights, gradient at the masked weights).
+In regime: runs that have settled (others are named with their price); 1 %, default and no false firing; about 1.8
+active features per sample. Two readings of the mask: single weights on one branch (the one that helps most, 60 %), and
+Algorithm 1 taken literally (single weights, gradient at the masked weights).
 
 Rivals: nothing depended on r without the mask either; fewer specialists are larger ones.
 
-Claim: log of the size ratio, and coverage, at small r equal those at r = 1 under the mask; the slope of the log ratio in
-log r is 1 without a mask and 0 with it; at least m/d = 4 specialists per minority feature, with our constant 1.
+Claim: log of the size ratio, and coverage, at small r equal those at r = 1 under the mask; the slope of the log ratio
+in log r is 1 without a mask and 0 with it; at least m/d = 4 specialists per minority feature, with our constant 1.
 
 Margins: 0.125 in coverage is one feature of eight, in a log ratio an eighth of the size; slopes are 1 or 0 within a
 quarter, half of the distance to the value between them. Power: 16 seeds.

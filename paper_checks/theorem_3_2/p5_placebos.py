@@ -1,16 +1,16 @@
 """P5: does pruning beat training without it, and whatever differs from it as much?
 
-Statement (Theorem 3.2 and the paper's experiments, in our words): masking the smallest weights brings rare features back.
-A placebo is a way of training that differs from plain training as much as pruning does, but not in what pruning is said
-to work by: a fixed random mask of the same share, a mask drawn anew, a loss weighted by inverse frequency.
+Statement (Theorem 3.2 and the paper's experiments, in our words): masking the smallest weights brings rare features
+back. A placebo is a way of training that differs from plain training as much as pruning does, but not in what pruning
+is said to work by: a fixed random mask of the same share, a mask drawn anew, a loss weighted by inverse frequency.
 
-In regime: runs that have settled (others are named with their price); 1 %, default and no false firing; about 1.8 active
-features per sample; at each noise level the r at which dense runs cover less than half of the minority.
+In regime: runs that have settled (others are named with their price); 1 %, default and no false firing; about 1.8
+active features per sample; at each noise level the r at which dense runs cover less than half of the minority.
 
 Rival: any mask helps, or any faster or stronger training.
 
-Claim: minority coverage is larger with the mask than without, and than under each placebo. Two readings: Algorithm 1 taken
-literally, and a mask on one branch; single weights, 60 %.
+Claim: minority coverage is larger with the mask than without, and than under each placebo. Two readings: Algorithm 1
+taken literally, and a mask on one branch; single weights, 60 %.
 
 Power: 16 seeds; differences of 0.04 to 0.15 are seen with a chance of 80 %.
 """

@@ -1,8 +1,8 @@
 """P7: does pruning gain little where nothing is rare, and something where imbalance is implicit?
 
-Statement (theory 8.5, ours): what pruning does for rare features it cannot do where there are none, so that at r = 1 the
-second half of the features gains nothing. Imbalance may also be implicit: equal frequencies, but features that survive into
-the second view with a chance of one half. If rareness in pairs is what counts, pruning should help them.
+Statement (theory 8.5, ours): what pruning does for rare features it cannot do where there are none, so that at r = 1
+the second half of the features gains nothing. Imbalance may also be implicit: equal frequencies, but features that
+survive into the second view with a chance of one half. If rareness in pairs is what counts, pruning should help them.
 
 In regime: settled runs; 1 %, default and no false firing; about 1.8 active features per sample.
 
@@ -11,7 +11,8 @@ Rival: a mask acts on all features alike, or harms them all.
 Claim: the change in coverage at r = 1 is within 0.125 (one feature of eight), the change in specialists within a tenth;
 with implicit imbalance the number of its specialists rises.
 
-Power: 16 and 10 seeds. At r = 1 every run covers everything, so that only a loss could show in coverage: the counts decide.
+Power: 16 and 10 seeds. At r = 1 every run covers everything, so that only a loss could show in coverage: the counts
+decide.
 """
 
 from paper_checks.check import ABOVE_0

@@ -3,13 +3,13 @@
 Statement (theory 8.5, ours): pruning early and training on without a mask brings rare features back, if what counts is
 that they are learned at all; and masks of the smallest weights leave more than random ones if the choice counts.
 
-In regime: settled runs; 1 %, default and no false firing at d = 16, 1 % and default at d = 64; about 1.8 active features
-per sample. Mask on one branch, single weights.
+In regime: settled runs; 1 %, default and no false firing at d = 16, 1 % and default at d = 64; about 1.8 active
+features per sample. Mask on one branch, single weights.
 
 Rivals: training fewer weights for a while is enough, whichever; a mask must stay to the end.
 
-Claim: coverage(released) is above coverage(no mask), above that of a random mask released at the same step, and above that
-of a mask to the end.
+Claim: coverage(released) is above coverage(no mask), above that of a random mask released at the same step, and above
+that of a mask to the end.
 
 Power: 16 seeds; differences of 0.04 to 0.15 are seen with a chance of 80 %. At d = 16 both released masks cover
 everything, so that nothing can show between them: d = 64 decides.
@@ -57,7 +57,7 @@ QUOTES += [
 ]
 QUOTES += [
     Quote(
-        f"a mask of the 70 % smallest weights that is released after 500 steps covers more of the minority than {words}",
+        f"a mask of the 70 % smallest weights released after 500 steps covers more of the minority than {words}",
         f"{where}, d = 64, r = 0.3",
         DIFFERENCE,
         recipe(name, noise),

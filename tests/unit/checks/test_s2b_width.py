@@ -16,7 +16,9 @@ RATIOS = (1.0, 0.9, 0.8, 0.7, 0.6)
 def planted(law, seed, settled=1.0, ratios=RATIOS):
     """Counts per feature of 6 seeds that scatter by 3 % about law(m, d, r)."""
     rng, parts = np.random.default_rng(seed), {}
-    places = [(16, 16 * 64, r, 0.0) for r in ratios] + [(16, m, r, 1.0) for r in ratios for m in (256, 1024, 4096)]
+    places = [(16, 16 * 64, r, 0.0) for r in ratios] + [
+        (16, m, r, 1.0) for r in ratios for m in (256, 512, 1024, 2048, 4096)
+    ]
     for noise in NOISES:
         for d, m, r, axis in places:
             cut = np.sqrt(2 * np.log(d) / d) / r

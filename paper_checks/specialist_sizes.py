@@ -4,6 +4,7 @@ changes.
 Arrays have the shape (seed, feature); a feature without a specialist has NaN for its sizes.
 """
 
+import math
 import warnings
 
 import numpy as np
@@ -79,3 +80,13 @@ def settled_flag(result: xr.Dataset) -> float:
 def active_features(config: Config) -> float:
     """Return how many features are active in a sample on average."""
     return float(np.sum(theory.activation_probability(config.data)))
+
+
+MOMENTS = ("in the window", "at the end")
+"""When sizes are read: at the geometric middle of the paper's window [T3, T4], and at the last record."""
+
+
+def moments(config: Config, result: xr.Dataset) -> dict[str, int]:
+    """Return the record of each of `MOMENTS`: the step d^1.5 / eta, in the middle of the window, and the last one."""
+    first, last = theory.stage3_window(config)
+    return dict(zip(MOMENTS, (record_after(result, math.sqrt(first * last)), -1), strict=True))

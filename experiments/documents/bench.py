@@ -9,9 +9,9 @@ from experiments.documents.numbers import ROOT
 MEASURED = ROOT / "tests" / "benchmarks" / "measured.json"
 SIDE = 1024
 """Rows of the square matrices whose product is the machine's rate (`tests/benchmarks/candidates.py`)."""
-PLAIN, MANY = "engine_1_seed", "engine_16_seeds"
+ONE_RUN, MANY_RUNS = "engine_1_seed", "engine_16_seeds"
 MASKS = {"neurons": "engine_neuron_masks", "single weights": "engine_weight_masks"}
-WANTED = {
+ASKED_FOR = {
     "eager": "2 and 2.3 (goals 2.5 and 3)",
     "compiled": "1",
     "share": "45 and 60 % (goals 60 and 75 %)",
@@ -51,7 +51,7 @@ def mask_speed(steps: dict[str, dict[str, float]], candidate: str) -> float:
     It is the ratio within rounds, or, in measurements that did not keep it, the quotient of both ratios to PyTorch.
     """
     peer = "torch_eager / this"
-    return steps[candidate].get("no mask / this", steps[candidate][peer] / steps[PLAIN][peer])
+    return steps[candidate].get("no mask / this", steps[candidate][peer] / steps[ONE_RUN][peer])
 
 
 def bench_rows(numbers: dict[str, Any]) -> list[list[str]]:
@@ -59,14 +59,14 @@ def bench_rows(numbers: dict[str, Any]) -> list[list[str]]:
     steps, shapes = numbers["steps"], list(numbers["steps"])
 
     def row(head: str, cell: Any, wanted: str = "") -> list[str]:
-        return [head, *(cell(shape) for shape in shapes), WANTED.get(wanted, "")]
+        return [head, *(cell(shape) for shape in shapes), ASKED_FOR.get(wanted, "")]
 
     def both(shape: str, key: str, scale: float = 1.0, digits: int = 1) -> str:
-        return " / ".join(f"{scale * steps[shape][name][key]:.{digits}f}" for name in (PLAIN, MANY))
+        return " / ".join(f"{scale * steps[shape][name][key]:.{digits}f}" for name in (ONE_RUN, MANY_RUNS))
 
     def compiled(shape: str) -> str:
         keys = ("torch_compiled / this", "torch_compiled_update / this")
-        return " / ".join(f"{min(steps[shape][name][key] for key in keys):.1f}" for name in (PLAIN, MANY))
+        return " / ".join(f"{min(steps[shape][name][key] for key in keys):.1f}" for name in (ONE_RUN, MANY_RUNS))
 
     def first(shape: str) -> str:
         found = numbers["fresh"][shape]
@@ -76,9 +76,9 @@ def bench_rows(numbers: dict[str, Any]) -> list[list[str]]:
         found = numbers["fresh"][shape]
         return ", ".join(f"{value:.0f}" for name, value in found.items() if name.startswith("peak memory")) + " MB"
 
-    rows = [["", *shapes, "wanted"], row("one run, ms per step", lambda s: f"{steps[s][PLAIN]['median_ms']:.3g}")]
+    rows = [["", *shapes, "wanted"], row("one run, ms per step", lambda s: f"{steps[s][ONE_RUN]['median_ms']:.3g}")]
     rows += [
-        row("16 runs, ms per step of one", lambda s: f"{steps[s][MANY]['median_ms']:.3g}"),
+        row("16 runs, ms per step of one", lambda s: f"{steps[s][MANY_RUNS]['median_ms']:.3g}"),
         row("times faster than PyTorch eager, one run / 16", lambda s: both(s, "torch_eager / this"), "eager"),
         row("times faster than torch.compile, the better of two", compiled, "compiled"),
         row(

@@ -43,7 +43,7 @@ def in_order_of_noise(numbers: dict[str, Any]) -> dict[str, Any]:
     points = points_by_noise(numbers)
     places = {point_name(point): place for place, point in enumerate(points)}
     rows = {name: found for name, found in numbers.items() if name.startswith(("verdicts", "statements"))}
-    ordered = {name: sorted(found, key=lambda row: places[point_name(row)]) for name, found in rows.items()}
+    ordered = {name: sorted(found, key=lambda row: places.get(point_name(row), len(places))) for name, found in rows.items()}
     return numbers | {"points": points} | ordered
 
 

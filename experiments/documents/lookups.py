@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from experiments.documents.bench import bench_rows, measured
 from experiments.documents.numbers import Names, Quantity, summaries, written
 
 COVERAGE_ROWS = {
@@ -46,6 +47,7 @@ def names() -> Names:
     counts[row of the figure][label]    differences in specialists, from pruning_comparison: [minority], [majority]
     recipe[label][noise][quantity]      how a recipe of pruning_recipe ended after equal steps
     recipe_statement[name][noise]       a statement of its plan, once settled: [found], [verdict]
+    bench[steps][shape][candidate]      what `make bench` measured last; see `bench.measured`
     tables[name]                        a whole table
     """
     found = summaries()
@@ -68,7 +70,9 @@ def names() -> Names:
         },
         "recipe": recipe_ends(recipes, "equal_steps"),
         "recipe_statement": rows_by_noise(recipes["statements"], "name"),
+        "bench": (bench := measured()),
         "tables": {
+            "bench": markdown(bench_rows(bench)),
             "recipes": recipe_table(with_least_noise_first(recipes)),
             "stages": printed_stages(quick),
             "coverage": arms_table(ordered, "minority coverage"),

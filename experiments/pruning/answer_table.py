@@ -43,9 +43,12 @@ def in_order_of_noise(numbers: dict[str, Any]) -> dict[str, Any]:
     """Return a summary whose points, verdicts and statements begin with the least noise, as in the figures."""
     points = points_by_noise(numbers)
     places = {point_name(point): place for place, point in enumerate(points)}
+
+    def place(row: dict[str, Any]) -> int:
+        return places.get(point_name(row), len(places))
+
     rows = {name: found for name, found in numbers.items() if name.startswith(("verdicts", "statements"))}
-    ordered = {name: sorted(found, key=lambda row: places[point_name(row)]) for name, found in rows.items()}
-    return numbers | {"points": points} | ordered
+    return numbers | {"points": points} | {name: sorted(found, key=place) for name, found in rows.items()}
 
 
 def table_text(numbers: dict[str, Any]) -> str:

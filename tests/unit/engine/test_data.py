@@ -269,7 +269,9 @@ def test_noise_levels(changes, variance):
 
 
 def test_identical_pairs_have_fresh_noise(large_batch):
-    batch, codes, M = views(tiny(pair_rule="identical", noise_level="given", noise_variance=0.04, mask_equal_codes=False))
+    batch, codes, M = views(
+        tiny(pair_rule="identical", noise_level="given", noise_variance=0.04, mask_equal_codes=False)
+    )
     first, second = batch.query - codes.query @ M.T, batch.key - codes.query @ M.T
     assert_energy(second, 0.04)
     assert abs(np.sum(first * second)) <= 5 * np.sqrt(first.size) * 0.04
@@ -377,9 +379,7 @@ def test_the_data_functions_read_every_number_from_numbers(changes):
 def plain(constants):
     """Return constants of a program as NumPy arrays: a random key as its bits."""
     is_key = [jnp.issubdtype(jnp.asarray(one).dtype, jax.dtypes.prng_key) for one in constants]
-    return [
-        np.asarray(jax.random.key_data(one) if key else one) for one, key in zip(constants, is_key, strict=True)
-    ]
+    return [np.asarray(jax.random.key_data(one) if key else one) for one, key in zip(constants, is_key, strict=True)]
 
 
 @pytest.mark.parametrize("rule", ["aggregate", "independent_tokens"])

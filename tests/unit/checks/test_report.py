@@ -100,7 +100,7 @@ def test_the_document_has_a_row_a_figure_and_a_section_for_each(made):
     paths = report.draw_all(checks, arrays, summary, folder)
     text = document.render(summary, checks, folder, folder)
     assert [path.name for path in paths] == ["a1.png", "b1.png"] and all(path.stat().st_size for path in paths)
-    assert text.count("**supported**") == 1 and text.count("![") == 2 and "1 [" in text
+    assert text.count("**supported**") == 2 and text.count("![") == 2 and "1 [" in text
     assert "2 checks say 2 verdicts" in document.table_text(summary)
 
 

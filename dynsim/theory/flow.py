@@ -178,7 +178,8 @@ def _solve(
     )
     stopped = found.status == 1
     end = float(found.t_events[0][0]) if stopped else span[1]
-    states = found.y.T if not stopped else np.append(found.y.T.reshape(-1, flat.size), found.y_events[0], axis=0)
+    states = np.reshape(found.y, (flat.size, -1)).T  # solve_ivp gives an empty list where no wanted step was reached
+    states = np.append(states, found.y_events[0], axis=0) if stopped else states
     states = states.reshape(-1, *shape)
     states[..., -1] = np.sqrt(np.maximum(states[..., -1], 0.0))
     n_wanted = int(np.sum(wanted <= end))

@@ -14,6 +14,7 @@ replaced by a continuous time once the linear phase is over, and of the chance i
 rho_i is kept.
 """
 
+import bisect
 import time
 from typing import NamedTuple
 
@@ -124,15 +125,23 @@ def _closed_form(config: Config, first: Array, steps: Array) -> Array:
 def _linear_phase(config: Config, field: MeanField, first: Array, level: float, last: float) -> tuple[float, float]:
     """Return the step at which the linear phase ends, and the switch: infinite if it is not known by then."""
     share, start = _threshold_share(config), config.threshold.start
-    switch = float(config.threshold.start_step) if share > 0 and start == "at_step" else np.inf
-    zero = np.zeros((len(first), 1))
-    for step in np.arange(min(last, switch) + 1):
-        state = _closed_form(config, first, np.array([step]))[0]
-        if share > 0 and start == "online" and 2 * np.sum(np.sum(np.square(state), axis=1) >= level) >= len(first):
-            return step, step
-        if np.min(softmax_at(config, field, state[:, :-1], state[:, :-1], zero).driver) < LINEAR:
-            return step, switch
-    return min(last, switch), switch
+    planned = float(config.threshold.start_step) if share > 0 and start == "at_step" else np.inf
+    end = int(min(last, planned))
+    switch = planned
+
+    def state(step: int) -> Array:
+        return np.asarray(_closed_form(config, first, np.array([step]))[0])
+
+    def is_over(step: int) -> bool:
+        alignment = state(step)[:, :-1]
+        return bool(np.min(softmax_at(config, field, alignment, alignment, np.zeros((len(first), 1))).driver) < LINEAR)
+
+    if share > 0 and start == "online":
+        has_doubled = (2 * np.sum(np.sum(np.square(state(k)), axis=1) >= level) >= len(first) for k in range(end + 1))
+        doubled = next((k for k, yes in enumerate(has_doubled) if yes), None)
+        end, switch = (end, np.inf) if doubled is None else (doubled, float(doubled))
+    over = bisect.bisect_left(range(end + 1), True, key=is_over)  # the softmax only moves away from uniform
+    return (float(end), switch) if over > end else (float(over), planned)
 
 
 def _solve(

@@ -47,8 +47,12 @@ class Responses(NamedTuple):
 
 
 class MeanField(NamedTuple):
-    """The fixed sample of batches over which the softmax is averaged; a batch is as large as the run's."""
+    """What the pull needs of a run: its rates, and fixed batches of its size over which the softmax is averaged."""
 
+    growth: Features
+    """Growth of feature j per step and unit of the learning rate while all candidates are equally likely and b = 0."""
+    activation: Features
+    """P_j, the chance that feature j is active in a sample."""
     query_codes: Float[np.ndarray, "batch query feature"]
     query_noise: Float[np.ndarray, "batch query token feature"]
     key_codes: Float[np.ndarray, "batch candidate feature"]
@@ -102,12 +106,12 @@ def mean_field(config: Config, seed: int = 0) -> MeanField:
     K, C, d, L = data.batch_size, data.batch_size + (data.n_negatives or 0), data.n_features, data.n_tokens
     n_batches = -(-N_SAMPLES // K)
     chance = data.activation_rate * frequencies.relative_frequency(data)
-    codes = np.zeros((n_batches * C, d), np.float32)
-    todo = np.arange(len(codes))
+    drawn = np.zeros((n_batches * C, d), np.float32)
+    todo = np.arange(len(drawn))
     while todo.size:
-        codes[todo] = (rng.random((todo.size, d)) < chance) * rng.choice([-1, 1], (todo.size, d))
-        todo = todo[~codes[todo].any(axis=1)] if data.empties == "resample" else todo[:0]
-    codes = codes.reshape(n_batches, C, d)
+        drawn[todo] = (rng.random((todo.size, d)) < chance) * rng.choice([-1, 1], (todo.size, d))
+        todo = todo[~drawn[todo].any(axis=1)] if data.empties == "resample" else todo[:0]
+    codes = drawn.reshape(n_batches, C, d)
     sigma = np.float32(np.sqrt(frequencies.noise_variance(data)))
     query_noise = sigma * rng.standard_normal((n_batches, K, L, d), np.float32)
     key_noise = sigma * rng.standard_normal((n_batches, C, L, d), np.float32)
@@ -116,7 +120,9 @@ def mean_field(config: Config, seed: int = 0) -> MeanField:
         energy = np.square(codes).sum(axis=2)
         allowed = allowed & (energy[:, :K, None] + energy[:, None] - 2 * codes[:, :K] @ codes.swapaxes(1, 2) > 0.5)
     allowed = allowed | np.eye(K, C, dtype=bool)
-    return MeanField(codes[:, :K], query_noise, codes, key_noise, np.where(allowed, 0, -np.inf).astype(np.float32))
+    left_out = np.where(allowed, 0, -np.inf).astype(np.float32)
+    rates = growth.growth_rate(config) / config.optimizer.learning_rate, frequencies.activation_probability(data)
+    return MeanField(*rates, codes[:, :K], query_noise, codes, key_noise, left_out)
 
 
 def softmax_effect(field: MeanField, logit: Features, cut: Features, unit: Features) -> Softmax:
@@ -166,7 +172,7 @@ def pull(config: Config, field: MeanField, alignment: Alignment, residual_square
         threshold: b_i.
     """
     data, b = config.data, threshold[:, None]
-    L, P, sigma2 = data.n_tokens, frequencies.activation_probability(data), frequencies.noise_variance(data)
+    L, P, sigma2 = data.n_tokens, field.activation, frequencies.noise_variance(data)
     mate = _largest_other(alignment)
     other, P_other = np.take_along_axis(alignment, mate, 1), P[mate]
     square = np.square(alignment)
@@ -186,14 +192,13 @@ def pull(config: Config, field: MeanField, alignment: Alignment, residual_square
         found += P_other / 2 * (D * alone.output * (fires - alone.firing) + D[mate] * change * fires)
     lean = alone.tilt / np.maximum(spread, TINY)  # slope of the chance of firing in the mean input
     found += D * lean * rest / L * (alone.firing + (L - 1) * silent)
-    rate = growth.growth_rate(config) / config.optimizer.learning_rate
-    along = sigma2 * (alone.output * lean) @ (rate * D)
+    along = sigma2 * (alone.output * lean) @ (field.growth * D)
     answer = np.square(alone.output)
     own = answer / np.maximum(answer.sum(axis=0), TINY)  # share of the logit of j that is the neuron's own
     outside = along + (own * square) @ recoil / np.maximum(norm2, TINY)
     kick = (answer * (alone.firing + (L - 1) * silent)) @ (P * D)
     kick *= sigma2 * (data.token_dim - data.n_features)
-    return Pull(rate * found + (along[:, None] + recoil) * alignment, outside, kick)
+    return Pull(field.growth * found + (along[:, None] + recoil) * alignment, outside, kick)
 
 
 def softmax_at(config: Config, field: MeanField, alignment: Alignment, output: Alignment, threshold: Array) -> Softmax:

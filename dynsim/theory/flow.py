@@ -19,7 +19,7 @@ import time
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Num
 from scipy.integrate import solve_ivp
 
 from dynsim.config import Config
@@ -74,7 +74,7 @@ def check_flow(config: Config) -> None:
 
 
 def predict(
-    config: Config, alignment: Alignment, residual_norm: Neurons, steps: Float[np.ndarray, " record"], seed: int = 0
+    config: Config, alignment: Alignment, residual_norm: Neurons, steps: Num[np.ndarray, " record"], seed: int = 0
 ) -> Flow:
     """Return the predicted trajectory of a run from its first weights.
 
@@ -130,7 +130,7 @@ def _linear_phase(config: Config, field: MeanField, first: Array, level: float, 
     switch = planned
 
     def state(step: int) -> Array:
-        return np.asarray(_closed_form(config, first, np.array([step]))[0])
+        return np.asarray(_closed_form(config, first, np.array([float(step)]))[0])
 
     def is_over(step: int) -> bool:
         alignment = state(step)[:, :-1]

@@ -213,7 +213,8 @@ def softmax_at(config: Config, field: MeanField, alignment: Alignment, output: A
     logit = np.sum(square, axis=0)
     cut = np.minimum(threshold / np.maximum(np.abs(alignment), TINY), 1.0)
     cut = np.sum(square * cut, axis=0) / np.maximum(logit, TINY)
-    unit = responses(np.ones_like(cut), np.sqrt(frequencies.noise_variance(config.data)), cut).output
+    sigma = np.full_like(cut, np.sqrt(frequencies.noise_variance(config.data)))
+    unit = responses(np.ones_like(cut), sigma, cut).output
     return softmax_effect(field, logit / config.loss.temperature, cut, unit)
 
 

@@ -171,7 +171,9 @@ def _solve(
 
     def reaches(_: float, flat: Array) -> float:
         alignment, square = np.split(flat.reshape(shape), [-1], axis=1)
-        return float(np.median(np.sum(np.square(alignment), axis=1) + square[:, 0])) - float(level or 0)
+        norm2 = np.sum(np.square(alignment), axis=1) + square[:, 0]
+        # the run's rule: at least half of the neurons are above the level
+        return float(np.partition(norm2, len(norm2) // 2)[len(norm2) // 2]) - float(level or 0)
 
     reaches.terminal, reaches.direction = True, 1  # type: ignore[attr-defined]
     flat = np.append(state[:, :-1], np.square(state[:, -1:]), axis=1).ravel()

@@ -48,11 +48,11 @@ def test_small_weights_without_thresholds_follow_the_closed_form():
 
 def test_the_differential_equation_goes_on_where_the_closed_form_ends():
     # from the switch on the solver takes over: with a negligible threshold it must still grow by the closed form
-    config = replace(SMALL, **{"threshold.scale": 1e-9, "optimizer.learning_rate": 0.01} | QUIET)
+    config = replace(SMALL, **{"threshold.scale": 1e-9, "optimizer.learning_rate": 0.05} | QUIET)
     alignment, residual = start(config, size=1e-5)
-    found = flow.predict(config, alignment, residual, np.array([0, 1000]))
-    assert found.linear_end < 900
-    expected = alignment * np.exp(theory.log_growth(config) * 1000)
+    found = flow.predict(config, alignment, residual, np.array([0, 200]))
+    assert found.linear_end < 180
+    expected = alignment * np.exp(theory.log_growth(config) * 200)
     np.testing.assert_allclose(found.alignment[-1], expected, rtol=0.02)
 
 
@@ -61,8 +61,8 @@ def test_online_thresholds_come_on_when_the_median_square_has_doubled():
     steps = np.arange(60.0)
     found = flow.predict(SMALL, alignment, residual, steps)
     square = np.sum(found.alignment**2, axis=2) + found.residual_norm**2
-    doubled = steps[np.median(square, axis=1) >= 2 * np.median(square[0])][0]
-    assert abs(found.switch_step - doubled) <= 1
+    doubled = steps[np.mean(square >= 2 * np.median(square[0]), axis=1) >= 0.5][0]
+    assert found.switch_step == doubled
     on = steps >= found.switch_step
     assert np.all(found.threshold[~on] == 0)
     expected = theory.threshold_value(SMALL, np.sqrt(square[on]))
@@ -71,13 +71,11 @@ def test_online_thresholds_come_on_when_the_median_square_has_doubled():
 
 def test_online_thresholds_come_on_after_the_softmax_has_changed():
     # large first weights: the linear phase ends at once, and the switch is an event of the solver
-    alignment, residual = start(SMALL, size=0.3)
+    alignment, residual = start(SMALL, size=0.12)
     found = flow.predict(SMALL, alignment, residual, np.array([0.0, 200.0]))
     assert found.linear_end == 0
     assert 0 < found.switch_step < 200
-    early = flow.predict(
-        SMALL, alignment, residual, np.array([0.0, found.switch_step - 0.01, found.switch_step + 0.01])
-    )
+    early = flow.predict(SMALL, alignment, residual, np.array([0.0, found.switch_step - 1, found.switch_step + 1]))
     assert np.all(early.threshold[1] == 0)
     assert np.all(early.threshold[2] > 0)
 
@@ -107,7 +105,7 @@ def test_signs_and_order_of_neurons_do_not_matter():
 def test_it_comes_to_rest_where_pull_and_decay_balance():
     """The first line of theory 12.4: D_j = lambda / (P_j (1 - b / alpha)), for every feature that has a specialist."""
     config = replace(SMALL, **QUIET | {"loss.l2_penalty": 0.01, "data.mask_equal_codes": False})
-    found = flow.predict(config, *start(config), np.array([0.0, 20_000.0]))
+    found = flow.predict(config, *start(config), np.array([0.0, 6000.0]))
     alignment, b = found.alignment[-1], found.threshold[-1][:, None]
     output = responses(alignment, np.zeros_like(alignment), b).output
     driver = softmax_at(config, mean_field(config), alignment, output, b).driver
@@ -119,7 +117,7 @@ def test_it_comes_to_rest_where_pull_and_decay_balance():
     chance = theory.activation_probability(config.data)[best] * negatives / (negatives + 1)
     expected = config.loss.l2_penalty / (chance * (1 - b[pure, 0] / np.max(size[pure], axis=1)))
     np.testing.assert_allclose(driver[best], expected, rtol=0.06)
-    assert np.max(driver) < 0.5  # far from the linear phase
+    assert np.max(driver[best]) < 0.2  # far from the linear phase
 
 
 @pytest.mark.parametrize(

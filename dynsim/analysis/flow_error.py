@@ -9,7 +9,7 @@ from jaxtyping import Float
 from dynsim import results
 from dynsim.theory.flow import Flow, predict
 
-TOLERANCE = 0.1
+LEFT_AT = 0.1
 """Error of the median neuron above which the prediction counts as having left the simulation."""
 _TINY = 1e-300
 
@@ -57,7 +57,7 @@ def predicted(result: xr.Dataset, position: int = 0, seed: int = 0) -> Flow:
     return predict(results.config_of(result), alignment, residual, steps, seed)
 
 
-def flow_error(result: xr.Dataset, flow: Flow, position: int = 0, tolerance: float = TOLERANCE) -> FlowError:
+def flow_error(result: xr.Dataset, flow: Flow, position: int = 0, tolerance: float = LEFT_AT) -> FlowError:
     """Compare a prediction with one run of a result, record by record.
 
     Args:
@@ -71,15 +71,15 @@ def flow_error(result: xr.Dataset, flow: Flow, position: int = 0, tolerance: flo
     )
     gap = np.linalg.norm(flow.alignment - alignment, axis=2) / np.maximum(norm, _TINY)
     error, upper = np.quantile(gap, [0.5, 0.9], axis=1)
-    simulated = strength(alignment, b)
-    off = np.abs(strength(flow.alignment, flow.threshold) - simulated) / np.maximum(simulated, _TINY)
+    simulated = feature_strength(alignment, b)
+    off = np.abs(feature_strength(flow.alignment, flow.threshold) - simulated) / np.maximum(simulated, _TINY)
     same = np.mean(np.argmax(np.abs(flow.alignment), axis=2) == np.argmax(np.abs(alignment), axis=2), axis=1)
     wall = float(results.provenance_of(result)["wall_s"]) / result.sizes["seed"]
     left = leaving_step(flow.step, error, tolerance)
     return FlowError(flow.step, error, upper, np.median(off, axis=1), same, left, flow.seconds, wall)
 
 
-def strength(alignment: np.ndarray, threshold: np.ndarray) -> np.ndarray:
+def feature_strength(alignment: np.ndarray, threshold: np.ndarray) -> np.ndarray:
     """Return S_j = sum_i (|alpha_ij| - b_i)_+^2 (theory 6.3); shapes (..., neuron, feature), (..., neuron)."""
     return np.sum(np.square(np.maximum(np.abs(alignment) - threshold[..., None], 0.0)), axis=-2)
 

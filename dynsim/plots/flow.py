@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from dynsim.analysis.flow_error import TOLERANCE, FlowError
+from dynsim.analysis.flow_error import LEFT_AT, FlowError
 from dynsim.plots import parts
 from dynsim.plots.style import COLOR, STYLE, TWO_COLUMNS
 from dynsim.theory.flow import Flow
@@ -15,7 +15,7 @@ from dynsim.theory.flow import Flow
 NEURONS = 5
 """Neurons drawn per group."""
 
-CAPTION = (
+FLOW_CAPTION = (
     "A deterministic prediction of training (dashed) over a simulated run that starts from the same weights (solid). "
     "Left and middle: for some neurons that end on a majority or a minority feature, the projection on the feature on "
     "which the simulated neuron ends. A dashed line that falls where the solid one rises is a neuron that the "
@@ -75,9 +75,11 @@ def _draw_neurons(ax: Axes, simulated: np.ndarray, flow: Flow, in_group: np.ndar
 def _draw_error(ax: Axes, error: FlowError) -> None:
     ax.plot(error.step, error.error, color=COLOR["ink"], label="median neuron")
     ax.plot(error.step, error.strength_error, ":", color=COLOR["ink"], label="median feature")
-    ax.axhline(TOLERANCE, color=parts.MARK, ls=":", lw=0.8)
+    ax.axhline(LEFT_AT, color=parts.MARK, ls=":", lw=0.8)
     if np.isfinite(error.leaving_step):
         ax.axvline(error.leaving_step, color=parts.MARK, lw=0.8)
     parts.step_axis(ax, error.step)
-    ax.set(title="error of the prediction", xlabel="training step", ylim=(0, None))
+    highest = max(float(np.max(error.error)), float(np.max(error.strength_error)), LEFT_AT)
+    # room for the legend above the lines
+    ax.set(title="error of the prediction", xlabel="training step", ylim=(0, 1.4 * highest))
     ax.legend(loc="upper left")

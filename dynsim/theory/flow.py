@@ -29,7 +29,7 @@ from dynsim.theory.mean_field import Alignment, Array, MeanField, Neurons, mean_
 
 LINEAR = 0.99
 """The linear phase lasts while the softmax takes away no more than a hundredth of any feature's pull."""
-TOLERANCE = 2e-3
+SOLVER_ERROR = 2e-3
 """Relative error per step of the solver of the differential equation."""
 
 
@@ -141,7 +141,7 @@ def _linear_phase(config: Config, field: MeanField, first: Array, level: float, 
         doubled = next((k for k, yes in enumerate(has_doubled) if yes), None)
         end, switch = (end, np.inf) if doubled is None else (doubled, float(doubled))
     over = bisect.bisect_left(range(end + 1), True, key=is_over)  # the softmax only moves away from uniform
-    return (float(end), switch) if over > end else (float(over), planned)
+    return (float(over), planned) if over < end else (float(end), switch)
 
 
 def _solve(
@@ -164,29 +164,22 @@ def _solve(
     def change(_: float, flat: Array) -> Array:
         # the last column is rho^2, whose equation is smooth at 0
         alignment, square = np.split(flat.reshape(shape), [-1], axis=1)
-        norm = np.sqrt(np.sum(np.square(alignment), axis=1) + square[:, 0])
-        found = pull(config, field, alignment, square[:, 0], share * norm)
+        threshold = share * np.sqrt(_squared_norm(flat.reshape(shape)))
+        found = pull(config, field, alignment, square[:, 0], threshold)
         outside = 2 * (eta * found.outside - decay) * square[:, 0] + eta**2 / config.data.batch_size * found.kick
         return np.append(eta * found.along_features - decay * alignment, outside[:, None], axis=1).ravel()
 
     def reaches(_: float, flat: Array) -> float:
-        alignment, square = np.split(flat.reshape(shape), [-1], axis=1)
-        norm2 = np.sum(np.square(alignment), axis=1) + square[:, 0]
+        norm2 = _squared_norm(flat.reshape(shape))
         # the run's rule: at least half of the neurons are above the level
         return float(np.partition(norm2, len(norm2) // 2)[len(norm2) // 2]) - float(level or 0)
 
     reaches.terminal, reaches.direction = True, 1  # type: ignore[attr-defined]
     flat = np.append(state[:, :-1], np.square(state[:, -1:]), axis=1).ravel()
-    found = solve_ivp(
-        change,
-        span,
-        flat,
-        method="RK23",
-        t_eval=np.union1d(wanted, span[1]),
-        events=None if level is None else reaches,
-        rtol=TOLERANCE,
-        atol=TOLERANCE * float(np.sqrt(np.mean(np.square(state[:, :-1])))),
-    )
+    size = float(np.sqrt(np.mean(np.square(state[:, :-1]))))
+    accuracy = {"rtol": SOLVER_ERROR, "atol": SOLVER_ERROR * size}
+    times, events = np.union1d(wanted, span[1]), None if level is None else reaches
+    found = solve_ivp(change, span, flat, method="RK23", t_eval=times, events=events, **accuracy)
     stopped = found.status == 1
     end = float(found.t_events[0][0]) if stopped else span[1]
     states = np.reshape(found.y, (flat.size, -1)).T  # solve_ivp gives an empty list where no wanted step was reached
@@ -195,3 +188,8 @@ def _solve(
     states[..., -1] = np.sqrt(np.maximum(states[..., -1], 0.0))
     n_wanted = int(np.sum(wanted <= end))
     return states[:n_wanted], states[-1], end
+
+
+def _squared_norm(state: Array) -> Neurons:
+    """Return ||w_i||^2 of a state whose last column is rho_i^2."""
+    return np.asarray(np.sum(np.square(state[:, :-1]), axis=1) + state[:, -1])

@@ -23,9 +23,9 @@ from scipy.special import ndtr
 
 from dynsim.config import Config
 from dynsim.theory import frequencies, growth
+from dynsim.theory.counts import Array
 from dynsim.theory.frequencies import Features
 
-Array = Float[np.ndarray, "..."]
 Alignment = Float[np.ndarray, "neuron feature"]
 Neurons = Float[np.ndarray, " neuron"]
 

@@ -80,6 +80,18 @@ def test_online_thresholds_come_on_after_the_softmax_has_changed():
     assert np.all(early.threshold[2] > 0)
 
 
+def test_online_thresholds_come_on_where_the_linear_phase_ends_at_the_same_step(monkeypatch):
+    alignment, residual = start(SMALL)
+    steps = np.array([0.0, 20.0])
+    switch = flow.predict(SMALL, alignment, residual, steps).switch_step
+    now = alignment * np.exp(theory.log_growth(SMALL) * switch)
+    driver = softmax_at(SMALL, mean_field(SMALL), now, now, np.zeros((12, 1))).driver
+    monkeypatch.setattr(flow, "LINEAR", float(np.min(driver)) + 1e-9)  # one step earlier it is not yet below that
+    found = flow.predict(SMALL, alignment, residual, steps)
+    assert found.linear_end == switch == found.switch_step
+    assert np.all(found.threshold[-1] > 0)
+
+
 def test_thresholds_at_a_given_step():
     config = replace(SMALL, **{"threshold.start": "at_step", "threshold.start_step": 5})
     found = flow.predict(config, *start(config), np.array([0, 4, 5, 6]))

@@ -1,5 +1,7 @@
 """A predicted trajectory drawn over the simulated one, and how far apart they are."""
 
+from typing import Any
+
 import matplotlib
 import numpy as np
 import xarray as xr
@@ -68,7 +70,7 @@ def _draw_neurons(ax: Axes, simulated: np.ndarray, flow: Flow, in_group: np.ndar
     neurons, features = shown_neurons(simulated, in_group)
     for values, line in ((simulated, "-"), (flow.alignment, "--")):
         projections = np.abs(values[:, neurons, features])
-        look = {"color": color, "lw": 1.0} if line == "-" else {"color": COLOR["theory"], "lw": 0.8}
+        look: dict[str, Any] = {"color": color, "lw": 1.0} if line == "-" else {"color": COLOR["theory"], "lw": 0.8}
         ax.plot(flow.step, projections, line, **look)
 
 

@@ -52,9 +52,10 @@ def test_errors_are_shares_of_the_norm_and_winners_are_counted():
     moved = alignment[1].copy()
     norm = result["weight_norm"].values[1]
     # from the third record on three of five neurons are off by half of their norm along the feature they win
-    for neuron in range(3):
-        winner = np.argmax(np.abs(moved[0, neuron]))
-        moved[2:, neuron, winner] += 0.5 * norm[2:, neuron] * np.sign(moved[2:, neuron, winner])
+    for record in (2, 3):
+        for neuron in range(3):
+            winner = np.argmax(np.abs(moved[record, neuron]))
+            moved[record, neuron, winner] += 0.5 * norm[record, neuron] * np.sign(moved[record, neuron, winner])
     moved[3, 4] = np.roll(moved[3, 4], 1)
     zero = np.zeros((4, 5))
     found = flow_error(result, Flow(STEPS.astype(float), moved, zero, zero, 0.0, np.inf, 0.1), position=1)

@@ -26,8 +26,8 @@ class FlowError(NamedTuple):
     upper_error: Records
     """The same for the neuron at 90 percent."""
     strength_error: Records
-    """Of the median feature: |S_flow - S_sim| / S_sim, where S_j = sum_i (|alpha_ij| - b_i)_+^2 is how strongly all
-    neurons together answer to feature j. It does not ask which neuron does."""
+    """Of the median feature: |A_flow - A_sim| / A_sim, where A_j = sum_i alpha_ij^2 is the weight that all neurons
+    together have on feature j. It does not ask which neuron has it."""
     same_winner: Records
     """Share of the neurons whose largest projection is on the same feature."""
     leaving_step: float
@@ -66,22 +66,20 @@ def flow_error(result: xr.Dataset, flow: Flow, position: int = 0, tolerance: flo
         position: of the run on the seed axis.
         tolerance: error of the median neuron above which the prediction has left the simulation.
     """
-    alignment, norm, b = (
-        np.asarray(result[name].values[position], np.float64) for name in ("alignment", "weight_norm", "threshold")
-    )
+    alignment, norm = (np.asarray(result[name].values[position], np.float64) for name in ("alignment", "weight_norm"))
     gap = np.linalg.norm(flow.alignment - alignment, axis=2) / np.maximum(norm, _TINY)
     error, upper = np.quantile(gap, [0.5, 0.9], axis=1)
-    simulated = feature_strength(alignment, b)
-    off = np.abs(feature_strength(flow.alignment, flow.threshold) - simulated) / np.maximum(simulated, _TINY)
+    simulated = feature_strength(alignment)
+    off = np.abs(feature_strength(flow.alignment) - simulated) / np.maximum(simulated, _TINY)
     same = np.mean(np.argmax(np.abs(flow.alignment), axis=2) == np.argmax(np.abs(alignment), axis=2), axis=1)
     wall = float(results.provenance_of(result)["wall_s"]) / result.sizes["seed"]
     left = leaving_step(flow.step, error, tolerance)
     return FlowError(flow.step, error, upper, np.median(off, axis=1), same, left, flow.seconds, wall)
 
 
-def feature_strength(alignment: np.ndarray, threshold: np.ndarray) -> np.ndarray:
-    """Return S_j = sum_i (|alpha_ij| - b_i)_+^2 (theory 6.3); shapes (..., neuron, feature), (..., neuron)."""
-    return np.sum(np.square(np.maximum(np.abs(alignment) - threshold[..., None], 0.0)), axis=-2)
+def feature_strength(alignment: np.ndarray) -> np.ndarray:
+    """Return A_j = sum_i alpha_ij^2, shape (..., feature), of projections (..., neuron, feature)."""
+    return np.asarray(np.sum(np.square(alignment), axis=-2))
 
 
 def leaving_step(step: np.ndarray, error: np.ndarray, tolerance: float) -> float:

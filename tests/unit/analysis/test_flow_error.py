@@ -65,9 +65,8 @@ def test_errors_are_shares_of_the_norm_and_winners_are_counted():
     assert found.strength_error[2] > 0
 
 
-def test_strength_is_the_squared_output_above_the_threshold():
-    alignment = np.array([[0.5, -2.0], [0.1, 1.0]])
-    np.testing.assert_allclose(feature_strength(alignment, np.array([0.2, 0.5])), [0.3**2, 1.8**2 + 0.5**2])
+def test_the_strength_of_a_feature_is_the_sum_of_squared_projections():
+    np.testing.assert_allclose(feature_strength(np.array([[0.5, -2.0], [0.1, 1.0]])), [0.26, 5.0])
 
 
 @pytest.mark.parametrize(

@@ -85,6 +85,17 @@ def unpack(archive: Archive, path: Path, folder: Path) -> Path:
     return target
 
 
+def check_unpacked(archive: Archive, folder: Path) -> None:
+    """Check the files in the folder that an archive was unpacked to.
+
+    Errors: `DataError` in one line for a file that is missing or has another md5.
+    """
+    for members in archive.members.values():
+        for file, md5 in members.items():
+            found = file_digest(folder / file, "md5") if (folder / file).is_file() else "none"
+            check_digest(found, md5, folder / file, f"remove the folder {folder} and fetch it again")
+
+
 def checked_members(tar: tarfile.TarFile, archive: Archive, where: Path) -> list[tarfile.TarInfo]:
     """Return the files in a tar, if each is a plain file that lies directly in the archive's own folder.
 

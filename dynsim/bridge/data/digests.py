@@ -5,7 +5,7 @@ from pathlib import Path
 
 from dynsim.bridge.data.images import DataError
 
-FETCH = "fetch it again with python -m dynsim.bridge.data.download"
+FETCH = "remove it and fetch the archive again: python -m dynsim.bridge.data.download"
 
 
 def file_digest(path: Path, kind: str) -> str:

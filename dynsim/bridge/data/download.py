@@ -21,7 +21,7 @@ from typing import BinaryIO
 
 from tqdm.auto import tqdm
 
-from dynsim.bridge.data.archives import unpack
+from dynsim.bridge.data.archives import check_unpacked, unpack
 from dynsim.bridge.data.catalogue import DATA_SETS, Archive, data_set
 from dynsim.bridge.data.digests import check_digest, file_digest
 from dynsim.bridge.data.images import DataError
@@ -185,6 +185,7 @@ def download(name: str, folder: str | Path | None = None, *, show: bool = True) 
     """
     archive, place = data_set(name).archives[0], data_folder(folder)
     if (place / archive.folder).is_dir():
+        check_unpacked(archive, place / archive.folder)
         return place / archive.folder
     return unpack(archive, fetch(archive, place, show=show), place)
 

@@ -35,7 +35,7 @@ def read_mosaics(path: Path, n_classes: tuple[int, int], sha256: str = "", limit
     """
     try:
         if sha256:
-            check_digest(file_digest(path, "sha256"), sha256, path, "copy it again, or fetch the official archive")
+            check_digest(file_digest(path, "sha256"), sha256, path, "copy it again, or remove it and fetch the archive")
         with np.load(path, allow_pickle=False) as arrays:
             labels, offset, webp = arrays["label"], arrays["offset"], arrays["webp"].tobytes()
             coarse = arrays["coarse"] if n_classes[1] else None

@@ -4,6 +4,7 @@ import hashlib
 import http.server
 import io
 import re
+import shutil
 import socketserver
 import threading
 from collections.abc import Iterator
@@ -214,6 +215,19 @@ def test_the_command_fetches_unpacks_and_is_found(server, tmp_path, monkeypatch,
     np.testing.assert_array_equal(load_images("cifar10", "train", tmp_path).pixels, pixels)
     download.main(["cifar10", "--folder", str(tmp_path)])
     assert len(server.behaviour.asked) == 1
+
+
+def test_unpacked_files_that_are_damaged_are_named(server, tmp_path, monkeypatch, capsys):
+    """What reading refuses, fetching does not take for done."""
+    data, _, _ = small_release(DATA_SETS["cifar10"], tmp_path, binary=False)
+    monkeypatch.setitem(DATA_SETS, "cifar10", data)
+    folder = download.download("cifar10", tmp_path, show=False)
+    (folder / "test_batch").write_bytes(b"damaged")
+    with pytest.raises(DataError, match=r"test_batch: wanted the digest .*; remove the folder"):
+        download.download("cifar10", tmp_path, show=False)
+    shutil.rmtree(folder)
+    assert download.download("cifar10", tmp_path, show=False) == folder
+    assert load_images("cifar10", "test", tmp_path).pixels.shape == (6, 32, 32, 3) and server.behaviour.asked == []
 
 
 def test_the_command_ends_in_one_line(server, tmp_path, monkeypatch, capsys):

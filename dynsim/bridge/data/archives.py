@@ -16,9 +16,9 @@ import numpy as np
 from dynsim.bridge.data import pickles
 from dynsim.bridge.data.catalogue import Archive, DataSet
 from dynsim.bridge.data.digests import FETCH, check_digest, file_digest
-from dynsim.bridge.data.images import CHANNELS, SIDE, DataError, ImageSet, image_set
+from dynsim.bridge.data.images import CHANNELS, IMAGE_SIDE, DataError, ImageSet, image_set
 
-PIXELS = SIDE * SIDE * CHANNELS
+PIXELS = IMAGE_SIDE * IMAGE_SIDE * CHANNELS
 MOST_BYTES = 400_000_000  # of all files in an archive; the official ones have 190 MB at most
 MOST_FILES = 100
 
@@ -215,4 +215,4 @@ def _text(key: object) -> object:
 
 def _to_rows(planes: np.ndarray) -> np.ndarray:
     """Return images (image, height, width, channel) from their planes (image, channel * height * width)."""
-    return np.ascontiguousarray(planes.reshape(-1, CHANNELS, SIDE, SIDE).transpose(0, 2, 3, 1))
+    return np.ascontiguousarray(planes.reshape(-1, CHANNELS, IMAGE_SIDE, IMAGE_SIDE).transpose(0, 2, 3, 1))

@@ -6,7 +6,7 @@ import numpy as np
 
 from dynsim.config import ConfigError
 
-SIDE = 32  # height and width of a CIFAR image
+IMAGE_SIDE = 32  # height and width of a CIFAR image
 CHANNELS = 3
 
 
@@ -54,7 +54,7 @@ def image_set(
 
     Errors: `DataError` for other shapes, another type of pixels, or labels out of range.
     """
-    if pixels.dtype != np.uint8 or pixels.shape[1:] != (SIDE, SIDE, CHANNELS):
+    if pixels.dtype != np.uint8 or pixels.shape[1:] != (IMAGE_SIDE, IMAGE_SIDE, CHANNELS):
         raise DataError(f"{where}: wanted uint8 images of 32 x 32 x 3, got {pixels.dtype} of shape {pixels.shape}")
     for name, values, most in (("labels", labels, n_classes[0]), ("coarse labels", coarse, n_classes[1])):
         if values is None:

@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image
 
 from dynsim.bridge.data.digests import check_digest, file_digest
-from dynsim.bridge.data.images import CHANNELS, SIDE, DataError, ImageSet, image_set
+from dynsim.bridge.data.images import CHANNELS, IMAGE_SIDE, DataError, ImageSet, image_set
 
 LARGEST_SIDE = 4096  # pixels of a mosaic, per side
 
@@ -58,8 +58,12 @@ def read_mosaics(path: Path, n_classes: tuple[int, int], sha256: str = "", limit
 def _tiles(webp: bytes) -> np.ndarray:
     """Return the tiles of one mosaic, shape (tile, 32, 32, 3). Errors: `ValueError` for another image."""
     with Image.open(io.BytesIO(webp), formats=("WEBP",)) as image:
-        if max(image.size) > LARGEST_SIDE or image.size[0] % SIDE or image.size[1] % SIDE:
+        if max(image.size) > LARGEST_SIDE or image.size[0] % IMAGE_SIDE or image.size[1] % IMAGE_SIDE:
             raise ValueError(f"a mosaic of {image.size[0]} x {image.size[1]} pixels")
         pixels = np.asarray(image.convert("RGB"))
-    rows, columns = pixels.shape[0] // SIDE, pixels.shape[1] // SIDE
-    return pixels.reshape(rows, SIDE, columns, SIDE, CHANNELS).swapaxes(1, 2).reshape(-1, SIDE, SIDE, CHANNELS)
+    rows, columns = pixels.shape[0] // IMAGE_SIDE, pixels.shape[1] // IMAGE_SIDE
+    return (
+        pixels.reshape(rows, IMAGE_SIDE, columns, IMAGE_SIDE, CHANNELS)
+        .swapaxes(1, 2)
+        .reshape(-1, IMAGE_SIDE, IMAGE_SIDE, CHANNELS)
+    )

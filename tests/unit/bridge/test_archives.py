@@ -2,6 +2,7 @@
 
 import hashlib
 import tarfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from dynsim.bridge.data import archives
 from dynsim.bridge.data.archives import parse_binary, parse_python, read_packed, read_unpacked, unpack
 from dynsim.bridge.data.catalogue import DATA_SETS
 from dynsim.bridge.data.images import DataError
-from dynsim.bridge.data.source import load_images, why_absent
+from dynsim.bridge.data.source import data_folder, load_images, why_absent
 from tests.cifar_files import Pickle, binary_records, planes, python_batch, small_release, tar_gz
 
 KINDS = [(name, binary) for name in DATA_SETS for binary in (False, True)]
@@ -201,6 +202,13 @@ def test_the_first_form_that_is_there_is_read(tmp_path, monkeypatch):
     (tmp_path / data.archives[0].file).write_bytes(b"no longer looked at")
     monkeypatch.setenv("DYNSIM_DATA", str(tmp_path))
     np.testing.assert_array_equal(load_images("cifar10", "train", limit=3).pixels, pixels[:3])
+
+
+def test_the_folder_is_the_given_one_else_that_of_the_variable_else_the_default(tmp_path, monkeypatch):
+    monkeypatch.setenv("DYNSIM_DATA", "/from/the/variable")
+    assert data_folder(tmp_path) == tmp_path and data_folder() == Path("/from/the/variable")
+    monkeypatch.setenv("DYNSIM_DATA", "")
+    assert data_folder() == Path(__file__).resolve().parents[4] / "shared" / "data"
 
 
 def test_data_that_are_not_there(tmp_path):

@@ -38,7 +38,7 @@ SETTINGS = {
     "noise 1/d, kappa 1": ("inverse_d", 1.0),
 }
 """Noise level and threshold scale, by name."""
-GRID = tuple(int(round(16 * (1e6 / 16) ** (k / 24))) for k in range(25))
+GRID = tuple(round(16 * (1e6 / 16) ** (k / 24)) for k in range(25))
 SAMPLED = (16, 64, 256, 1024)
 LARGEST_RUN = 64
 """Largest d of the default run sets."""
@@ -66,6 +66,13 @@ def rate(setting: str, d: int) -> float:
 def signal_rate(d: int) -> float:
     """Return log log d / d, the chance that a feature with relative frequency 1 is active in a token, at C_p = 1."""
     return float(np.log(np.log(d)) / d)
+
+
+def first_sizes(setting: str) -> str:
+    """Return from which sizes on noise is filtered, for a note."""
+    below = smallest_size(lambda d: rate(setting, d) < FILTERED)
+    rarer = smallest_size(lambda d: rate(setting, d) < signal_rate(d))
+    return f"phi is below 1 % {from_size_on(below)}, and below the signal rate {from_size_on(rarer)}"
 
 
 def measure(source: Source) -> xr.Dataset:
@@ -104,9 +111,7 @@ def judge(arrays: xr.Dataset) -> list[Row]:
         fired = arrays["fired"].sel(setting=name).values
         at = dict(zip(sampled.tolist(), fired.T, strict=True))
         falls, against = (exponent(grid, [np.array([one]) for one in values]) for values in (phi, phi / signal))
-        below = smallest_size(lambda d, name=name: rate(name, d) < FILTERED)
-        rarer = smallest_size(lambda d, name=name: rate(name, d) < signal_rate(d))
-        note = f"phi is below 1 % {from_size_on(below)}, and below the signal rate {from_size_on(rarer)}"
+        note = first_sizes(name)
         expected = [rate(name, int(d)) for d in sampled]
         each = fired.sum(axis=1) / np.sum(expected)
         known = float(signal_rate(LARGEST_RUN))

@@ -80,8 +80,12 @@ def judge(arrays: xr.Dataset) -> list[Row]:
     measured = at_end(arrays)
     relative = np.mean(np.log(measured) / np.log(arrays["predicted_at_end"].values)[:, None], axis=0)
     until = arrays["steps"] <= arrays["end"]
-    logs: xr.DataArray = np.log(arrays["lag"] / arrays["predicted"])
-    off = abs(logs).where(until).max("record").transpose("point", "seed")
+    off = (
+        abs(xr.apply_ufunc(np.log, arrays["lag"] / arrays["predicted"]))
+        .where(until)
+        .max("record")
+        .transpose("point", "seed")
+    )
     kept = np.flatnonzero(arrays["d"].values == SIZE)
     kept = kept[np.argsort(arrays["gained"].values[kept])]
     gained, by_d1 = arrays["gained"].values[kept], measured[kept]

@@ -28,15 +28,8 @@ from paper_checks.committed import (
     recipe,
 )
 
-PERTURBED = {
-    "fading noise": "noise that fades",
-    "kappa / 2": "half the threshold",
-    "lambda / 4": "a quarter of the decay",
-}
-GAIN, AS_MUCH = (
-    "difference in minority coverage, perturbed - no mask",
-    "difference in minority coverage, perturbed - masked",
-)
+PERTURBED = {"fading noise": "noise that fades", "kappa / 2": "half the threshold", "lambda / 4": "a quarter of the decay"}
+GAIN, AS_MUCH = "difference in minority coverage, perturbed - no mask", "difference in minority coverage, perturbed - masked"
 QUOTES = [
     Quote(
         f"{words} covers more of the minority than plain training",

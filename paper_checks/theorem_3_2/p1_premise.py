@@ -35,9 +35,7 @@ QUOTES = [
         f"a mask of half of the neurons hides minority specialists more often than majority ones ({words})",
         MAIN,
         AGAINST,
-        compared(
-            "P1", AGAINST, f"The lowest norms are those of minority neurons (at {when}, 50% of the neurons masked)."
-        ),
+        compared("P1", AGAINST, f"The lowest norms are those of minority neurons (at {when}, 50% of the neurons masked)."),
         ABOVE_0,
         rival=RIVAL,
     )

@@ -121,7 +121,9 @@ def test_any_other_text_is_one_line(text):
     assert len(str(caught.value).splitlines()) == 1
 
 
-@given(st.sampled_from(sorted(NAMES)), st.recursive(st.none() | st.floats() | st.text() | st.booleans(), st.lists))
+@given(
+    st.sampled_from(sorted(NAMES)), st.recursive(st.none() | st.floats() | st.text() | st.booleans(), st.lists)
+)
 def test_any_value_from_json_is_taken_or_refused_in_one_line(name, value):
     section, _, field = name.partition(".")
     values = to_dict(Config())

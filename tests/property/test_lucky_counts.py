@@ -12,7 +12,7 @@ from tests.reference import toy
 
 LEVEL = 0.999
 EXAMPLES = 15
-"""Examples are the same at every run, since two intervals of 99.9 % per example would fail by chance once in 33 runs."""
+"""Examples are the same in all runs: thirty intervals of 99.9 % would fail by chance in one run of 33."""
 
 worlds = st.fixed_dictionaries(
     {

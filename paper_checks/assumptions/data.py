@@ -162,7 +162,7 @@ CHECK = Check(
     measure=measure,
     judge=judge,
     draw=draw,
-    caption="The sampler obeys the stated law, but for the replacement of empty samples, which makes features slightly "
-    "dependent. Measured numbers with 95 % intervals over blocks of samples; grey: the range in which a claim holds; line: "
+    caption="The sampler obeys the stated law, but replacing empty samples makes features slightly dependent. "
+    "Measured numbers with 95 % intervals over blocks of samples; grey: the range in which a claim holds; line: "
     "predicted.",
 )

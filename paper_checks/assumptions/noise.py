@@ -45,7 +45,7 @@ LARGEST_RUN = 64
 MARGIN = 0.05
 FILTERED = 0.01
 BLOCKS = 8
-TOKENS = {"quick": 250, "default": 1000, "large": 1000}
+TOKENS = {"quick": 1000, "default": 1000, "large": 1000}
 """Tokens of a block, a block being what a seed is elsewhere; each is seen by all neurons."""
 NEURONS = 64
 

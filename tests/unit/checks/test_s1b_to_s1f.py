@@ -15,7 +15,7 @@ from paper_checks.lemma_3_1 import (
     s1e_length,
     s1f_suppression,
 )
-from paper_checks.runs import DEFAULT, Point, linear
+from paper_checks.run_sets import DEFAULT, Point, linear
 
 SEEDS = 8
 BATCHES = (16, 64, 256, 1024)

@@ -4,9 +4,9 @@
 
 Tests, help texts and documents are made from this table. Losses of one family have one signature:
 
-- contrastive: loss(views, classes, temperature, memory), see `labelled_views`. They compare embeddings, and need to know
-  for each what class it has and whether it is an anchor; what is known about classes comes in one bundle, of which
-  a loss uses what it needs.
+- contrastive: loss(views, classes, temperature, memory), see `labelled_views`. They compare embeddings, and need to
+  know for each what class it has and whether it is an anchor; what is known about classes comes in one bundle, of
+  which a loss uses what it needs.
 - classifier: loss(logits, labels, counts, is_valid), see `classifier`. They look at one sample at a time.
 """
 
@@ -30,9 +30,10 @@ class LabelLoss(NamedTuple):
 
 
 SYMBOLS = """\
-i anchor or sample, y its class, p in P its positives (other candidates of class y), n in N its negatives, a any candidate;
-s similarity over temperature; c_j centre of class j; n_j training samples of class j, pi_j their share; B_j candidates of
-class j in the batch; f logits of a classifier, f_y that of the true class, q its probability. Means over i throughout."""
+i anchor or sample, y its class, p in P its positives (other candidates of class y), n in N its negatives, a any
+candidate; s similarity over temperature; c_j centre of class j; n_j training samples of class j, pi_j their share; B_j
+candidates of class j in the batch; f logits of a classifier, f_y that of the true class, q its probability. Means over
+i throughout."""
 
 LABEL_LOSSES = {
     "sup_con": LabelLoss(

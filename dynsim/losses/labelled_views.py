@@ -104,8 +104,8 @@ def log_sum(terms: Float[Array, "view candidate"], is_in: Bool[Array, "view cand
 
 def shared_equally(is_positive: Bool[Array, "view candidate"], like: Array) -> Float[Array, "view candidate"]:
     """Return one over the number of positives of the row for each of them, zero elsewhere."""
-    number = jnp.sum(is_positive, axis=1, keepdims=True)
-    return is_positive / jnp.maximum(number, 1).astype(like.dtype)
+    number = jnp.maximum(jnp.sum(is_positive, axis=1, keepdims=True), 1)
+    return jnp.where(is_positive, 1 / number.astype(like.dtype), 0)
 
 
 def mean_loss(

@@ -89,7 +89,7 @@ def _class_size(pairs: Pairs, count_anchor: bool) -> Float[Array, "view candidat
     same = (pairs.labels[:, None] == pairs.labels[None, :]) & pairs.is_valid[None, :]
     size = jnp.broadcast_to(jnp.sum(same, axis=1)[None, :], pairs.logits.shape)
     if not count_anchor:
-        size = size - pairs.is_positive
+        size = jnp.where(pairs.is_positive, size - 1, size)
     return jnp.maximum(size, 1).astype(pairs.logits.dtype)
 
 

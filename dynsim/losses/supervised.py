@@ -27,7 +27,7 @@ def sup_con(
     temperature: Scalar,
     memory: Views | None = None,
     *,
-    base_temperature: float | None = None,
+    base_temperature: Scalar | None = None,
 ) -> LossValue:
     """Return SupCon: every positive competes with all candidates, the other positives among them.
 
@@ -169,8 +169,10 @@ def gpaco(
         raise ValueError(f"views.logits: wanted {len(sizes)} columns, one per class, got {views.logits.shape[1]}")
     outputs = jnp.where(is_anchor, views.logits, 0) + (sizes - jax.nn.logsumexp(sizes))[None, :]
     is_true = views.labels[:, None] == jnp.arange(len(sizes), dtype=views.labels.dtype)[None, :]
-    for_class = jnp.where(is_true, 1 - smoothing, smoothing / max(len(sizes) - 1, 1)) * class_weight
-    share = jnp.concatenate([for_class, pairs.is_positive * pair_weight], axis=1).astype(pairs.logits.dtype)
+    dtype, n_others = pairs.logits.dtype, max(len(sizes) - 1, 1)
+    smooth, of_class, of_pair = (jnp.asarray(one, dtype) for one in (smoothing, class_weight, pair_weight))
+    for_class = of_class * jnp.where(is_true, 1 - smooth, smooth / n_others)
+    share = jnp.concatenate([for_class, jnp.where(pairs.is_positive, of_pair, 0)], axis=1)
     share = jnp.where(is_anchor, share, 0)
     total = jnp.sum(share, axis=1, keepdims=True)
     terms = jnp.concatenate([outputs, pairs.logits], axis=1)

@@ -69,9 +69,7 @@ def tsc(batch: dict[str, Any], is_drawn: Any = None, may_compare: Any = None, ta
     return over_anchors(batch, True, of_anchor)
 
 
-def gpaco(
-    batch: dict[str, Any], pair_weight: float = 0.01, class_weight: float = 1.0, smoothing: float = 0.0
-) -> float:
+def gpaco(batch: dict[str, Any], pair_weight: float = 0.01, class_weight: float = 1.0, smoothing: float = 0.0) -> float:
     """One softmax over classifier outputs plus log pi and all candidates."""
     share = np.array(batch["counts"]) / sum(batch["counts"])
     n_classes = len(share)
@@ -79,7 +77,9 @@ def gpaco(
     def of_anchor(i, positives, negatives, s):
         outputs = [math.exp(batch["f"][i[0]][j] + math.log(share[j])) for j in range(n_classes)]
         total = sum(outputs) + sum(math.exp(s(c)) for c in positives + negatives)
-        wanted = [class_weight * (1 - smoothing if j == i[2] else smoothing / (n_classes - 1)) for j in range(n_classes)]
+        wanted = [
+            class_weight * (1 - smoothing if j == i[2] else smoothing / (n_classes - 1)) for j in range(n_classes)
+        ]
         loss = sum(w * -math.log(output / total) for w, output in zip(wanted, outputs, strict=True))
         loss += sum(pair_weight * -math.log(math.exp(s(p)) / total) for p in positives)
         return loss / (sum(wanted) + pair_weight * len(positives))
@@ -113,7 +113,6 @@ def rcl(
     margin_strength: float = 0.0,
 ) -> float:
     """-mean_p log( n_y e^{S_p} / sum_j n_j average_j e^{S + margin} ), S with scaled embeddings."""
-    _, candidates = rows(batch, True)
     n = batch["counts"]
 
     def of_anchor(i, positives, negatives, s):

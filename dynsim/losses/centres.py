@@ -1,5 +1,7 @@
 """Centres of classes that are not trained by a gradient: running means (ACL), and fixed targets (TSC)."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -69,16 +71,18 @@ def spread_targets(
         unit = normalise(targets)
         return jnp.mean(jax.nn.logsumexp(unit @ unit.T / temperature, axis=1))
 
-    def step(_: int, carry: tuple) -> tuple:
+    def step(_: Any, carry: tuple) -> tuple:
         targets, state = carry
         updates, state = optimiser.update(jax.grad(crowding)(targets), state)
         return optax.apply_updates(targets, updates), state
 
-    return np.asarray(normalise(jax.lax.fori_loop(0, n_steps, step, (start, optimiser.init(start)))[0]))
+    with jax.numpy_dtype_promotion("standard"):  # optax mixes types, which a caller may have forbidden
+        final, _ = jax.lax.fori_loop(0, n_steps, step, (start, optimiser.init(start)))
+    return np.asarray(normalise(final))
 
 
 def assign_targets(
-    centroids: Float[Array | np.ndarray, "class neuron"], targets: Float[Array | np.ndarray, "class neuron"]
+    centroids: Float[Array | np.ndarray, "class neuron"], targets: Float[Array | np.ndarray, "target neuron"]
 ) -> Float[np.ndarray, "class neuron"]:
     """Return the targets in the order of the classes: the assignment with the largest sum of <centroid, target>.
 

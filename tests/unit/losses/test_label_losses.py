@@ -73,7 +73,9 @@ def test_value_and_gradient(name, options):
     close(value.loss, theirs(name, batch, options))
     assert 0 < value.positive_weight < 1
     for moved in MOVED:
-        there = reference.finite_difference(lambda x, k=moved: theirs(name, {**batch, k: x}, options), batch[moved], 1e-3)
+        there = reference.finite_difference(
+            lambda x, k=moved: theirs(name, {**batch, k: x}, options), batch[moved], 1e-3
+        )
         close(gradient[moved], there, 2e-7 if name == "ldam" else 1e-8)  # LDAM: scaled by 30, so by 30^5 in h^4
     used = {"classifier": {"f"}, "contrastive": {"z"}}[LABEL_LOSSES[name].family]
     assert all(np.any(gradient[moved]) for moved in used)

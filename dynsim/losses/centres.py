@@ -10,11 +10,11 @@ from jaxtyping import Array, Float
 from scipy.optimize import linear_sum_assignment
 
 from dynsim.losses.contrastive import normalise
-from dynsim.losses.labelled_views import Scalar, Views, valid
+from dynsim.losses.labelled_views import Number, Views, valid
 
 
 def moved_centres(
-    centres: Float[Array, "class neuron"], views: Views, momentum: Scalar
+    centres: Float[Array, "class neuron"], views: Views, momentum: Number
 ) -> Float[Array, "class neuron"]:
     """Return running means of length one: momentum * centre + (1-momentum) * direction of the class's mean, normalised.
 
@@ -62,7 +62,7 @@ def spread_targets(
         return np.pad(corners, ((0, 0), (0, n_neurons - corners.shape[1])))
     if key is None:
         raise ValueError(
-            f"key: wanted one, since {n_neurons} neurons have no room for a simplex of {n_classes}; pass it"
+            f"key: wanted one, since {n_neurons} neurons have no room for the {n_classes} corners of a simplex: pass it"
         )
     optimiser = optax.adam(learning_rate)
     start = jax.random.normal(key, (n_classes, n_neurons))

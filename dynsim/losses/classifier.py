@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Shaped
 
 from dynsim.losses.contrastive import LossValue
-from dynsim.losses.labelled_views import SMALLEST, Scalar, check_counts, check_labels
+from dynsim.losses.labelled_views import LEAST_COUNT, Number, check_counts, check_labels
 
 
 def cross_entropy(
@@ -49,7 +49,7 @@ def logit_adjusted(
     is_valid: Bool[Array, "sample"] | None = None,
     *,
     class_weights: Float[Array, "class"] | None = None,
-    strength: Scalar = 1.0,
+    strength: Number = 1.0,
 ) -> LossValue:
     """Return cross-entropy of the logits plus strength * log pi_c, pi_c being the share of class c in training.
 
@@ -62,7 +62,7 @@ def logit_adjusted(
 
 
 def post_hoc_logits(
-    logits: Float[Array, "sample class"], counts: Shaped[Array, "class"], strength: Scalar = 1.0
+    logits: Float[Array, "sample class"], counts: Shaped[Array, "class"], strength: Number = 1.0
 ) -> Float[Array, "sample class"]:
     """Return logits minus strength * log pi_c, to predict with after plain training (logit adjustment, post-hoc)."""
     return logits - jnp.asarray(strength, logits.dtype) * _log_share(counts, logits)
@@ -75,7 +75,7 @@ def focal(
     is_valid: Bool[Array, "sample"] | None = None,
     *,
     class_weights: Float[Array, "class"] | None = None,
-    focus: Scalar = 1.0,
+    focus: Number = 1.0,
 ) -> LossValue:
     """Return the focal loss -(1-p)^focus log p, p being the probability of the true class; class sizes are not used.
 
@@ -96,8 +96,8 @@ def ldam(
     is_valid: Bool[Array, "sample"] | None = None,
     *,
     class_weights: Float[Array, "class"] | None = None,
-    largest_margin: Scalar = 0.5,
-    scale: Scalar = 30.0,
+    largest_margin: Number = 0.5,
+    scale: Number = 30.0,
 ) -> LossValue:
     """Return LDAM: cross-entropy of scale * (logits, less a margin for the true class), margins growing as n^(-1/4).
 
@@ -148,7 +148,7 @@ def _sizes(counts: Array, logits: Array) -> Float[Array, "class"]:
     if counts is None or len(counts) != n_classes:
         got = "None" if counts is None else len(counts)
         raise ValueError(f"counts: wanted {n_classes} numbers, one per column of the logits, got {got}")
-    return jnp.maximum(jnp.asarray(counts, logits.dtype), SMALLEST)
+    return jnp.maximum(jnp.asarray(counts, logits.dtype), LEAST_COUNT)
 
 
 def _is_true(logits: Array, labels: Array) -> Bool[Array, "sample class"]:

@@ -17,9 +17,9 @@ from jaxtyping import Array, Bool, Float, Int, Shaped
 
 from dynsim.losses.contrastive import LossValue
 
-Scalar: TypeAlias = Float[Array, ""] | float
+Number: TypeAlias = Float[Array, ""] | float
 
-SMALLEST = 1e-12  # in place of a class size of zero, whose logarithm would not be finite
+LEAST_COUNT = 1e-12  # in place of a class size of zero, whose logarithm would not be finite
 
 
 class Views(NamedTuple):
@@ -37,7 +37,7 @@ class Views(NamedTuple):
 class Classes(NamedTuple):
     """What is known about each class. The centre of a class has its embedding space and belongs to no sample."""
 
-    counts: Shaped[Array, "class"] | None = None  # samples of each class in the training data, at least one
+    counts: Shaped[Array, "class"] | None = None  # training samples of each class, or numbers proportional to them
     centres: Float[Array, "class neuron"] | None = None  # prototypes (BCL, RCL), running means (ACL), targets (TSC)
     has_centre: Bool[Array, "class"] | None = None  # False where there is no centre yet; None: all have one
 
@@ -55,13 +55,13 @@ class Pairs(NamedTuple):
 def compared(
     views: Views,
     classes: Classes,
-    temperature: Scalar,
+    temperature: Number,
     memory: Views | None,
     *,
     with_centres: bool,
 ) -> Pairs:
     """Return all pairs of anchors and candidates; no gradient goes into the memory."""
-    check(views, classes, memory)
+    check_views(views, classes, memory)
     groups = [views]
     if memory is not None:
         groups.append(memory._replace(embeddings=jax.lax.stop_gradient(memory.embeddings)))
@@ -91,7 +91,7 @@ def log_counts(classes: Classes, like: Array) -> Float[Array, "class"]:
     """Return the logarithm of the class sizes in the precision of `like`."""
     if classes.counts is None:
         raise ValueError("classes.counts: wanted the number of training samples of each class, got None: pass them")
-    return jnp.log(jnp.maximum(jnp.asarray(classes.counts, like.dtype), SMALLEST))
+    return jnp.log(jnp.maximum(jnp.asarray(classes.counts, like.dtype), LEAST_COUNT))
 
 
 def log_sum(terms: Float[Array, "view candidate"], is_in: Bool[Array, "view candidate"]) -> Float[Array, "view"]:
@@ -140,7 +140,7 @@ def softmax_loss(
     return mean_loss(log_weight if numerators is None else numerators - total, log_weight, share)
 
 
-def check(views: Views, classes: Classes, memory: Views | None) -> None:
+def check_views(views: Views, classes: Classes, memory: Views | None) -> None:
     """Refuse, in one line, what does not fit together. Values are looked at outside compiled functions only."""
     width = views.embeddings.shape[-1]
     sizes = {len(rows) for rows in (classes.counts, classes.centres, classes.has_centre) if rows is not None}
@@ -181,9 +181,11 @@ def check_labels(name: str, labels: Any, is_valid: Any, n_classes: int | None) -
 
 
 def check_counts(counts: Any) -> None:
-    """Refuse class sizes below one, where they can be seen."""
+    """Refuse class sizes that are not positive, where they can be seen."""
     if counts is None or isinstance(counts, jax.core.Tracer):
         return
-    empty = np.flatnonzero(np.asarray(counts) < 1)
+    empty = np.flatnonzero(~(np.asarray(counts) > 0))
     if empty.size:
-        raise ValueError(f"counts: wanted at least one training sample per class, got none for class {empty[0]}")
+        raise ValueError(
+            f"counts: wanted a positive number for each class, got {counts[empty[0]]} for class {empty[0]}"
+        )

@@ -10,8 +10,8 @@ from jaxtyping import Array, Float
 from dynsim.losses.contrastive import LossValue
 from dynsim.losses.labelled_views import (
     Classes,
+    Number,
     Pairs,
-    Scalar,
     Views,
     compared,
     log_counts,
@@ -25,7 +25,7 @@ from dynsim.losses.labelled_views import (
 def bcl(
     views: Views,
     classes: Classes,
-    temperature: Scalar,
+    temperature: Number,
     memory: Views | None = None,
     *,
     count_anchor: bool = False,
@@ -44,13 +44,13 @@ def bcl(
 def rcl(
     views: Views,
     classes: Classes,
-    temperature: Scalar,
+    temperature: Number,
     memory: Views | None = None,
     *,
     averaged: bool = True,
     balanced: bool = True,
-    feature_scale: Scalar = 1.0,
-    margin_strength: Scalar = 0.0,
+    feature_scale: Number = 1.0,
+    margin_strength: Number = 0.0,
     count_anchor: bool = False,
 ) -> LossValue:
     """Return RCL: up to three changes of BCL, or of SupCon, that make room for rare classes.
@@ -93,7 +93,7 @@ def _class_size(pairs: Pairs, count_anchor: bool) -> Float[Array, "view candidat
     return jnp.maximum(size, 1).astype(pairs.logits.dtype)
 
 
-def _log_inverse_sizes(classes: Classes, mean_weight: Scalar, like: Array) -> Float[Array, "class"]:
+def _log_inverse_sizes(classes: Classes, mean_weight: Number, like: Array) -> Float[Array, "class"]:
     """Return the logarithms of weights proportional to one over the class sizes, with the given mean over classes."""
     inverse = -log_counts(classes, like)
     mean = jax.nn.logsumexp(inverse) - jnp.log(jnp.asarray(len(inverse), like.dtype))
@@ -103,13 +103,13 @@ def _log_inverse_sizes(classes: Classes, mean_weight: Scalar, like: Array) -> Fl
 def acl(
     views: Views,
     classes: Classes,
-    temperature: Scalar,
+    temperature: Number,
     memory: Views | None = None,
     *,
     aligned: bool = True,
     reweighted: bool = True,
     centred: bool = True,
-    mean_weight: Scalar = 1.0,
+    mean_weight: Number = 1.0,
 ) -> LossValue:
     """Return ACL: positives do not compete with each other, and negatives weigh the more, the rarer their class.
 

@@ -11,8 +11,8 @@ from jaxtyping import Array, Bool
 from dynsim.losses.contrastive import LossValue
 from dynsim.losses.labelled_views import (
     Classes,
+    Number,
     Pairs,
-    Scalar,
     Views,
     compared,
     log_counts,
@@ -24,10 +24,10 @@ from dynsim.losses.labelled_views import (
 def sup_con(
     views: Views,
     classes: Classes,
-    temperature: Scalar,
+    temperature: Number,
     memory: Views | None = None,
     *,
-    base_temperature: Scalar | None = None,
+    base_temperature: Number | None = None,
 ) -> LossValue:
     """Return SupCon: every positive competes with all candidates, the other positives among them.
 
@@ -65,7 +65,7 @@ def draw_positives(
 def kcl(
     views: Views,
     classes: Classes,
-    temperature: Scalar,
+    temperature: Number,
     memory: Views | None = None,
     *,
     is_drawn: Bool[Array, "view candidate"] | None = None,
@@ -87,12 +87,12 @@ def kcl(
 def tsc(
     views: Views,
     classes: Classes,
-    temperature: Scalar,
+    temperature: Number,
     memory: Views | None = None,
     *,
     is_drawn: Bool[Array, "view candidate"] | None = None,
     may_compare: Bool[Array, "view candidate"] | None = None,
-    target_weight: Scalar = 0.2,
+    target_weight: Number = 0.2,
 ) -> LossValue:
     """Return TSC: KCL in which a fixed target of its class is one more positive, and those of the others negatives.
 
@@ -125,11 +125,11 @@ def _restricted(pairs: Pairs, is_drawn: Array | None, may_compare: Array | None)
 def paco(
     views: Views,
     classes: Classes,
-    temperature: Scalar,
+    temperature: Number,
     memory: Views | None = None,
     *,
-    pair_weight: Scalar = 0.01,
-    class_weight: Scalar = 1.0,
+    pair_weight: Number = 0.01,
+    class_weight: Number = 1.0,
 ) -> LossValue:
     """Return PaCo: one softmax over the outputs of a classifier, moved by the class sizes, and all candidates.
 
@@ -146,12 +146,12 @@ def paco(
 def gpaco(
     views: Views,
     classes: Classes,
-    temperature: Scalar,
+    temperature: Number,
     memory: Views | None = None,
     *,
-    pair_weight: Scalar = 0.01,
-    class_weight: Scalar = 1.0,
-    smoothing: Scalar = 0.0,
+    pair_weight: Number = 0.01,
+    class_weight: Number = 1.0,
+    smoothing: Number = 0.0,
 ) -> LossValue:
     """Return GPaCo: PaCo without a momentum encoder, so both views of a sample are anchors and have a gradient.
 

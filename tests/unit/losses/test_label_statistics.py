@@ -62,10 +62,12 @@ def test_targets_with_room_are_a_simplex(n_classes, n_neurons):
 
 def test_targets_without_room_spread_all_the_same():
     """Four directions in a plane are a square; the errors of the minimisation are small."""
-    targets = spread_targets(4, 2, key=jax.random.key(0), n_steps=1500, learning_rate=0.02)
+    targets = spread_targets(4, 2, key=jax.random.key(0), n_steps=1500, learning_rate=0.02, temperature=0.5)
     angles = np.sort(np.arctan2(targets[:, 1], targets[:, 0]))
     np.testing.assert_allclose(np.diff(angles), np.pi / 2, atol=1e-3)
-    with pytest.raises(ValueError, match="key: wanted one, since 4 corners of a simplex need more than 2 neurons"):
+    with pytest.raises(
+        ValueError, match="key: wanted one, since 2 neurons have no room for the 4 corners of a simplex: pass it"
+    ):
         spread_targets(4, 2)
 
 

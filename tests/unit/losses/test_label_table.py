@@ -83,7 +83,7 @@ CONTRASTIVE = [
     ({"z": np.zeros((0, D)), "y": np.zeros(0, int), "valid": np.zeros(0, bool), "f": np.zeros((0, C))}, "at least one"),
     ({"z": wide}, "classes.centres: wanted 4 columns, as in the embeddings, got 3"),
     ({"counts": np.ones(3, int)}, r"classes: wanted counts, centres and has_centre of one length, got \[3, 4\]"),
-    ({"counts": np.array([3, 0, 1, 1])}, "counts: wanted at least one training sample per class, got none for class 1"),
+    ({"counts": np.array([3, 0, 1, 1])}, "counts: wanted a positive number for each class, got 0 for class 1"),
 ]
 
 
@@ -106,7 +106,7 @@ CLASSIFIER = [
     ({"y": np.arange(N) - 1}, "labels: wanted classes from 0 to 3, got -1: mark padding in is_valid"),
     ({"y": np.zeros(4, int)}, "labels: wanted 9 values, one per row of the logits, got 4"),
     ({"counts": np.ones(5, int)}, "counts: wanted 4 numbers, one per column of the logits, got 5"),
-    ({"counts": np.array([1, 2, 3, 0])}, "counts: wanted at least one training sample per class, got none for class 3"),
+    ({"counts": np.array([1, 2, 3, 0])}, "counts: wanted a positive number for each class, got 0 for class 3"),
     ({"f": np.zeros((0, C)), "y": np.zeros(0, int), "valid": np.zeros(0, bool)}, "logits: wanted at least one sample"),
 ]
 

@@ -16,7 +16,7 @@ MAP = (Path(__file__).parents[2] / "dynsim" / "README.md").read_text(encoding="u
 SECTION = MAP.partition("## Extending\n")[2].partition("\n## ")[0]
 OWN = dict(re.findall(r"\*\*Own (\w+)\.\*\*.*?```python\n(.*?)```", SECTION, re.S))
 HEADED = {"save": r"## Save and plot\n", "table": r"\*\*Records as they come in\.\*\*"}
-ELSEWHERE = ["Sweeps", "Images"]  # run by test_sweep.py and test_real_images.py
+ELSEWHERE = ["Sweeps", "Images", "Losses that learn from labels"]  # each run by a test of its own
 EXAMPLES = OWN | {name: re.search(f"{head}.*?```python\n(.*?)```", MAP, re.S)[1] for name, head in HEADED.items()}
 
 

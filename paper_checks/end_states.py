@@ -123,4 +123,5 @@ def first_steps(result: xr.Dataset, share: float = QUARTER) -> xr.Dataset:
 
 def gap(values: xr.DataArray) -> np.ndarray:
     """Return majority - minority, without the axis `group`."""
-    return (values.sel(group="majority") - values.sel(group="minority")).values
+    along = [np.take(values.values, GROUPS.index(name), values.get_axis_num("group")) for name in GROUPS]
+    return along[0] - along[1]

@@ -31,7 +31,8 @@ from paper_checks.end_states import first_steps
 from paper_checks.runs import NOISES, Source
 
 SHARE = 0.25
-EXPONENT = (0.75, 1.25)
+EXPONENT = (0.5, 1.5)
+"""With four ratios the exponent is known to a quarter at best; the rivals are 0 and far above 1."""
 AT = 16  # the size at which the exponent in r is taken, which has all ratios
 
 

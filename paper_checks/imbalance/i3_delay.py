@@ -112,6 +112,9 @@ def draw(arrays: xr.Dataset, rows: Sequence[Row]) -> Figure:
         drawing.predicted(ax, x, one["predicted"].values[order], label="1 / (P - lambda)")
         drawing.predicted(ax, x, x, label="rival: 1/r", kind="rival")
         ax.set(xscale="log", yscale="log")
+        ticks = sorted(set(x))
+        ax.set_xticks(ticks, [f"{tick:.3g}" for tick in ticks])
+        ax.set_xticks([], minor=True)
         drawing.words(ax, x="1 / r", y="delay of the minority, as a factor", title=noise)
     drawing.legend_below(fig, *axes, columns=6)
     return fig

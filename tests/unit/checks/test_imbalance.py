@@ -95,7 +95,8 @@ def probed(explains, seed):
             numbers["probe_few"] = 0.6 + 0.35 * share + 0.02 * rng.standard_normal((6, 16))
             numbers["untrained_probe_few"] = np.full((6, 16), 0.6)
             values = {name: (("seed", "feature"), one) for name, one in numbers.items()}
-            parts[Point(noise, 16, r)] = xr.Dataset(values | {"is_minority": ("feature", np.arange(16) >= 8)})
+            more = {"is_minority": ("feature", np.arange(16) >= 8), "wall_s": 36.0}
+            parts[Point(noise, 16, r)] = xr.Dataset(values | more)
     n = len(i2_probe.QUOTES)
     quoted = {name: ("row", np.full(n, 1.0)) for name in ("settled", "hours")}
     side = np.array([-1.0 if quote.wanted[1] == 0 else 1.0 for quote in i2_probe.QUOTES])
@@ -114,6 +115,14 @@ def test_accuracy_that_a_rival_explains(explains, seed):
     found = verdicts(i2_probe, probed(explains, seed))
     assert of_claim(found, "at least half") == {NOT_SUPPORTED}
     assert of_claim(found, i2_probe.PREDICTORS[explains]) == {NOT_SUPPORTED}
+
+
+def test_where_every_feature_has_a_specialist_nothing_is_explained():
+    arrays = probed("purity", 0)
+    arrays["count"][:] = 1.0
+    rows = [one for one in i2_probe.CHECK.judge(arrays) if "accuracy" in one.claim and "purity" in one.claim]
+    assert len(rows) == 10 and {one.verdict for one in rows} == {OUT_OF_REGIME}
+    assert "0.01 hours" in rows[0].note
 
 
 # ----- I3

@@ -148,8 +148,8 @@ def by_survival(harm, explicit, seed):
         for keep in (1.0, 0.7, 0.5):
             one = ends(rng, harm=harm)
             one["growth"].values[:, 1] = one["growth"].values[:, 0] * (keep if harm > 0 else 1.0)
-            parts[Point(noise, 16, keep, keep, implicit.IMPLICIT)] = one
-            parts[Point(noise, 16, keep, keep, implicit.EXPLICIT)] = ends(rng, harm=explicit)
+            parts[Point(noise, 16, keep, keep, implicit.IMPLICIT)] = one.assign(predicted=keep)
+            parts[Point(noise, 16, keep, keep, implicit.EXPLICIT)] = ends(rng, harm=explicit).assign(predicted=keep)
     return joined(parts)
 
 

@@ -27,12 +27,12 @@ else
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help install stages figures documents notebooks notebooks-run test test-slow bench lint types wheels clean \
-  check-python
+.PHONY: help install stages figures documents notebooks notebooks-run checks checks-quick test test-slow bench lint \
+  types wheels clean check-python
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-18s %s\n", $$1, $$2}'
-	@echo 'Variables: PYTHON=$(PYTHON) VENV=$(VENV) (empty: install nothing) ARGS="further arguments"'
+	@echo 'Variables: PYTHON=$(PYTHON) VENV=$(VENV) (empty: install nothing) ARGS="further arguments" VERIFY=1 (checks)'
 
 install: $(CORE) ## Build the environment; then: source .venv/bin/activate
 	@echo '$(if $(strip $(VENV)),ready: source $(VENV)/bin/activate,nothing to install: $(PYTHON) runs with its own packages)'
@@ -53,6 +53,12 @@ notebooks: $(NOTEBOOK) ## Open the notebooks in JupyterLab
 
 notebooks-run: $(NOTEBOOK) ## Run the notebooks from top to bottom (two minutes)
 	$(RUN) -m experiments.notebooks run $(ARGS)
+
+checks: $(CORE) ## Every statement of the theory as a check (an hour); VERIFY=1 computes the committed report again
+	$(RUN) -m paper_checks $(if $(VERIFY),--verify) $(ARGS)
+
+checks-quick: $(CORE) ## The same checks with few seeds and sizes (three minutes)
+	$(RUN) -m paper_checks --preset quick $(ARGS)
 
 # Two processes at most: each compiles for itself, and a test file stays in one of them.
 test: $(DEV) ## Fast tests (a few minutes)
@@ -77,7 +83,7 @@ lint: $(DEV) ## Style and format, nothing is changed
 	$(RUN) -m ruff format --check .
 
 types: $(DEV) ## Static types
-	$(RUN) -m mypy dynsim experiments
+	$(RUN) -m mypy dynsim experiments paper_checks
 
 wheels: $(CORE) ## Fetch into .wheels/ what an offline GPU machine tends to lack
 	$(RUN) -m pip download -q --disable-pip-version-check --no-deps $(addprefix -c ,$(CONSTRAINTS)) -d .wheels $(GPU_WHEELS)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from dynsim.engine.data import Batch, DataModel
     from dynsim.engine.encoder import Encoder
     from dynsim.engine.simulate import simulate, simulate_many
+    from dynsim.engine.snapshot import built_in_record
     from dynsim.losses.contrastive import LossValue
     from dynsim.points import joined
     from dynsim.results import concat, load, load_tree, save, save_tree
@@ -35,6 +36,7 @@ _HOMES = {
     "DataModel": "engine.data.DataModel",
     "Encoder": "engine.encoder.Encoder",
     "LossValue": "losses.contrastive.LossValue",
+    "built_in_record": "engine.snapshot.built_in_record",
     "compare_runs": "analysis.pairs.compare_runs",
     "concat": "results.concat",
     "find_stages": "analysis.stages.find_stages",
@@ -60,6 +62,7 @@ __all__ = [
     "DataModel",
     "Encoder",
     "LossValue",
+    "built_in_record",
     "compare_runs",
     "concat",
     "find_stages",

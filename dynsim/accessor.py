@@ -44,6 +44,7 @@ class ResultPlots:
         from dynsim.analysis.groups import group_masks, minority_mask
         from dynsim.config.checks import require
         from dynsim.plots import over_steps
+        from dynsim.results.labels import OWN_UNIT
 
         result = self._result
         known = [str(name) for name in result.data_vars if "record" in result[name].dims]
@@ -59,9 +60,13 @@ class ResultPlots:
             joined = xr.concat(groups, xr.Variable("group", list(masks)))
             values = joined.sel(group=[name for name in masks if name != "all" or len(masks) == 1])
         means = values.mean(others) if others else values
-        words = str(result[variable].attrs.get("long_name", variable))
-        words = f"mean {'size ' if signed else ''}of the {words}" if averaged else words
-        return over_steps(means.assign_attrs(result[variable].attrs | {"long_name": words}))
+        attrs = result[variable].attrs
+        if attrs.get("units", OWN_UNIT) == OWN_UNIT:  # the user's own: its name says best what it is
+            words, attrs = variable, {}
+        else:
+            words = f"the {attrs['long_name']}" if averaged else attrs["long_name"]
+        words = f"mean {'size ' if signed else ''}of {words}" if averaged else words
+        return over_steps(means.drop_attrs().assign_attrs(attrs | {"long_name": words}))
 
     def _curves(self) -> xr.Dataset:
         from dynsim.analysis import curves, labelled, summary
@@ -183,7 +188,12 @@ class ResultAccessor:
         )
 
     def _stage_rows(self) -> list[tuple[str, str, str, str]]:
-        """Return (group, stage, found in, median [min, max] step) of every stage; none where they cannot be found."""
+        """Return (group, stage, found in, median [min, max] step) of every stage; none where they cannot be found.
+
+        The step is "-" where fewer than half of the seeds have it; T1* of "all" is another event than T1 of a group.
+        """
+        from dynsim.analysis.summary import spread_text, stage_name
+
         try:
             step = self.stages()["step"]
         except ValueError:  # own records, or too few of them
@@ -191,11 +201,9 @@ class ResultAccessor:
         rows = []
         for group in step["group"].values:
             for stage in step["stage"].values:
-                one = step.sel(group=group, stage=stage).values
-                known = one[one == one]
-                middle = xr.DataArray(known).median().item() if known.size else 0
-                shown = f"{middle:.0f} [{known.min():.0f}, {known.max():.0f}]" if known.size else "-"
-                rows.append((str(group), str(stage), f"{known.size} of {one.size} seeds", shown))
+                steps = [None if one != one else one for one in step.sel(group=group, stage=stage).values.tolist()]
+                found = f"{len(steps) - steps.count(None)} of {len(steps)} seeds"
+                rows.append((str(group), stage_name(str(group), str(stage)), found, spread_text(steps)))
         return rows
 
     def __repr__(self) -> str:
@@ -205,7 +213,9 @@ class ResultAccessor:
 
         changed = differing_values(Config(), self.config)
         lines = [f"  {name} = {value!r} (default {default!r})" for name, (default, value) in changed.items()]
-        stages = [f"  {group:<9}{stage}  {step}  found in {found}" for group, stage, found, step in self._stage_rows()]
+        stages = [
+            f"  {group:<9}{stage:<3} {step}  found in {found}" for group, stage, found, step in self._stage_rows()
+        ]
         return "\n".join(["dynsim result: " + self._facts(), *lines, *stages])
 
     def _repr_html_(self) -> str:
@@ -214,7 +224,8 @@ class ResultAccessor:
 
         rows = self._stage_rows()
         head = ("group of features", "stage end", "found in", "step: median [min, max]")
-        stages = table_html(head, rows) if rows else ""
+        note = "<p>T1*: the squared norms of the weights have doubled. -: found in fewer than half of the seeds.</p>"
+        stages = table_html(head, rows) + note if rows else ""
         facts = html.escape(self._facts())
         return f"<div><b>dynsim result</b>{changes_html(self.config)}<p>{facts}</p>{stages}</div>"
 

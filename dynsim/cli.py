@@ -189,6 +189,8 @@ def _one_line(boxed: str) -> str:
     # on a terminal without box characters the frame consists of dashes
     lines = [re.sub(r"^([│╭╰─╮╯\s]|-{3,})+|([│╭╰─╮╯\s]|-{3,})+$", "", line) for line in plain.strip().splitlines()]
     text = " ".join(line for line in lines[1:] if line)  # the first line is the title
+    if ours := _value_refused(text):
+        return ours
     text, _, meant = text.partition("Perhaps you meant:")
     text = re.sub(r"^Error parsing (?:options\.)?config\.(\w+): ", r"\1.", text)
     text = re.sub(r"^Error parsing [\w.]+: ", "", text)
@@ -200,6 +202,29 @@ def _one_line(boxed: str) -> str:
         word, option, names = choice[1], choice[2], re.findall(r"'([^']*)'", choice[3])
         return f"{option}: wanted one of {', '.join(names)}, got {word!r}{did_you_mean(word, names)}"
     return f"{text}; --help lists all options" if text.startswith("Unrecognized options") else text
+
+
+_HELP = r"(?: Argument helptext:.*| For full helptext.*|)$"
+NOT_READ = {
+    r"Error parsing (--[\w.-]+): invalid literal for int\(\) with base 10: (.*?)" + _HELP: (
+        "an integer, got {1}; type digits alone, such as {0} 3"
+    ),
+    r"Error parsing (--[\w.-]+): could not convert string to float: (.*?)" + _HELP: (
+        "a number, got {1}; type it with a decimal point, such as {0} 0.5"
+    ),
+    r"Missing value for argument '(--[\w.-]+)'": "a value after it, got none; add one, or leave the option out",
+    r"Error parsing (--[\w.-]+): Could not find valid parse for arguments: \[(.*?)\] .*Argument helptext: --[\w.-]+ "
+    r"\[([^\[]*(?:\[[^\]]*\])?)\]": "{2}, got {1}; STR is a word, FLOAT a number, INT an integer",
+}
+"""What tyro and Python say of values that cannot be read, and what dynsim says instead: wanted, got, what to do."""
+
+
+def _value_refused(text: str) -> str:
+    """Return a message of `NOT_READ` in the words of dynsim, or nothing if it is none of them."""
+    for pattern, words in NOT_READ.items():
+        if found := re.match(pattern, text):
+            return f"{found[1]}: wanted {words.format(*found.groups())}"
+    return ""
 
 
 def set_up_jax(device: str, precision: str, program: str) -> None:

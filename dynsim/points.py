@@ -21,12 +21,12 @@ from dynsim.results import ResultError
 
 Axes = Mapping[Any, Any]
 """{dotted field or tuple of dotted fields: values}; for a tuple of fields, each value is a tuple as long."""
-Point = tuple[Any, ...]
+GridPoint = tuple[Any, ...]
 """The values of the swept fields as a named tuple. It equals the plain tuple of them, so that `runs[0.3, 16]` is found.
 Its class has `axes`, a tuple with the names of the entries of each axis, and `dotted`: {name of an entry: field}."""
 
 
-def grid(base: Config, axes: Axes, derive: Callable[[Config], Config] | None = None) -> dict[Point, Config]:
+def grid(base: Config, axes: Axes, derive: Callable[[Config], Config] | None = None) -> dict[GridPoint, Config]:
     """Return the configuration of every point, the last axis varying fastest.
 
     Args:
@@ -109,20 +109,20 @@ def _plain(value: Any) -> Any:
     return tuple(_plain(part) for part in value) if isinstance(value, list | tuple) else value
 
 
-def _point_class(fields: list[tuple[str, ...]]) -> Callable[..., Point]:
+def _point_class(fields: list[tuple[str, ...]]) -> Callable[..., GridPoint]:
     """Return the class of the points; an entry has the name of its field, with the section where that is ambiguous."""
     flat = [name for names in fields for name in names]
     short = [name.partition(".")[2] for name in flat]
     entries = {
         name: end if short.count(end) == 1 else name.replace(".", "_") for name, end in zip(flat, short, strict=True)
     }
-    made = cast(Any, collections.namedtuple)("Point", list(entries.values()))
+    made = cast(Any, collections.namedtuple)("GridPoint", list(entries.values()))
     made.axes = tuple(tuple(entries[name] for name in names) for names in fields)
     made.dotted = {entry: name for name, entry in entries.items()}
     return made
 
 
-def joined(runs: Mapping[Point, xr.Dataset]) -> xr.Dataset:
+def joined(runs: Mapping[GridPoint, xr.Dataset]) -> xr.Dataset:
     """Join the results of a sweep into one Dataset with one dimension per axis.
 
     Args:

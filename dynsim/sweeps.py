@@ -9,7 +9,7 @@ import concurrent.futures
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -28,7 +28,7 @@ from dynsim.engine.own_parts import check_own
 from dynsim.engine.program import origins, runs_one_by_one
 from dynsim.engine.progress import Bar, StudyBar, work_per_step
 from dynsim.engine.simulate import simulate_many
-from dynsim.points import Axes, Point, grid
+from dynsim.points import Axes, GridPoint, grid
 from dynsim.results.sealed import Json
 
 CHUNK_WORK = 8e12  # multiply-adds of a chunk: about two minutes on two cores
@@ -56,25 +56,21 @@ class Origin(NamedTuple):
 
 
 class Chunk(NamedTuple):
-    """Configurations of equal structure that run together, and where their results go."""
+    """Configurations of equal structure that run together, by their digest, and where their results go."""
 
     label: str
-    configs: tuple[Config, ...]
+    configs: dict[str, Config]
     seeds: tuple[int, ...]
     own: dict[str, Any]
     keep: Keep | None
     origin: Origin
     folder: Path | None
 
-    def hashes(self) -> list[str]:
-        """Return the digest of each configuration with the seeds, which names its file."""
-        return [config_hash(config, self.seeds) for config in self.configs]
-
     def unfinished(self) -> Path | None:
         """Return where the checkpoints of this chunk lie; other programs and functions have other folders."""
         if self.folder is None:
             return None
-        text = json.dumps([self.hashes(), *self.origin[:2]], sort_keys=True)
+        text = json.dumps([list(self.configs), *self.origin[:2]], sort_keys=True)
         return self.folder / study.UNFINISHED / hashlib.sha256(text.encode()).hexdigest()[:10]
 
 
@@ -94,7 +90,7 @@ def sweep(
     chunk_size: int | None = None,
     progress: bool = True,
     label: str = "sweep",
-) -> dict[Point, xr.Dataset]:
+) -> dict[GridPoint, xr.Dataset]:
     """Run a configuration for every combination of the values of some of its fields, each for all seeds.
 
     Args:
@@ -102,8 +98,8 @@ def sweep(
         axes: {"data.minority_ratio": (0.3, 0.7), ...}. Fields that move together are one axis, with tuples as values:
             {("data.n_features", "encoder.n_neurons"): ((16, 64), (32, 128))}.
         seeds: as for `simulate`; the same for all points.
-        folder: where finished points and checkpoints are kept. A second call loads what it finds there, if it was made
-            by the same configuration, seeds, functions and program, and runs the rest.
+        folder: keeps finished points and checkpoints. A second call loads what it finds there, if it was made by the
+            same configuration, seeds, functions and program, and runs the rest.
         derive: (config) -> config, applied after the values of the axes are set, for what follows from them.
         keep: (Dataset) -> Dataset, reduces the result of each point before it is saved and returned. What it drops of
             the attributes, such as the configuration, is put back.
@@ -120,44 +116,50 @@ def sweep(
         `ConfigError` in one line before anything runs, for axes, values or functions that do not fit. A run that
         diverges is no error; its result says so.
     """
-    seed_values = tuple(check_seeds(seeds).tolist())
     points = grid(base, axes, derive)
-    used = _checked_own(own, points.values())
-    if keep is not None and not callable(keep):
-        raise ConfigError(f"keep: wanted a function of a Dataset, got {type(keep).__name__}")
-    right = chunk_size is None or (type(chunk_size) is int and chunk_size > 0)
-    require(right, "chunk_size", "an integer of at least 1", chunk_size)
-    origin = Origin(study.this_program(), origins(used), [] if keep is None else origins({"keep": keep})["keep"])
-    size = 1 if executor is not None and chunk_size is None else chunk_size
-    whole = Chunk(
-        label, tuple(points.values()), seed_values, used, keep, origin, None if folder is None else Path(folder)
-    )
-    with study.shared_bar(label, shown=progress) as bar:
-        done, chunks = _left(whole, size, bar)
-        for chunk, kept in _here(chunks, bar) if executor is None else _elsewhere(chunks, bar, executor):
-            done |= dict(zip(chunk.hashes(), kept, strict=True))
-    if whole.folder is not None:
-        checkpoint.clear(whole.folder / study.UNFINISHED)
-    return {point: done[wanted] for point, wanted in zip(points, whole.hashes(), strict=True)}
+    hashes, whole = _whole(list(points.values()), seeds, own or {}, keep, folder, label)
+    done = _run(whole, executor, chunk_size, progress)
+    return {point: done[wanted] for point, wanted in zip(points, hashes, strict=True)}
 
 
-def _checked_own(own: Mapping[str, Any] | None, configs: Iterable[Config]) -> dict[str, Any]:
-    """Return the user's own functions, checked, after each configuration has been found to run here."""
-    used = {name: part for name, part in (own or {}).items() if part is not None}
+def _whole(
+    configs: Sequence[Config],
+    seeds: Sequence[int] | np.ndarray | jax.Array,
+    own: Mapping[str, Any],
+    keep: Keep | None,
+    folder: str | Path | None,
+    label: str,
+) -> tuple[list[str], Chunk]:
+    """Return the digest of each configuration with the seeds, and all that is to run as one chunk, checked."""
+    values = tuple(check_seeds(seeds).tolist())
+    used = {name: part for name, part in own.items() if part is not None}
     for name in used:
         if name not in study.OWN_PARTS:
             near = did_you_mean(name, study.OWN_PARTS)
             raise ConfigError(f"own: wanted parts named {', '.join(study.OWN_PARTS)}, got {name!r}{near}")
     check_own(used)
+    if keep is not None and not callable(keep):
+        raise ConfigError(f"keep: wanted a function of a Dataset, got {type(keep).__name__}")
     for config in configs:
         check_runnable(config)
-    return used
+    origin = Origin(study.this_program(), origins(used), [] if keep is None else origins({"keep": keep})["keep"])
+    hashes = [config_hash(config, values) for config in configs]
+    where = None if folder is None else Path(folder)
+    return hashes, Chunk(label, dict(zip(hashes, configs, strict=True)), values, used, keep, origin, where)
 
 
-def _chunk_size(config: Config, n_seeds: int) -> int:
-    """Return how many points run together by default."""
-    budget = CHUNK_WORK * (1 if runs_one_by_one(config) else TOGETHER)
-    return max(1, int(budget / (work_per_step(config, n_seeds) * config.train.n_steps)))
+def _run(whole: Chunk, executor: Submits | None, chunk_size: int | None, progress: bool) -> dict[str, xr.Dataset]:
+    """Return the result of each configuration by its digest, run now or by an earlier call."""
+    right = chunk_size is None or (type(chunk_size) is int and chunk_size > 0)
+    require(right, "chunk_size", "an integer of at least 1", chunk_size)
+    size = 1 if executor is not None and chunk_size is None else chunk_size
+    with study.shared_bar(whole.label, shown=progress) as bar:
+        done, chunks = _left(whole, size, bar)
+        for chunk, kept in _here(chunks, bar) if executor is None else _elsewhere(chunks, bar, executor):
+            done |= dict(zip(chunk.configs, kept, strict=True))
+    if whole.folder is not None:
+        checkpoint.clear(whole.folder / study.UNFINISHED)
+    return done
 
 
 def _left(whole: Chunk, size: int | None, bar: StudyBar) -> tuple[dict[str, xr.Dataset], list[Chunk]]:
@@ -165,7 +167,7 @@ def _left(whole: Chunk, size: int | None, bar: StudyBar) -> tuple[dict[str, xr.D
 
     The limits of chunks do not depend on what is finished, so that a chunk that was stopped finds its checkpoint.
     """
-    work = {wanted: _work(config, whole) for wanted, config in zip(whole.hashes(), whole.configs, strict=True)}
+    work = {wanted: _work(config, whole) for wanted, config in whole.configs.items()}
     done = {} if whole.folder is None else _finished(whole, whole.folder, bar)
     if done:
         name = f"{whole.label}: finished earlier"
@@ -179,7 +181,7 @@ def _left(whole: Chunk, size: int | None, bar: StudyBar) -> tuple[dict[str, xr.D
         left = {wanted: config for wanted, config in part.items() if wanted not in done}
         if left:
             name = whole.label if len(parts) == 1 else f"{whole.label}, part {number} of {len(parts)}"
-            chunks.append(whole._replace(label=name, configs=tuple(left.values())))
+            chunks.append(whole._replace(label=name, configs=left))
             bar.add(name, sum(work[wanted] for wanted in left))
     return done, chunks
 
@@ -187,7 +189,7 @@ def _left(whole: Chunk, size: int | None, bar: StudyBar) -> tuple[dict[str, xr.D
 def _parts(whole: Chunk, size: int | None) -> list[dict[str, Config]]:
     """Return the configurations by their digest, in parts of equal structure; equal configurations run once."""
     groups: dict[Any, dict[str, Config]] = {}
-    for wanted, config in zip(whole.hashes(), whole.configs, strict=True):
+    for wanted, config in whole.configs.items():
         groups.setdefault((resolve(config).structure, config.train), {})[wanted] = config
     parts = []
     for group in groups.values():
@@ -209,7 +211,7 @@ def _file(folder: Path, wanted: str) -> Path:
 def _finished(whole: Chunk, folder: Path, bar: StudyBar) -> dict[str, xr.Dataset]:
     """Return the points that an earlier call finished, by their digest."""
     done, n_other = {}, 0
-    for wanted in dict.fromkeys(whole.hashes()):
+    for wanted in whole.configs:
         path = _file(folder, wanted)
         if path.is_file():
             result = results.load(path)
@@ -249,15 +251,28 @@ def run_chunk(chunk: Chunk, progress: bool | Bar = False) -> list[xr.Dataset]:
     """Run a chunk and return the result of each configuration, saved if there is a folder."""
     left = chunk.unfinished()
     runs = simulate_many(
-        chunk.configs, chunk.seeds, own=chunk.own, progress=progress, checkpoint_folder=left, label=chunk.label
+        list(chunk.configs.values()),
+        chunk.seeds,
+        own=chunk.own,
+        progress=progress,
+        checkpoint_folder=left,
+        label=chunk.label,
     )
     kept = [_reduced(run, chunk.keep) for run in runs]
     if chunk.folder is not None and left is not None:
-        for wanted, result in zip(chunk.hashes(), kept, strict=True):
+        for wanted, result in zip(chunk.configs, kept, strict=True):
             made = json.dumps({"hash": wanted, "keep": chunk.origin.keep})
-            results.save(result.assign_attrs({MADE: made}), _file(chunk.folder, wanted))
+            _save(result.assign_attrs({MADE: made}), _file(chunk.folder, wanted))
         checkpoint.clear(left)
     return kept
+
+
+def _save(result: xr.Dataset, path: Path) -> None:
+    try:
+        results.save(result, path)
+    except (TypeError, ValueError) as error:  # of xarray, for what the user's function returned
+        reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
+        raise ConfigError(f"keep: wanted a Dataset that a netCDF file can hold, got another ({reason})") from None
 
 
 def _reduced(run: xr.Dataset, keep: Keep | None) -> xr.Dataset:

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
 SEARCHED_RATIOS = (0.7, 0.5, 0.4, 0.3, 0.2, 0.15)
 FOLLOWED = (UNMASKED, FADING, KAPPA, "one branch", "literal")  # arms drawn in the figure of the mechanism
-PREMISE_RATE = 0.3  # share of neurons masked where P1 to P3 try a mask on recorded weights
+PREMISE_RATE = 0.3  # share of neurons masked where statements on the mechanism try a mask on recorded weights
 
 
 @dataclass(frozen=True)
@@ -81,6 +81,7 @@ def plan_of(preset: str) -> AnswerPlan:
             statements=[],
         )
     if preset == "large":
+        kept = ("literal beyond random", "MAGNITUDE", "ESCAPE")
         # r = 0.5 leaves room to harm: at r = 0.3 training without a mask covers nothing at this size
         return plan._replace(
             shape="wide",
@@ -89,7 +90,7 @@ def plan_of(preset: str) -> AnswerPlan:
             points=[PlanPoint("1 percent", 0.5), PlanPoint("default", 0.5)],
             readings=["one branch", "literal"],
             redrawn=[],
-            statements=[one for one in plan.statements if one.name in ("P5", "MAGNITUDE", "ESCAPE")],
+            statements=[one for one in plan.statements if plans.title(one.name) in kept],
         )
     if preset == "quick":
         used = [one for one in plan.statements if one.name in ("MAGNITUDE", "ESCAPE")]
@@ -150,7 +151,7 @@ def simulate_all(options: PruningAnswer, folder: Path) -> dict[Arm, Outcome]:
 
 
 def premises(result: "xr.Dataset") -> dict[str, np.ndarray]:
-    """Return what P1 to P3 need of unmasked runs, (seed,); see `plan.MEASURED_ON_ONE`."""
+    """Return what the statements on the mechanism need of unmasked runs, (seed,); see `plan.MEASURED_ON_ONE`."""
     from experiments.pruning import probe
 
     masked = measures.masked_shares(result.isel(record=[-1]), [PREMISE_RATE])["masked"]
@@ -239,6 +240,11 @@ def arm_row(arm: Arm, one: Outcome) -> dict[str, Any]:
     """Return what the summary says of one arm."""
     ends = {name: answers.ends(one, name) for name in one.values}
     return {**arm._asdict(), "label": arm.label, "settled": one.settled, "n_steps": one.n_steps, "ends": ends}
+
+
+def shown_statements(numbers: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the statements of a summary under the names that readers see."""
+    return [{**row, "name": plans.title(row["name"])} for row in numbers["statements"]]
 
 
 def opening_configuration(options: PruningAnswer) -> tuple[Config, range]:

@@ -90,6 +90,8 @@ class Check:
     """(arrays, rows) -> prediction and measurement in one figure."""
     caption: str
     """Caption of the figure, the bottom line first."""
+    primary: str = ""
+    """How the claims of the rows begin that the summary shows; by default those with the claim of the first row."""
 
 
 def row(

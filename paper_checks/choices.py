@@ -29,7 +29,7 @@ def choices(config: Config) -> list[Choice]:
         Choice("penalty lambda", f"{loss.l2_penalty:g}", "no"),
         Choice(
             "thresholds",
-            f"{threshold.rule}, factor {threshold.kappa:g}, from the doubling of the squared norms on; noise alone then "
+            f"{threshold.rule}, factor {threshold.kappa:g}, once the squared norms have doubled; noise alone then "
             f"fires a neuron on {theory.false_firing_rate(config):.0%} of the tokens at the default size",
             "no: only the rules of its two ancestors",
         ),

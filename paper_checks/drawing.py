@@ -70,9 +70,11 @@ def legend_below(fig: Figure, *axes: Axes, columns: int = 3) -> None:
     """Write one legend for all panels below them; what has the same label is named once."""
     import matplotlib.pyplot as plt
 
-    named = {}
+    handles, labels = [], []
     for ax in axes:
         for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
-            named.setdefault(label, handle)
+            if label not in labels:
+                handles.append(handle)
+                labels.append(label)
     with plt.rc_context(STYLE):
-        fig.legend(named.values(), named.keys(), loc="outside lower center", ncols=columns)
+        fig.legend(handles=handles, labels=labels, loc="outside lower center", ncols=columns)

@@ -1,5 +1,6 @@
 """Settings of the test run: strict arithmetic, a compilation cache, types checked at every call."""
 
+import importlib
 import importlib.metadata
 import importlib.util
 import os
@@ -43,6 +44,18 @@ BEARTYPE = "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))"
 modules = {path.stem for path in (ROOT / "dynsim").iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
 if importlib.util.find_spec("beartype"):  # a machine without it still runs the tests
     install_import_hook([f"dynsim.{name}" for name in sorted(modules - SELF_CHECKED)], BEARTYPE)
+
+# While a module is imported under the hook, whatever it imports is compiled from its source: jaxtyping looks for byte
+# code under another name then, and seconds go by. So these are loaded before any module of dynsim is.
+LIBRARIES = ["beartype", "h5netcdf", "jax.scipy.stats", "matplotlib.figure", "optax", "scipy.stats", "tyro", "xarray"]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Load the large libraries in a process that runs tests: not in the one that only hands them to others."""
+    if hasattr(config, "workerinput") or not getattr(config.option, "numprocesses", None):
+        for name in LIBRARIES:
+            if importlib.util.find_spec(name):
+                importlib.import_module(name)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

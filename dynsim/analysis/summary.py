@@ -20,10 +20,12 @@ _LEGEND = f"""
   T1   end of collective growth: projections on the group's features have outgrown the initial weights
   T2   end of specialisation: {COVERED:.0%} of the features that end with a specialist have one
   T3   convergence: the number of specialists and their projections stay near their final values
-A specialist is a neuron that has learned one feature; coverage is the share of the features with at least one. Under
-"all" both groups count together, and T1 says when the squared norms of the weights have doubled.
+  T1*  under "all", where both groups count together: the squared norms of the weights have doubled, an earlier event
+A specialist is a neuron that has learned one feature; coverage is the share of the features with at least one.
 """.strip("\n")
 """What the rows of the printed table are; the rules are in `stages`."""
+_FEWER = """Each row is over the seeds in which its stage was found, and shows "-" where these are fewer than half. Of a
+later stage that was found in fewer seeds the median may come before that of an earlier one."""
 
 
 def seed_trajectory(result: xr.Dataset, position: int) -> Trajectory:
@@ -196,9 +198,10 @@ def pick(counts: list[Json], what: str) -> Json:
     }
 
 
-def _spread(values: Sequence[float | None], digits: int = 0) -> str:
+def spread_text(values: Sequence[float | None], digits: int = 0) -> str:
+    """Return "median [min, max]" of the values that are known, or "-" where these are none or fewer than half."""
     known = [value for value in values if value is not None]
-    if not known:
+    if not known or 2 * len(known) < len(values):
         return "-"
     middle = float(np.median(known))
     return f"{middle:.{digits}f} [{min(known):.{digits}f}, {max(known):.{digits}f}]"
@@ -221,15 +224,23 @@ def table_text(summary: Json) -> str:
                 found, step = "", ""
             else:
                 steps = [row[group][stage] for row in seeds]
-                found, step = f"{sum(s is not None for s in steps)}/{len(seeds)}", _spread(steps)
-            lines.append(f"{group:<10}{stage:<7}{found:<8}{step:<20}{_spread(counts):<18}{_spread(cover, 2)}")
+                found, step = f"{sum(s is not None for s in steps)}/{len(seeds)}", spread_text(steps)
+            name = stage_name(group, stage)
+            lines.append(f"{group:<10}{name:<7}{found:<8}{step:<20}{spread_text(counts):<18}{spread_text(cover, 2)}")
+    if any(len({sum(row[group][stage] is not None for row in seeds) for stage in STAGES}) > 1 for group in seeds[0]):
+        lines.append(_FEWER)
     if controls := summary.get("controls"):
         lines += ["", "Null controls: in how many of their runs each stage was found."]
         lines += [line for name, control in controls.items() for line in _control_lines(name, control)]
     lines += _not_found_lines(seeds)
     if (rate := summary.get("false_firing_rate")) is not None:
-        lines.append(f"noise alone makes a neuron fire on {rate:.3g} of the tokens (false-firing rate)")
+        lines.append(f"false firing: noise alone makes a neuron fire on {rate:.3g} of the tokens")
     return "\n".join(lines + gone)
+
+
+def stage_name(group: str, stage: str) -> str:
+    """Return what a printed table calls a stage end; T1 of all features is another event than T1 of a group."""
+    return "T1*" if (group, stage) == ("all", "T1") else stage
 
 
 def _not_found_lines(seeds: Sequence[Json]) -> list[str]:
@@ -252,7 +263,7 @@ def _control_lines(name: str, control: Json) -> list[str]:
     rows = []
     for group, found in control.get("found", {}).items():
         stages_found = "  ".join(f"{stage} in {found[stage]}/{n}" for stage in STAGES)
-        at_end = _spread(control["specialists_at_end"][group])
+        at_end = spread_text(control["specialists_at_end"][group])
         rows.append(f"  {group:<10}{stages_found}  specialists at the end {at_end}")
     return [title, *rows]
 

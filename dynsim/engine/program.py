@@ -10,6 +10,7 @@ import hashlib
 import inspect
 import os
 import sys
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from types import CodeType
@@ -38,6 +39,8 @@ Forms = tuple[tuple[tuple[int, ...], np.dtype], ...]
 Run = tuple[Carry, World]
 Runs = list[Run] | Run
 """A set of runs: a list if they are processed one by one, else a single `Run` whose arrays have a leading run axis."""
+MAKING = threading.Lock()
+"""Held while `program` is called by sets of runs in several threads; its cache alone would let each make one."""
 
 
 def runs_one_by_one(config: Config) -> bool:
@@ -72,6 +75,7 @@ class Program:
         self._advance = jax.jit(wrap(advance, (0, 0, None, None)))
         self._record = jax.jit(wrap(record, (0, 0)))
         self._ready: dict[tuple[Wrapped, Forms], Compiled] = {}
+        self._compiling = threading.Lock()  # sets of runs in several threads wait for one compilation
         # wide vectors make random numbers a third faster; a processor without them uses two narrow ones instead
         self._options: dict[str, Any] | None = (
             {"xla_cpu_prefer_vector_width": 512} if jax.default_backend() == "cpu" else None
@@ -88,9 +92,10 @@ class Program:
         `with jax.enable_x64()`, and would trace the function again in another mode.
         """
         form = fn, tuple((leaf.shape, leaf.dtype) for leaf in jax.tree.leaves(arguments))
-        if form not in self._ready:
-            self._ready[form] = fn.lower(*arguments).compile(compiler_options=self._options)
-        return self._ready[form]
+        with self._compiling:
+            if form not in self._ready:
+                self._ready[form] = fn.lower(*arguments).compile(compiler_options=self._options)
+            return self._ready[form]
 
     def _each(self, one: Callable[[Run], T], runs: list[Run]) -> list[T]:
         """Return the results of `one` for all runs, computed in as many threads as there are cores."""

@@ -25,6 +25,7 @@ from dynsim.engine.encoder import Encoder, embedding_path
 from dynsim.engine.numbers import Resolved, resolve
 from dynsim.engine.own_parts import check_function, check_outputs, check_own
 from dynsim.engine.program import (
+    MAKING,
     Program,
     Runs,
     origins,
@@ -137,7 +138,8 @@ def simulate_many(
     if any(one.structure != structure or config.train != first for one, config in zip(resolved, configs, strict=True)):
         raise ConfigError("configs: wanted equal sizes, rules and train sections, got others; simulate them one by one")
     began = time.perf_counter()
-    compiled = program(structure, runs_one_by_one(configs[0]), **own)
+    with MAKING:
+        compiled = program(structure, runs_one_by_one(configs[0]), **own)
     check_outputs(own, compiled.parts, compiled.record_fn, configs[0], resolved[0].numbers)
     runs = compiled.init(np.tile(seed_array, len(configs)), [one.numbers for one in resolved for _ in seed_array])
     stops = record_grid(first.n_steps, first.n_records)

@@ -8,9 +8,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PyTree
 
-from dynsim.engine.encoder import Params, batched, mean_self_weight
+from dynsim.config import Config
+from dynsim.engine.encoder import Encoder, Params, batched, mean_self_weight
+from dynsim.engine.numbers import resolve
+from dynsim.engine.own_parts import check_own
 from dynsim.engine.pruning import kept_share
-from dynsim.engine.train import Parts, RecordFn, TrainState, World
+from dynsim.engine.train import Parts, RecordFn, TrainState, World, built_in_parts
 from dynsim.theory.specialists import Snapshot
 
 
@@ -60,6 +63,27 @@ def _firing(state: TrainState, world: World, parts: Parts, alignment: Array) -> 
         agrees = (world.probe_codes[:, best] * jnp.sign(along)[None, :] > 0).astype(hidden.dtype)  # (sample, neuron)
         both, n_active = jnp.sum(fired * agrees, axis=0), jnp.sum(agrees, axis=0)
     return both / jnp.maximum(n_active, 1), alone / jnp.maximum(n_silent, 1)
+
+
+def built_in_record(config: Config, encoder: Encoder | None = None) -> RecordFn:
+    """Return the default record function of runs with this configuration, for a record function of your own to call.
+
+    Args:
+        config: the configuration that is simulated.
+        encoder: your own encoder, if `simulate` is given one; how neurons fire is then measured on it.
+
+    Returns: a function of (state, world) that returns the named arrays that a run records by default.
+    Errors: `ConfigError` in one line if `encoder` is not an `Encoder`.
+    """
+    check_own({"encoder": encoder})
+    parts = built_in_parts(resolve(config).structure)
+    record = recorder(parts._replace(encoder=encoder or parts.encoder))
+
+    def named(state: TrainState, world: World) -> PyTree:
+        found = record(state, world)
+        return found._asdict() if isinstance(found, Snapshot) else found
+
+    return named
 
 
 def recorder(parts: Parts) -> RecordFn:

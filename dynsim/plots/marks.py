@@ -39,7 +39,8 @@ def draw_closed_form(ax: Axes, of_group: xr.Dataset, rate: float | None) -> None
 def stage_lines(ax: Axes, of_group: xr.Dataset, stages: Sequence[str] = STAGES) -> None:
     """Mark the stage ends of one group: median as a vertical line, range over seeds as a band, label above the panel.
 
-    Call it after the limits of the x axis are set. A stage end that was found in no seed is left out.
+    Call it after the limits of the x axis are set. A stage end that was found in fewer than half of the seeds is left
+    out, and one that some lack has a broken line.
     """
     previous, level = -math.inf, 0
     for stage in stages:
@@ -48,7 +49,7 @@ def stage_lines(ax: Axes, of_group: xr.Dataset, stages: Sequence[str] = STAGES) 
             continue
         middle = float(np.median(ends))
         ax.axvspan(ends.min(), ends.max(), color=MARK, alpha=0.25, lw=0)
-        ax.axvline(middle, color=MARK, lw=0.9)
+        ax.axvline(middle, color=MARK, lw=0.9, ls="-" if ends.size == _n_runs(of_group) else "-.")
         place = ax.transAxes.inverted().transform(ax.transData.transform((middle, 1.0)))[0]
         level = 1 - level if place - previous < SEPARATE else 0
         previous = place
@@ -77,23 +78,33 @@ def moment_name(curves: xr.Dataset, moment: str, step: float) -> str:
 
 
 def stage_triangles(ax: Axes, curves: xr.Dataset) -> None:
-    """Mark the median stage ends by labelled triangles above the panel, one row of them per group."""
+    """Mark the median stage ends by labelled triangles above the panel, one row of them per group.
+
+    As in `stage_lines`, an end that fewer than half of the seeds have is left out; the triangle is open where
+    some lack it.
+    """
     for row, group in enumerate(("minority", "majority")):
         for stage in STAGES:
             ends = _ends(curves.sel(group=group), stage)
             if ends.size:
-                _triangle(ax, float(np.median(ends)), 1.04 + 0.07 * row, stage, GROUP_COLOR[group])
+                whole = ends.size == _n_runs(curves)
+                _triangle(ax, float(np.median(ends)), 1.04 + 0.07 * row, stage, GROUP_COLOR[group], whole=whole)
 
 
-def triangle_handle() -> Artist:
+def triangle_handle(curves: xr.Dataset) -> Artist:
     """Return the legend entry that explains the triangles."""
-    return Line2D([], [], ls="", marker="v", ms=4, color=COLOR["mark"], label="median stage end of the group")
+    ends = [_ends(curves.sel(group=group), stage).size for group in ("minority", "majority") for stage in STAGES]
+    label = "median stage end of the group"
+    if any(0 < size < _n_runs(curves) for size in ends):
+        label += "\n(open: not found in every seed)"
+    return Line2D([], [], ls="", marker="v", ms=4, color=COLOR["mark"], label=label)
 
 
-def _triangle(ax: Axes, step: float, height: float, label: str, color: str) -> None:
-    """Draw a triangle with a label to its right; `height` 1 is the top of the panel."""
+def _triangle(ax: Axes, step: float, height: float, label: str, color: str, *, whole: bool) -> None:
+    """Draw a triangle, filled if `whole`, with a label to its right; `height` 1 is the top of the panel."""
     above = ax.get_xaxis_transform()
-    ax.plot(step, height, "v", ms=4, color=color, transform=above, clip_on=False)
+    face = color if whole else COLOR["empty"]
+    ax.plot(step, height, "v", ms=4, color=color, mfc=face, transform=above, clip_on=False)
     text = ax.annotate(label, (step, height), (4, 0), above, "offset points", annotation_clip=False)
     text.set(fontsize=SMALL_TEXT, color=color, va="center")
 
@@ -114,6 +125,12 @@ def draw_floors(ax: Axes, floors: dict[str, float]) -> None:
 
 
 def _ends(of_group: xr.Dataset, stage: str) -> np.ndarray:
-    """Return the steps at which a stage ends in the seeds in which its end was found, shape (found,)."""
+    """Return the steps at which a stage ends, shape (found,); none where fewer than half of the seeds have it."""
     values = of_group["stage_end"].sel(stage=stage).values
-    return values[np.isfinite(values)]
+    found = values[np.isfinite(values)]
+    return found if 2 * found.size >= _n_runs(of_group) else found[:0]
+
+
+def _n_runs(of_group: xr.Dataset) -> int:
+    """Return the number of runs that did not diverge."""
+    return int(np.sum(of_group["diverged_step"].values < 0))

@@ -165,7 +165,7 @@ def concat(named: Mapping[Hashable, xr.Dataset], dim: str) -> xr.Dataset:
     own = [
         name
         for name in parts[0].coords
-        if name not in parts[0].dims and any(not parts[0][name].equals(part[name]) for part in parts)
+        if name not in parts[0].dims and any(not parts[0][name].variable.equals(part[name].variable) for part in parts)
     ]
     try:
         joined = xr.concat(

@@ -70,7 +70,7 @@ def race_counts(
 
     A neuron starts as w = sigma_0 g, with g standard normal in all d1 directions k, has grown G_k times along k by the
     switch, and meets the threshold of its own norm there. Both numbers are m times a share of `n_samples` such neurons.
-    The share of a neuron's own norm makes the passages those of `s2c_own_norm_count`.
+    The passages are those of `s2c_own_norm_count`.
 
     Args:
         config: gives d, d1, m, the growth and the threshold.

@@ -70,16 +70,17 @@ def rest_magnitude(
             standard error of S_j is then a few per cent at the defaults.
 
     Errors: those of `growth.growth_rate`; `ConfigError` for sampling rule independent_tokens, co-occurrence, keep
-    probabilities below 1, a schedule of thresholds without `threshold_share`, and values out of range.
+    probabilities below 1, values out of range, and thresholds without `threshold_share` if they follow a schedule or
+    attention is not token-wise.
     """
     share, covered = _checked(config, specialists, threshold_share)
-    strength = decay_rate(config) / config.optimizer.learning_rate
+    factor, strength = _loss_factor(config), decay_rate(config) / config.optimizer.learning_rate
     if strength == 0:
         return np.where(covered, math.inf, 0.0)
     kinds = np.stack([_code_law(config.data).nonzero, share, covered])
     (chance, own_share, has), level, size = np.unique(kinds, axis=1, return_inverse=True, return_counts=True)
     sets = _active_sets(config, chance, size.astype(float), n_samples, seed)
-    logits = _solve(sets, strength / (_loss_factor(config) * (1 - own_share)), has > 0)
+    logits = _solve(sets, strength / (factor * (1 - own_share)), has > 0)
     s = 1.0 if config.encoder.pooling == "sum" else 1 / config.data.n_tokens
     return config.loss.temperature / s**2 * logits[level.ravel()]
 
@@ -96,6 +97,8 @@ def _checked(
         steady = config.threshold.tracks_norm or float(threshold_value(config, 1.0)) == 0
         require(steady, "threshold_share", "b/alpha at rest for a schedule of thresholds", None)
         threshold_share = float(threshold_value(config, 1.0))
+        alone = config.encoder.attention == "token_wise" or threshold_share == 0
+        require(alone, "threshold_share", "b/alpha at rest, where tokens attend to others", None)
     share = np.broadcast_to(np.asarray(threshold_share, np.float64), (d,))
     require(bool(np.all((share >= 0) & (share < 1))), "threshold_share", "numbers in [0, 1)", threshold_share)
     n = np.ones(d) if specialists is None else np.asarray(specialists, np.float64)
@@ -144,12 +147,14 @@ def _loss_and_pull(sets: _ActiveSets, x: np.ndarray) -> tuple[float, Float[np.nd
 def _solve(sets: _ActiveSets, target: np.ndarray, covered: np.ndarray) -> Float[np.ndarray, " level"]:
     """Return the logits x >= 0 at which pull = target where x > 0, and pull <= target where x = 0 and `covered`."""
 
+    unit = float(np.min(sets.size * target))  # the penalty may be tiny, and the loss with it: both are measured in it
+
     def objective(x: np.ndarray) -> tuple[float, np.ndarray]:
         loss, pull = _loss_and_pull(sets, x)
-        return loss + float((sets.size * target) @ x), sets.size * (target - pull)
+        return (loss + float((sets.size * target) @ x)) / unit, sets.size * (target - pull) / unit
 
     bounds = [(0.0, None if has else 0.0) for has in covered]
-    x = minimize(objective, np.where(covered, 1.0, 0.0), jac=True, method="L-BFGS-B", bounds=bounds).x
+    x = minimize(objective, np.where(covered, 1.0, 0.0), jac=True, method="L-BFGS-B", bounds=bounds, tol=1e-9).x
     grows = x > 0
     if not grows.any():
         return x

@@ -2,6 +2,9 @@
 
 It lies in plan.toml beside this module. A study keeps the digest of the plan that it began with, and goes on with no
 other: what was decided after the first result is no plan.
+
+The names P1 to P8 in that file are older than the tests P1 to P8 of theory 8.5 and are others. What people read has the
+words of `TITLES` for them.
 """
 
 import hashlib
@@ -16,6 +19,22 @@ PLAN = Path(__file__).with_name("plan.toml")
 WANTED = {"above 0": (0.0, float("inf")), "within the margin": None}
 MEASURED_ON_ONE = ("masked share of minority specialists", "amplification gap", "driver change")
 """Quantities of the unmasked arm alone, at its recorded weights."""
+TITLES = {
+    "P1": "minority among the smallest",
+    "P2": "minority amplified more",
+    "P3": "driver unchanged at first",
+    "P4": "strength as if balanced",
+    "P5": "literal beyond random",
+    "P6": "share of 90 %",
+    "P7": "equal frequencies",
+    "P8": "mask taken away",
+}
+"""The statements of the file that bear a letter and a number there, in words; the others are named in words already."""
+
+
+def title(name: str) -> str:
+    """Return the words by which a statement of a plan is called wherever it is shown."""
+    return TITLES.get(name, name)
 
 
 class PlanPoint(NamedTuple):
@@ -123,11 +142,12 @@ def load_plan(path: Path = PLAN) -> AnswerPlan:
     for one in points:
         require(one.noise in NOISES, "noise", ", ".join(NOISES), one.noise)
     for planned in statements:
-        require(planned.wanted in WANTED, planned.name, ", ".join(WANTED), planned.wanted)
+        where = f"{path.name}, statement {planned.name}"
+        require(planned.wanted in WANTED, where, ", ".join(WANTED), planned.wanted)
         for side in (planned.second, planned.first or {}):
             known = {*MASK_READINGS, *PERTURBATIONS, UNMASKED}
-            require(side.get("reading", UNMASKED) in known, planned.name, "a reading", side.get("reading"))
-            require(side.get("kind", "lowest") in MASK_KINDS, planned.name, ", ".join(MASK_KINDS), side.get("kind"))
+            require(side.get("reading", UNMASKED) in known, where, "a reading", side.get("reading"))
+            require(side.get("kind", "lowest") in MASK_KINDS, where, ", ".join(MASK_KINDS), side.get("kind"))
     digest = hashlib.sha256(text).hexdigest()[:12]
     lengths = tuple(int(n) for n in given["lengths"])
     return AnswerPlan(

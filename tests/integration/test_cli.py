@@ -200,6 +200,31 @@ def test_near_misses_suggest_the_right_word(name, refused):
     assert said in line, line
 
 
+HOUSE_STYLE = {
+    "no integer": (["--seeds", "x"], "--seeds: wanted an integer, got 'x'; type digits alone, such as --seeds 3"),
+    "a fraction": (["--train.n-steps", "1.5"], "--train.n-steps: wanted an integer, got '1.5'; type digits alone"),
+    "no number": (["--data.minority-ratio", "half"], "--data.minority-ratio: wanted a number, got 'half'; type it"),
+    "nothing": (["--data.minority-ratio="], "--data.minority-ratio: wanted a number, got ''; type it with a decimal"),
+    "a quotation mark": (["--seeds", "it's"], '--seeds: wanted an integer, got "it\'s"; type digits'),
+    "no value": (["--seeds"], "--seeds: wanted a value after it, got none; add one, or leave the option out"),
+    "name without number": (
+        ["--optimizer.arguments", "b1", "x"],
+        "--optimizer.arguments: wanted STR FLOAT [STR FLOAT ...], got 'b1', 'x'; STR is a word, FLOAT a number",
+    ),
+    "a word among numbers": (
+        ["--data.keep-probability", "1", "x"],
+        "--data.keep-probability: wanted FLOAT [FLOAT ...], got '1', 'x'; STR is a word, FLOAT a number",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", HOUSE_STYLE)
+def test_a_value_of_another_kind_is_refused_in_our_own_words(name, refused):
+    words, said = HOUSE_STYLE[name]
+    line = refused(words)
+    assert said in line and "literal" not in line and "Error parsing" not in line, line
+
+
 def test_the_figure_maker_refuses_too(refused):
     assert "--only: wanted one of stage_tracking" in refused(["--only", "nonsense"], make_figures.main)
     assert "--nonsense" in refused(["--nonsense"], make_figures.main)

@@ -1,5 +1,6 @@
 """The examples of dynsim/README.md run as they stand there, and give what the text beside them says."""
 
+import csv
 import re
 import runpy
 from pathlib import Path
@@ -13,7 +14,9 @@ from dynsim.analysis.summary import all_stage_ends
 
 MAP = (Path(__file__).parents[2] / "dynsim" / "README.md").read_text(encoding="utf-8")
 SECTION = MAP.partition("## Extending\n")[2].partition("\n## ")[0]
-EXAMPLES = dict(re.findall(r"\*\*Own (\w+)\.\*\*.*?```python\n(.*?)```", SECTION, re.S))
+OWN = dict(re.findall(r"\*\*Own (\w+)\.\*\*.*?```python\n(.*?)```", SECTION, re.S))
+HEADED = {"save": r"## Save and plot\n", "table": r"\*\*Records as they come in\.\*\*"}
+EXAMPLES = OWN | {name: re.search(f"{head}.*?```python\n(.*?)```", MAP, re.S)[1] for name, head in HEADED.items()}
 
 
 @pytest.fixture
@@ -22,7 +25,7 @@ def example(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
     def run(name):
-        script = tmp_path / f"own_{name}.py"
+        script = tmp_path / f"example_{name}.py"
         script.write_text(EXAMPLES[name], encoding="utf-8")
         with jax.enable_x64(False), jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
             return runpy.run_path(str(script))
@@ -35,8 +38,8 @@ def own_parts(run):
 
 
 def test_there_is_one_example_for_each_part_that_can_be_replaced():
-    assert list(EXAMPLES) == ["data", "encoder", "loss", "record"]
-    assert SECTION.count("```python") == len(EXAMPLES)
+    assert list(OWN) == ["data", "encoder", "loss", "record"]
+    assert MAP.count("```python") == len(EXAMPLES)
 
 
 def test_own_data(example, capsys):
@@ -77,3 +80,23 @@ def test_own_record_keeps_what_stages_are_found_from(example):
     assert own_parts(run) == ["record_fn"] and run.singular.dims == ("seed", "record", "singular_0")
     np.testing.assert_allclose(run.singular[:, -1], np.linalg.svd(run.weight, compute_uv=False), rtol=1e-5)
     assert [set(ends) for ends in all_stage_ends(run)] == [{"majority", "minority", "all"}] * 2
+
+
+def test_save_and_plot(example, tmp_path, capsys):
+    run = example("save")["run"]
+    said = capsys.readouterr().out
+    assert "data.n_features = 8 (default" in said and "stage" in said and "coverage" in said
+    assert run.alignment.dims == ("seed", "record", "neuron", "feature") and run.sizes["feature"] == 8
+    for name in ("specialists.png", "norms.png"):
+        assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
+
+
+def test_records_as_they_come_in(example, tmp_path):
+    example("table")
+    with (tmp_path / "records.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    steps = [[int(row["step"]) for row in rows if row["seed"] == seed] for seed in "01"]
+    assert steps[0] == steps[1] == sorted(set(steps[0])) and steps[0][-1] == 20
+    assert len(rows) == 2 * len(steps[0])
+    assert all(float(row["loss"]) > 0 for row in rows if row["step"] != "0")
+    assert all(float(row["largest norm"]) > 0 for row in rows)

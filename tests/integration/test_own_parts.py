@@ -4,6 +4,7 @@ import csv
 import inspect
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -12,9 +13,10 @@ from dynsim.config.checks import ConfigError
 from dynsim.engine import own_parts, resume
 from dynsim.engine import simulate as module
 from dynsim.engine.data import Batch, DataModel
-from dynsim.engine.encoder import Encoder
+from dynsim.engine.encoder import Encoder, Params
 from dynsim.engine.program import Program
 from dynsim.engine.simulate import simulate
+from dynsim.engine.snapshot import built_in_record
 from dynsim.losses.contrastive import LossValue
 from dynsim.results.sealed import ResultError  # noqa: F401  loads the room before types are checked
 from tests.integration.test_running import assert_same_bits
@@ -183,6 +185,34 @@ def test_what_the_parts_are_called_with_is_what_the_table_says():
                     ", ".join(inspect.signature(inspect.unwrap(fn)).parameters)
                     == own_parts.CALLED_WITH[f"{name}.{field}"]
                 )
+
+
+# ----- a record of the user's own beside an encoder of the user's own
+
+
+def test_the_built_in_record_measures_the_encoder_that_it_is_given():
+    """A neuron that is never silent fires on every token, and would not by the thresholds of the built-in encoder."""
+    config = toy(threshold__start="at_step")  # from the first step on
+    own = encoder(
+        lambda key, numbers: Params(0.1 * jax.random.normal(key, (6, 8))),
+        lambda params, thresholds, tokens: jnp.sum(jnp.tanh(tokens @ params.weight.T) + 2, axis=0),
+    )
+
+    def record(state, world):
+        ours = built_in_record(config, encoder=own)(state, world)
+        return ours | {"by_built_in": built_in_record(config)(state, world)["firing"]}
+
+    run, default = simulate(config, [0], encoder=own, record_fn=record), simulate(config, [0], encoder=own)
+    assert (run.firing == 1).all() and (run.by_built_in < 1).any()
+    for name in default.data_vars:
+        np.testing.assert_array_equal(run[name], default[name])
+
+
+def test_the_built_in_record_is_named_arrays_with_and_without_masks():
+    masked = simulate(pruned := toy(prune__kind="lowest", prune__rate=0.5), [0], record_fn=built_in_record(pruned))
+    assert masked.kept.dims == ("seed", "record", "neuron")
+    with pytest.raises(ConfigError, match=r"encoder: wanted a dynsim\.Encoder, got function; make one"):
+        inspect.unwrap(built_in_record)(toy(), encoder=lambda w, x: x)
 
 
 # ----- a call-back for each record

@@ -116,12 +116,21 @@ def test_the_axis_of_a_plot_is_the_step(run):
     assert run.isel(seed=0).dynsim.plot("self_weight").axes[0].get_title() == "one seed"
 
 
+def test_the_axis_of_a_variable_of_the_users_own_is_its_name(run):
+    own = {"long_name": "spread, recorded by a function of the user's own", "units": "as recorded"}
+    spread = (("seed", "record", "spread_0"), np.abs(run.alignment.values[..., 0]))
+    mine = run.assign(spread=(*spread, own), drift=(("seed", "record"), run.loss.values, own), bare=spread)
+    labels = [mine.dynsim.plot(name).axes[0].get_ylabel() for name in ("spread", "drift", "bare")]
+    assert labels == ["mean of spread", "drift", "mean of bare"]
+
+
 def test_rich_text_says_first_what_differs_from_the_default(run):
     html = run.dynsim._repr_html_()
     assert html.index("data.minority_ratio") < html.index("seeds 3, 4") < html.index("step: median [min, max]")
     assert "data.pooling" not in html and "300 steps" in html
     text = repr(run.dynsim)
     assert "data.minority_ratio = 0.5 (default 0.7)" in text and "seeds 3, 4" in text and "majority T1" in text
+    assert "all      T1* " in text and "T1*: the squared norms of the weights have doubled" in html
 
 
 def test_rich_text_of_a_configuration():

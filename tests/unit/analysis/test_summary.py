@@ -168,23 +168,47 @@ def test_table_text_by_hand():
     }
     lines = summary.table_text(numbers).splitlines()
     assert lines[0] == "Stages of training: median [min, max] over 2 seeds; found says in how many of them."
-    assert [line.split()[0] for line in lines[1:4]] == ["T1", "T2", "T3"]
+    assert [line.split()[0] for line in lines[1:5]] == ["T1", "T2", "T3", "T1*"]
     assert "90% of the features" in lines[2]
     head = lines.index("") + 1
     assert lines[head].split() == ["group", "stage", "found", "step", "specialists", "coverage"]
     split = [line.split() for line in lines[head + 1 :]]
-    assert split[0] == ["all", "T1", "2/2", "7", "[5,", "9]", "0", "[0,", "1]", "0.12", "[0.00,", "0.25]"]
+    assert split[0] == ["all", "T1*", "2/2", "7", "[5,", "9]", "0", "[0,", "1]", "0.12", "[0.00,", "0.25]"]
     assert split[1] == ["all", "T2", "1/2", "12", "[12,", "12]", "3", "[3,", "3]", "0.75", "[0.75,", "0.75]"]
     assert split[2] == ["all", "T3", "0/2", "-", "-", "-"]
     assert split[3] == ["all", "end", "3", "[2,", "4]", "0.75", "[0.50,", "1.00]"]
-    assert lines[head + 5 :] == [
+    assert lines[head + 5].startswith("Each row is over the seeds in which its stage was found")
+    assert lines[head + 7 :] == [
         "not found: all T2 in 1/2: no stage 2",
         "not found: all T3 in 2/2: no stage 2 before it",
     ]
     one = {"stages": {"0": numbers["stages"]["0"]}}
     assert "over 1 seed; found" in summary.table_text(numbers | one)
-    rate = "noise alone makes a neuron fire on 0.15 of the tokens (false-firing rate)"
+    rate = "false firing: noise alone makes a neuron fire on 0.15 of the tokens"
     assert summary.table_text(numbers | {"false_firing_rate": 0.15}).splitlines()[-1] == rate
+
+
+def printed(found: dict[str, list[int | None]]) -> dict[str, list[str]]:
+    """Return the words of each row of the printed table, by stage, for the steps of one group."""
+    n = len(found["T1"])
+    rows = {str(seed): {"minority": {stage: steps[seed] for stage, steps in found.items()}} for seed in range(n)}
+    counts = {stage: {"minority": steps} for stage, steps in (found | {"end": [1] * n}).items()}
+    numbers = {"diverged": {}, "stages": rows, "specialists": counts, "coverage": counts}
+    lines = summary.table_text(numbers).splitlines()
+    return {line.split()[1]: line.split()[2:] for line in lines if line.startswith("minority")} | {
+        "note": [line for line in lines if "fewer seeds" in line]
+    }
+
+
+def test_a_stage_that_few_seeds_reach_has_no_median():
+    """The median T3 of 2 of 5 seeds, 40, came before the median T2 of all five, 50."""
+    early = {"T1": [5, 5, 5, 5, 5], "T2": [20, 30, 50, 70, 80]}
+    few = printed(early | {"T3": [35, 45, None, None, None]})
+    assert few["T3"] == ["2/5", "-", "-", "-"] and few["T2"][:4] == ["5/5", "50", "[20,", "80]"]
+    most = printed(early | {"T3": [35, 45, 48, None, None]})
+    assert most["T3"][:4] == ["3/5", "45", "[35,", "48]"]
+    assert len(few["note"]) == len(most["note"]) == 1
+    assert printed(early | {"T3": [35, 45, 60, 90, 95]})["note"] == []
 
 
 def test_the_table_shows_the_controls():

@@ -4,6 +4,7 @@ Statistics use one fixed draw of many samples and bounds of five sigma, so that 
 """
 
 import itertools
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -42,8 +43,12 @@ def numbers_of(config: Config) -> Numbers:
     return jax.tree.map(jnp.asarray, resolve(config).numbers)
 
 
+# compiled as one program for each structure: operation by operation there would be hundreds
+compiled_codes = jax.jit(sample_codes, static_argnums=(1, 3))
+
+
 def draw(config: Config, n: int = N, seed: int = 0):
-    codes = sample_codes(jax.random.key(seed), n, numbers_of(config), config.data)
+    codes = compiled_codes(jax.random.key(seed), n, numbers_of(config), resolve(config).structure.data)
     return jax.tree.map(np.asarray, codes)
 
 
@@ -215,12 +220,17 @@ def test_correlated_dictionary_has_unit_columns_of_the_given_cosine_in_the_span_
 # --- views --------------------------------------------------------------------------------------------------------
 
 
+@partial(jax.jit, static_argnums=(2, 3, 4))
+def compiled_views(keys, numbers, n_query, n_extra, structure):
+    M = make_dictionary(jax.random.key(9), numbers, structure)
+    codes = sample_codes(keys[0], n_query + n_extra, numbers, structure)
+    return sample_views(keys, n_query, n_extra, M, numbers, structure), codes, M
+
+
 def views(config: Config, n_query: int = N // 2, n_extra: int = 0, seed: int = 5):
-    numbers, keys = numbers_of(config), (jax.random.key(seed), jax.random.key(seed + 1))
-    M = make_dictionary(jax.random.key(9), numbers, config.data)
-    batch = sample_views(keys, n_query, n_extra, M, numbers, config.data)
-    codes = sample_codes(keys[0], n_query + n_extra, numbers, config.data)
-    return jax.tree.map(np.asarray, (batch, codes, M))
+    """Return (batch, codes, dictionary). Where every key is a candidate, N^2 / 4 pairs of codes are not compared."""
+    keys, structure = (jax.random.key(seed), jax.random.key(seed + 1)), resolve(config).structure.data
+    return jax.tree.map(np.asarray, compiled_views(keys, numbers_of(config), n_query, n_extra, structure))
 
 
 def assert_energy(noise: np.ndarray, variance: float) -> None:
@@ -232,7 +242,7 @@ def assert_energy(noise: np.ndarray, variance: float) -> None:
 
 @pytest.fixture(scope="module")
 def large_batch():
-    return views(tiny(noise_level="given", noise_variance=0.04))
+    return views(tiny(noise_level="given", noise_variance=0.04, mask_equal_codes=False))
 
 
 def test_views_are_codes_through_the_dictionary_plus_independent_noise(large_batch):
@@ -259,14 +269,18 @@ def test_noise_levels(changes, variance):
 
 
 def test_identical_pairs_have_fresh_noise(large_batch):
-    batch, codes, M = views(tiny(pair_rule="identical", noise_level="given", noise_variance=0.04))
+    batch, codes, M = views(
+        tiny(pair_rule="identical", noise_level="given", noise_variance=0.04, mask_equal_codes=False)
+    )
     first, second = batch.query - codes.query @ M.T, batch.key - codes.query @ M.T
     assert_energy(second, 0.04)
     assert abs(np.sum(first * second)) <= 5 * np.sqrt(first.size) * 0.04
 
 
 def test_complementary_views_split_the_coordinates_of_one_sample():
-    batch, codes, M = views(tiny(pair_rule="complementary", noise_level="given", noise_variance=0.04))
+    batch, codes, M = views(
+        tiny(pair_rule="complementary", noise_level="given", noise_variance=0.04, mask_equal_codes=False)
+    )
     assert np.all((batch.query == 0) | (batch.key == 0)), "no coordinate is in both views"
     dense = batch.query / 2 + batch.key / 2
     assert_energy(dense - codes.query @ M.T, 0.04)
@@ -278,7 +292,7 @@ def test_complementary_views_split_the_coordinates_of_one_sample():
 
 
 def test_complementary_views_drop_features_from_the_second_view_too():
-    settings = {"pair_rule": "complementary", "noise_level": "given", "noise_variance": 0.0}
+    settings = {"pair_rule": "complementary", "noise_level": "given", "noise_variance": 0.0, "mask_equal_codes": False}
     batch, codes, M = views(tiny(keep_probability=(0.0, 0.0, 1.0), **settings))
     only_kept = np.where(batch.key != 0, (codes.query * np.array([0.0, 0.0, 1.0])) @ M.T, 0)
     np.testing.assert_allclose(batch.key / 2, only_kept, atol=1e-14)
@@ -291,7 +305,7 @@ def test_negatives_drawn_apart_follow_the_positives(pair_rule):
     model = sparse_coding(config.data)
     numbers = numbers_of(config)
     M = model.init(jax.random.key(9), numbers)
-    batch = model.sample(jax.random.key(1), jax.random.key(2), M, numbers)
+    batch = jax.jit(model.sample)(jax.random.key(1), jax.random.key(2), M, numbers)
     assert batch.query.shape == (4, 2, 5) and batch.key.shape == (9, 2, 5) and batch.codes.shape == (9, 3)
     np.testing.assert_array_equal(batch.is_candidate, np.hstack([np.eye(4, dtype=bool), np.ones((4, 5), bool)]))
 
@@ -310,12 +324,15 @@ def test_float32_stays_float32():
 # --- batches, probe -----------------------------------------------------------------------------------------------
 
 
+@partial(jax.jit, static_argnums=(3, 4))
+def compiled_batch(seed, step, numbers, structure, n_probe):
+    model, keys = sparse_coding(structure, n_probe), run_keys(seed)
+    return batch_at(model, keys, step, model.init(keys.dictionary, numbers), numbers)
+
+
 def batch_of(config: Config, seed: int, step: int):
-    model, numbers = sparse_coding(resolve(config).structure.data, config.train.n_probe), numbers_of(config)
-    keys = run_keys(jnp.uint32(seed))
-    return jax.tree.map(
-        np.asarray, batch_at(model, keys, jnp.int32(step), model.init(keys.dictionary, numbers), numbers)
-    )
+    settings = numbers_of(config), resolve(config).structure.data, config.train.n_probe
+    return jax.tree.map(np.asarray, compiled_batch(np.uint32(seed), np.int32(step), *settings))
 
 
 @pytest.mark.parametrize(
@@ -348,13 +365,21 @@ def test_batches_depend_on_seed_and_step():
 )
 def test_the_data_functions_read_every_number_from_numbers(changes):
     config = tiny(**changes)
-    numbers = numbers_of(config)
     for function in (
-        lambda data: make_dictionary(jax.random.key(0), numbers, data),
-        lambda data: sample_codes(jax.random.key(0), 64, numbers, data),
-        lambda data: probe_samples(jax.random.key(0), 2, jnp.eye(5, 3), numbers, data),
+        lambda data: lambda numbers: make_dictionary(jax.random.key(0), numbers, data),
+        lambda data: lambda numbers: sample_codes(jax.random.key(0), 64, numbers, data),
+        lambda data: lambda numbers: probe_samples(jax.random.key(0), 2, jnp.eye(5, 3), numbers, data),
     ):
-        jax.tree.map(np.testing.assert_array_equal, function(config.data), function(resolve(config).structure.data))
+        both = (config.data, resolve(config).structure.data)
+        one, two = (jax.make_jaxpr(function(data))(numbers_of(config)) for data in both)
+        assert str(one) == str(two)  # the same operations on the same constants: whatever the values of the numbers
+        jax.tree.map(np.testing.assert_array_equal, *map(plain, (one.consts, two.consts)))
+
+
+def plain(constants):
+    """Return constants of a program as NumPy arrays: a random key as its bits."""
+    is_key = [jnp.issubdtype(jnp.asarray(one).dtype, jax.dtypes.prng_key) for one in constants]
+    return [np.asarray(jax.random.key_data(one) if key else one) for one, key in zip(constants, is_key, strict=True)]
 
 
 @pytest.mark.parametrize("rule", ["aggregate", "independent_tokens"])
@@ -363,7 +388,7 @@ def test_probe_samples_hold_their_feature_and_leave_the_others_alone(rule):
     n_probe = 4000
     model, numbers = sparse_coding(config.data, n_probe), numbers_of(config)
     M = model.init(jax.random.key(9), numbers)
-    samples, codes = jax.tree.map(np.asarray, model.probe(jax.random.key(4), M, numbers))
+    samples, codes = jax.tree.map(np.asarray, jax.jit(model.probe)(jax.random.key(4), M, numbers))
     assert samples.shape == (3 * n_probe, 2, 5) and codes.shape == (3 * n_probe, 3)
     p = np.array([0.3, 0.3, 0.15])  # before resampling: j is active, so that no sample is empty
     if rule == "independent_tokens":

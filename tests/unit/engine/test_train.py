@@ -59,15 +59,15 @@ def compiled_objective(parts):
 
 
 def objective_of(config, batch):
-    return lambda params, b: compiled_objective(built_in(resolve(config).structure))[0](
-        params, b, batch, resolve(config).numbers
-    )
+    resolved = resolve(config)  # once: a difference quotient asks for hundreds of values
+    value = compiled_objective(built_in(resolved.structure))[0]
+    return lambda params, b: value(params, b, batch, resolved.numbers)
 
 
 def grad_of(config, batch):
-    return lambda params, b: compiled_objective(built_in(resolve(config).structure))[1](
-        params, b, batch, resolve(config).numbers
-    )
+    resolved = resolve(config)
+    gradient = compiled_objective(built_in(resolved.structure))[1]
+    return lambda params, b: gradient(params, b, batch, resolved.numbers)
 
 
 # ----- one step and its gradient

@@ -11,6 +11,7 @@ from dynsim.analysis import curves
 from dynsim.analysis.stages import STAGES, StageEnd
 from dynsim.config import Config, DataConfig, EncoderConfig
 from dynsim.plots import parts
+from dynsim.plots.style import COLOR
 from dynsim.stats import intervals
 from dynsim.theory import feature_groups
 
@@ -137,6 +138,21 @@ def test_specialist_counts_show_groups_and_stage_ends():
     assert (left.get_ylabel(), right.get_ylabel()) == ("number of specialists", "share of features with a specialist")
     assert texts(left) == list(STAGES) * 2
     np.testing.assert_array_equal(left.lines[0].get_ydata()[-1], 2)
+
+
+@pytest.mark.parametrize(("n_missing", "shown"), [(0, ["T1", "T2", "T3"]), (1, ["T1", "T2", "T3"]), (2, ["T1", "T2"])])
+def test_a_stage_end_says_how_few_seeds_have_it(n_missing, shown):
+    """Fewer than half of the seeds give no mark: their median may come before that of an earlier stage."""
+    reduced = tiny_curves()
+    reduced["stage_end"].loc[{"stage": "T3", "seed": reduced.seed.values[:n_missing]}] = np.nan
+    left = plots.specialist_counts(reduced).axes[0]
+    assert texts(left) == shown * 2
+    faces = [line.get_markerfacecolor() for line in left.lines if line.get_marker() == "v"]
+    assert faces.count(COLOR["empty"]) == (2 if n_missing == 1 else 0)
+    assert ("open" in legend_texts(left)[2]) == (n_missing == 1)
+    ax = plots.projections(reduced, {}).axes[0]
+    assert [text for text in texts(ax) if text.startswith("T")] == shown
+    assert sum(line.get_linestyle() == "-." and len(line.get_xdata()) == 2 for line in ax.lines) == (n_missing == 1)
 
 
 def test_loss_floors_are_labelled_apart():

@@ -1,5 +1,6 @@
 """The verdict on a reading: on data in which the answer is planted, on lost seeds, and by hand."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ from dynsim.config.checks import ConfigError
 from dynsim.results import load_json
 from dynsim.stats import verdicts
 from dynsim.stats.intervals import equivalence_p_value, t_interval
+from experiments import pruning_answer
 from experiments.pruning import answers, arms, plan
 from experiments.pruning.answers import DECIDING, Outcome
 from experiments.pruning.arms import FADING, KAPPA, LAMBDA, UNMASKED, Arm
@@ -219,6 +221,19 @@ def test_a_plan_with_a_mistake_is_refused_in_one_line(tmp_path, old, new, messag
     path.write_text(text.replace(old, new, 1))
     with pytest.raises(ConfigError, match=message):
         plan.load_plan(path)
+
+
+def test_no_statement_is_shown_under_the_name_of_a_test_of_the_theory():
+    """The file calls eight statements P1 to P8, which are names of other things in theory 8.5."""
+    names = [one.name for one in plan.load_plan().statements]
+    shown = [plan.title(name) for name in names]
+    assert set(plan.TITLES) <= set(names) and len(set(shown)) == len(names)
+    label = re.compile(r"\b[SIP]\d")
+    assert not [words for words in shown if label.search(words)]
+    committed = load_json(Path(__file__).parents[3] / "figures" / "data" / "pruning_answer.json")
+    text = pruning_answer.words()[1](committed)
+    assert all(f"  {words}: " in text for words in shown)
+    assert not label.findall(text)
 
 
 def test_the_committed_answer_follows_the_committed_plan():

@@ -113,6 +113,8 @@ def test_what_was_joined_can_be_saved_and_its_parts_taken(result, tmp_path):
     loaded = results.load(tmp_path / "joined.nc")
     xr.testing.assert_identical(loaded, joined)
     assert [c["data"]["minority_ratio"] for c in json.loads(loaded.configs)] == [CONFIG.data.minority_ratio, 0.3]
+    assert loaded.activation_probability.dims == ("study", "feature")
+    assert loaded.group.dims == ("feature",)  # the same in both parts
     two = loaded.sel(study="two")
     assert results.config_of(loaded.sel(study="one")) == CONFIG and results.config_of(two) == changed
     assert results.provenance_of(two)["commit"] == "1" * 40

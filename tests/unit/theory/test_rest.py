@@ -66,6 +66,10 @@ def test_features_without_specialists_and_features_that_die():
     pull = pull_by_enumeration(strong, S)
     np.testing.assert_allclose(pull[:2], 0.2, rtol=1e-8)
     assert np.all(S[2:] == 0) and np.all(pull[2:] < 0.2)
+    # the same where samples, and with them the pull, are rare
+    seldom = {"data.activation_rate": 3e-7, "data.empties": "keep", "loss.l2_penalty": 2e-7}
+    S = theory.rest_magnitude(replace(strong, **seldom), threshold_share=0.0)
+    assert np.all(S[:2] > 0.1) and np.all(S[2:] == 0)
     assert np.all(theory.rest_magnitude(replace(config, **{"loss.l2_penalty": 9.0})) == 0)
     unpunished = theory.rest_magnitude(replace(config, **{"loss.l2_penalty": 0.0}), np.array([1, 0, 1, 1]))
     np.testing.assert_array_equal(unpunished, [math.inf, 0, math.inf, math.inf])
@@ -113,6 +117,7 @@ def test_sampled_sets_agree_with_all_sets():
         ({"data.co_occurrence": 0.2}, {}, "co_occurrence"),
         ({"data.minority_keep": 0.5}, {}, "keep_probability"),
         ({"threshold.rule": "schedule_b"}, {}, "threshold_share"),
+        ({"encoder.attention": "uniform"}, {}, "threshold_share"),
         ({}, {"threshold_share": 1.0}, "threshold_share"),
         ({}, {"specialists": np.ones(3)}, "specialists"),
         ({"optimizer.name": "adam"}, {}, "optimizer"),

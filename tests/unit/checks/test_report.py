@@ -1,0 +1,158 @@
+"""The report: saved, kept, verified, written; the frame of the checks; the committed report itself."""
+
+import math
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from dynsim.config.checks import ConfigError
+from dynsim.results.sealed import ResultError
+from dynsim.stats.verdicts import CHECK_VERDICTS, NOT_SUPPORTED, OUT_OF_REGIME, SUPPORTED, UNDECIDED, VACUOUS
+from paper_checks import document, drawing, registry, report
+from paper_checks.__main__ import FOLDER, CheckOptions, main
+from paper_checks.check import ABOVE_0, Check, about, joined, only, out_of_regime, over_seeds, row, vacuous
+from paper_checks.repeats import table
+from paper_checks.runs import RUN_SETS, Point, Source
+
+
+def judge(arrays):
+    return [row("it is positive", "everywhere", "mean", over_seeds(arrays["x"].values), ABOVE_0, predicted=1.0)]
+
+
+def draw(arrays, rows):
+    fig, (ax,) = drawing.panels(1)
+    drawing.points(ax, [1.0], arrays["x"].values[:, None], label="measured", color="all")
+    drawing.words(ax, x="level", y="x", legend=True)
+    return fig
+
+
+def check_of(code, values):
+    texts = dict.fromkeys(("statement", "title", "formula", "rival", "constants", "power", "caption"), "words")
+    return Check(
+        code=code, sets=(), measure=lambda source: xr.Dataset({"x": ("seed", values)}), judge=judge, draw=draw, **texts
+    )
+
+
+@pytest.fixture
+def made(tmp_path):
+    checks = {"A1": check_of("A1", np.array([1.0, 1.1, 0.9])), "B1": check_of("B1", np.array([-1.0, -1.1, -0.9]))}
+    summary, arrays = report.make(checks, Source(tmp_path / "runs", "quick"))
+    report.save(summary, arrays, tmp_path)
+    return checks, tmp_path
+
+
+def test_a_row_says_where_its_interval_lies():
+    words = [row("c", "r", "q", found, (0.0, 1.0)).verdict for found in ((0.5, 0.1, 0.9), (2, 1.5, 2.5), (0.5, -1, 2))]
+    assert words == [SUPPORTED, NOT_SUPPORTED, UNDECIDED]
+    assert row("c", "r", "q", (0.5, math.nan, math.nan), (0.0, 1.0)).verdict == UNDECIDED
+    assert (
+        out_of_regime("c", "r", "q", "why").verdict == OUT_OF_REGIME
+        and vacuous("c", "r", "q", "why").verdict == VACUOUS
+    )
+    assert about(-2.0, 0.1) == pytest.approx((-2.2, -1.8))
+
+
+def test_means_over_seeds_leave_out_nan():
+    assert over_seeds(np.array([1.0, np.nan, 1.0, 1.0])) == (1.0, 1.0, 1.0)
+    assert math.isnan(over_seeds(np.array([1.0, np.nan]))[1])
+
+
+def test_points_of_different_sizes_are_joined_and_found_again():
+    parts = {
+        Point("a", d, 0.5, f"level {d}"): xr.Dataset({"x": ("feature", np.arange(d, dtype=float))}) for d in (3, 5)
+    }
+    one = only(joined(parts), d=3)
+    assert one["x"].values[0, :3].tolist() == [0, 1, 2] and np.isnan(one["x"].values[0, 3:]).all()
+    assert one["level"].values.tolist() == ["level 3"]
+
+
+def test_the_report_is_saved_and_computed_again(made):
+    checks, folder = made
+    summary, _ = report.load(folder)
+    assert summary["verdicts"] == dict.fromkeys(CHECK_VERDICTS, 0) | {SUPPORTED: 1, NOT_SUPPORTED: 1}
+    assert report.require_alike(checks, folder) == 2
+
+
+def test_a_number_that_differs_is_named(made):
+    checks, folder = made
+    summary, arrays = report.load(folder)
+    summary["checks"]["A1"]["rows"][0]["measured"] = 1.001
+    report.results.save_json({k: v for k, v in summary.items() if k != "sha256"}, folder / report.SUMMARY)
+    with pytest.raises(ResultError, match=r"1 differences, first: A1, everywhere: measured 1\.001"):
+        report.require_alike(checks, folder)
+    assert report.differences({"A1": checks["A1"]}, summary, arrays)[-1] == "B1: no check of this name"
+
+
+def test_another_run_of_one_check_keeps_the_others(made):
+    _, folder = made
+    summary, arrays = report.make(
+        {"A1": check_of("A1", np.array([-1.0, -1.1, -0.9]))}, Source(folder / "runs", "quick")
+    )
+    report.save(summary, arrays, folder)
+    assert report.load(folder)[0]["verdicts"][NOT_SUPPORTED] == 2
+    assert set(report.load(folder)[1]) == {"A1", "B1"}
+
+
+def test_the_document_has_a_row_a_figure_and_a_section_for_each(made):
+    checks, folder = made
+    summary, arrays = report.load(folder)
+    paths = report.draw_all(checks, arrays, summary, folder)
+    text = document.render(summary, checks, folder, folder)
+    assert [path.name for path in paths] == ["a1.png", "b1.png"] and all(path.stat().st_size for path in paths)
+    assert text.count("**supported**") == 2 and text.count("![") == 2 and "1 [" in text
+    assert "2 checks say 2 verdicts" in document.table_text(summary)
+
+
+def test_repeats_are_counted_by_the_usual_verdict(tmp_path):
+    found = {"A1 | r | c": [SUPPORTED] * 9 + [UNDECIDED], "B1 | r | c": [NOT_SUPPORTED] * 10}
+    counted = table(found, 10, Source(tmp_path, "quick"))
+    assert counted["repeated"] == 0.95 and counted["pairs"] == 20
+    assert counted["rows"]["A1 | r | c"]["repeats"] == 9
+
+
+def test_all_checks_are_complete():
+    checks = registry.all_checks()
+    known = {*RUN_SETS, *(path.stem for path in (FOLDER.parent / "figures" / "data").glob("*.json"))}
+    for code, check in checks.items():
+        assert set(check.sets) <= known, code
+        assert all((check.statement, check.title, check.formula, check.rival, check.constants, check.power)), code
+        assert "\n" not in check.title and check.caption.endswith("."), code
+
+
+@pytest.mark.parametrize("preset", ["quick", "default", "large"])
+def test_run_sets_are_configurations_that_differ(preset, tmp_path):
+    source = Source(tmp_path, preset)
+    for name in RUN_SETS:
+        labels = [label for label, _ in source.parts(name).values()]
+        assert len(labels) == len(set(labels)) > 0, name
+
+
+def test_an_unknown_code_is_refused_in_one_line():
+    with pytest.raises(ConfigError, match="only: wanted codes of checks, got LUCKI; did you mean LUCKY"):
+        registry.chosen(["LUCKI"])
+
+
+def test_the_command_line_refuses_two_ways_at_once(capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(["--verify", "--redraw"])
+    assert caught.value.code == 2 and len(capsys.readouterr().err.splitlines()) == 1
+    assert CheckOptions(repeats=3).repeats == 3
+
+
+def test_the_committed_report_is_what_its_arrays_say():
+    assert report.require_alike(registry.all_checks(), FOLDER) > 0
+
+
+def test_the_committed_readme_is_what_the_report_says():
+    summary, _ = report.load(FOLDER)
+    written = (FOLDER / "README.md").read_text(encoding="utf-8")
+    assert written == document.render(summary, registry.all_checks(), FOLDER, FOLDER.parent / "figures" / "checks")
+
+
+def test_the_committed_report_is_complete_and_has_its_figures():
+    summary, checks = report.load(FOLDER)[0], registry.all_checks()
+    assert summary["preset"] == "default" and set(summary["checks"]) == set(checks)
+    assert summary["provenance"]["dirty"] is False
+    names = {path.name for path in (FOLDER.parent / "figures" / "checks").iterdir()}
+    assert names == {f"{report.figure_name(code)}.{kind}" for code in checks for kind in report.FIGURE_FORMATS}

@@ -113,9 +113,7 @@ def judge(arrays: xr.Dataset) -> list[Row]:
         )
     ]
     shared = over_seeds(arrays["shared"].mean("d").values)
-    rows.append(
-        row("both views have the same code", DRAWN, "share of the samples", shared, (1.0, 1.0), predicted=1.0)
-    )
+    rows.append(row("both views have the same code", DRAWN, "share of the samples", shared, (1.0, 1.0), predicted=1.0))
     for name in arrays["noise"].values:
         moments = arrays["moments"].sel(noise=name).mean("d")
         for place in ("outside", "along"):

@@ -120,6 +120,7 @@ CHECK = Check(
     measure=measure,
     judge=judge,
     draw=draw,
+    primary="they have fewer specialists",
     caption="Minority coverage against the chance that a minority feature survives into the second view, at equal "
     "frequencies, "
     "and against an explicit frequency ratio r. Points: mean over seeds with 95 % intervals.",

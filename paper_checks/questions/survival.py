@@ -116,6 +116,7 @@ CHECK = Check(
     measure=measure,
     judge=judge,
     draw=draw,
+    primary="rare features are left without specialists",
     caption="Results by departure from the theory's setting, at both noise levels. Light: the 95 % interval lies "
     "where the "
     "result holds; dark: on the other side; grey: it reaches over. Numbers: stages, share of runs; growth and sizes, "

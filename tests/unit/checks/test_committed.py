@@ -92,7 +92,7 @@ def test_numbers_are_those_of_the_summaries(tmp_path):
     turned = committed.contrast("one branch", "one branch, fixed random", "1 percent", sign=-1.0)(source)
     assert turned[:3] == (-stated["estimate"], -stated["high"], -stated["low"])
     with pytest.raises(KeyError, match="wanted one entry"):
-        committed.statement("P9", "1 percent")(source)
+        committed.statement("NO SUCH", "1 percent")(source)
 
 
 def test_intervals_by_hand():

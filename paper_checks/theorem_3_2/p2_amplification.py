@@ -51,7 +51,7 @@ QUOTES = [
     for noise in POINTS
 ] + [
     Quote(
-        "a mask amplifies the minority's growth, in proportion to the masked share (straight-through)",
+        "a mask amplifies the minority's growth, and a larger one more (straight-through)",
         MAIN,
         "slope of A - 1 in the masked share, at T2",
         compared("P2", STRAIGHT, PROPORTIONAL),
@@ -59,7 +59,7 @@ QUOTES = [
         rival=RIVAL,
     ),
     Quote(
-        "a mask amplifies the minority's growth, in proportion to the masked share (literal)",
+        "a mask amplifies the minority's growth, and a larger one more (literal)",
         MAIN,
         "slope of A - 1 in the masked share, at T2",
         compared("P2", LITERAL, "The same holds for the literal gradient (T2)."),

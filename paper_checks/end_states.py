@@ -56,7 +56,8 @@ def per_group(result: xr.Dataset) -> xr.Dataset:
     mean. Beside them, per run set, whether the runs had settled and how many neurons there are.
     """
     each = per_feature(result)
-    names = {"coverage": np.sign(each["count"]), "specialists": each["count"]}
+    names: dict[str, xr.DataArray] = {"coverage": xr.apply_ufunc(np.sign, each["count"])}
+    names["specialists"] = each["count"]
     names |= {name: each[name] for name in ("probe_few", "probe_many") if name in each}
     with np.errstate(divide="ignore"):
         names["log_size"] = xr.apply_ufunc(np.log, each["largest"].where(each["count"] > 0))
@@ -123,4 +124,5 @@ def first_steps(result: xr.Dataset, share: float = QUARTER) -> xr.Dataset:
 
 def gap(values: xr.DataArray) -> np.ndarray:
     """Return majority - minority, without the axis `group`."""
-    return (values.sel(group="majority") - values.sel(group="minority")).values
+    along = [np.take(values.values, GROUPS.index(name), values.get_axis_num("group")) for name in GROUPS]
+    return along[0] - along[1]

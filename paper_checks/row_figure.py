@@ -23,7 +23,7 @@ def rows_figure(rows: Sequence[Row]) -> Figure:
     parts: dict[str, list[Row]] = {}
     for one in rows:
         parts.setdefault(one.quantity, []).append(one)
-    heights = [PANEL_INCHES + sum(_height(_label(one)) for one in part) for part in parts.values()]
+    heights = [PANEL_INCHES + sum(_height(label) for label in _labels(part)) for part in parts.values()]
     with plt.rc_context(STYLE):
         fig, axes = plt.subplots(
             len(parts),
@@ -38,8 +38,14 @@ def rows_figure(rows: Sequence[Row]) -> Figure:
     return fig
 
 
-def _label(one: Row) -> str:
-    return "\n".join([*textwrap.wrap(one.claim, CHARACTERS), *textwrap.wrap(one.regime, CHARACTERS)])
+def _labels(part: Sequence[Row]) -> list[str]:
+    """Return the labels of rows: the claim where it is new, and the regime."""
+    labels, before = [], ""
+    for one in part:
+        lines = textwrap.wrap(one.claim, CHARACTERS) if one.claim != before else []
+        labels.append("\n".join([*lines, *textwrap.wrap(one.regime, CHARACTERS)]))
+        before = one.claim
+    return labels
 
 
 def _height(label: str) -> float:
@@ -47,7 +53,7 @@ def _height(label: str) -> float:
 
 
 def _panel(ax: Axes, quantity: str, part: Sequence[Row]) -> None:
-    labels = [_label(one) for one in part]
+    labels = _labels(part)
     sizes = np.array([_height(label) for label in labels])
     centres = np.cumsum(sizes) - sizes / 2
     low, high = _limits(part)

@@ -125,7 +125,9 @@ def _against(found: Numbers) -> str:
 
 def results_figure(arrays: xr.Dataset, variants: Sequence[str], results: Sequence[str], columns: int = 2) -> Figure:
     """Draw one panel for each result: its number in plain runs and in every variant, at both noise levels."""
-    fig, axes = drawing.panels(len(results), columns=columns, height=0.9 + 0.2 * (len(variants) + 1))
+    fig, axes = drawing.panels(
+        len(results), columns=columns, height=(0.9 if columns < 3 else 1.5) + 0.22 * (len(variants) + 1)
+    )
     names = [PLAIN, *variants]
     for k, (ax, key) in enumerate(zip(axes, results, strict=True)):
         result = RESULTS[key]

@@ -31,7 +31,8 @@ from paper_checks.end_states import first_steps
 from paper_checks.runs import NOISES, Source
 
 SHARE = 0.25
-EXPONENT = (0.75, 1.25)
+EXPONENT = (0.5, 1.5)
+"""With four ratios the exponent is known to a quarter at best; the rivals are 0 and far above 1."""
 AT = 16  # the size at which the exponent in r is taken, which has all ratios
 
 
@@ -111,6 +112,9 @@ def draw(arrays: xr.Dataset, rows: Sequence[Row]) -> Figure:
         drawing.predicted(ax, x, one["predicted"].values[order], label="1 / (P - lambda)")
         drawing.predicted(ax, x, x, label="rival: 1/r", kind="rival")
         ax.set(xscale="log", yscale="log")
+        ticks = sorted(set(x))
+        ax.set_xticks(ticks, [f"{tick:.3g}" for tick in ticks])
+        ax.set_xticks([], minor=True)
         drawing.words(ax, x="1 / r", y="delay of the minority, as a factor", title=noise)
     drawing.legend_below(fig, *axes, columns=6)
     return fig

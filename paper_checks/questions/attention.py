@@ -89,6 +89,7 @@ CHECK = Check(
     measure=measure,
     judge=judge,
     draw=draw,
+    primary="rare features are left without specialists",
     caption="Results at r = 0.5 with other kinds of attention, and with masks under trained attention. Points: mean "
     "over "
     "seeds with 95 % intervals; grey: where the result holds.",

@@ -55,6 +55,7 @@ CHECK = Check(
     measure=measure,
     judge=judge,
     draw=draw,
+    primary="rare features are left without specialists",
     caption="Results at r = 0.5 with correlated directions, and with features of a group that occur together. "
     "Points: mean "
     "over seeds with 95 % intervals; grey: where the result holds.",

@@ -74,6 +74,7 @@ CHECK = Check(
     measure=measure,
     judge=judge,
     draw=draw,
+    primary="imbalance leaves rare features without specialists",
     caption="Gaps between majority and minority at r = 0.5 with an inner product (plain), cosine similarity and "
     "NT-Xent. "
     "Points: mean over seeds with 95 % intervals; grey: where the result holds.",

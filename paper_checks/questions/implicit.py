@@ -22,6 +22,8 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
+from dynsim import theory
+from dynsim.results.dataset import config_of
 from paper_checks import drawing
 from paper_checks.check import ABOVE_0, Check, Row, about, joined, only, over_seeds, row
 from paper_checks.end_states import early_growth, gap, per_group
@@ -51,7 +53,10 @@ def measure(source: Source) -> xr.Dataset:
 
 def _of_run(result: xr.Dataset) -> xr.Dataset:
     ends = per_group(result)[["coverage", "specialists", "settled", "n_neurons"]]
-    return ends.assign(growth=early_growth(result)["growth"])
+    config = config_of(result)
+    growth, rare = theory.growth_rate(config), theory.is_minority(config.data)
+    predicted = float(growth[rare].mean() / growth[~rare].mean()) if rare.any() else 1.0
+    return ends.assign(growth=early_growth(result)["growth"], predicted=predicted)
 
 
 def _one(arrays: xr.Dataset, noise: str, keep: float, which: str) -> xr.Dataset | None:
@@ -70,9 +75,10 @@ def judge(arrays: xr.Dataset) -> list[Row]:
                 continue
             where = f"{noise}, survives with {keep:g}"
             note = "" if one["settled"] else "the runs had not settled"
+            closed = float(one["predicted"])
             growth = over_seeds(np.exp(-gap(xr.apply_ufunc(np.log, one["growth"]))))
-            claim, quantity = "early growth is in proportion to the chance to survive", "growth, minority over majority"
-            rows.append(row(claim, where, quantity, growth, about(keep, TENTH), predicted=keep, rival="1"))
+            claim, quantity = "early growth is that of an effective frequency", "growth, minority over majority"
+            rows.append(row(claim, where, quantity, growth, about(closed, TENTH), predicted=closed, rival="1"))
             counts = gap(one["specialists"]) / float(one["n_neurons"])
             claim, quantity = "they have fewer specialists", "specialists, majority - minority, over the neurons"
             rows.append(row(claim, where, quantity, over_seeds(counts), ABOVE_0, rival="0", note=note))
@@ -114,6 +120,7 @@ CHECK = Check(
     measure=measure,
     judge=judge,
     draw=draw,
+    primary="they have fewer specialists",
     caption="Minority coverage against the chance that a minority feature survives into the second view, at equal "
     "frequencies, "
     "and against an explicit frequency ratio r. Points: mean over seeds with 95 % intervals.",

@@ -155,4 +155,5 @@ CHECK = quoting(
     rival="a mask frees neurons early on: large shares and long masks harm.",
     power="10 seeds per share; 4 to 12 paired settings with two seeds each.",
     sets=("pruning_comparison", "pruning_recipe"),
+    primary="the gain grows with the share",
 )

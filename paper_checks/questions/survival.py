@@ -42,28 +42,37 @@ def measure(source: Source) -> xr.Dataset:
     return measure_points({p: one for p, one in runs if p.level in kept and p.ratio == RATIO})
 
 
-def cell(arrays: xr.Dataset, name: str, noise: str, key: str) -> Row | None:
-    """Return the row of one result under one departure, None where its runs are not there."""
-    one, result = variant(arrays, name, noise), RESULTS[key]
-    if one is None:
-        return None
-    return row(f"{result.claim}: {name}", noise, result.quantity, over_seeds(result.of_seed(one)), result.wanted)
+Cells = dict[str, dict[str, Row]]
+"""{departure: {result: its row}}, without the departures whose runs are not there."""
+
+
+def cells(arrays: xr.Dataset, noise: str) -> Cells:
+    """Return the row of every result under every departure, and in plain runs."""
+    found = {name: variant(arrays, name, noise) for name in (PLAIN, *DEPARTURES)}
+    return {
+        name: {
+            key: row(f"{one.claim}: {name}", noise, one.quantity, over_seeds(one.of_seed(there)), one.wanted)
+            for key, one in RESULTS.items()
+        }
+        for name, there in found.items()
+        if there is not None
+    }
 
 
 def judge(arrays: xr.Dataset) -> list[Row]:
     """Return one row for each noise level and result, over all departures."""
     rows = []
     for noise in NOISES:
+        table = cells(arrays, noise)
         for key, result in RESULTS.items():
-            found = {name: cell(arrays, name, noise, key) for name in DEPARTURES}
-            there = {name: one for name, one in found.items() if one is not None}
+            there = {name: of_name[key] for name, of_name in table.items() if name != PLAIN}
             verdicts = [one.verdict for one in there.values()]
             middle, (low, high) = [one.measured for one in there.values()], result.wanted
             holds = sum(value is not None and low < value < high for value in middle)
             sure, may = verdicts.count(SUPPORTED), len(verdicts) - verdicts.count(NOT_SUPPORTED)
             fails = [name for name, one in there.items() if one.verdict == NOT_SUPPORTED]
-            plain = cell(arrays, PLAIN, noise, key)
-            note = f"plain: {'not there' if plain is None else plain.verdict}; fails with: {', '.join(fails) or 'none'}"
+            plain = table[PLAIN][key].verdict if PLAIN in table else "not there"
+            note = f"plain: {plain}; fails with: {', '.join(fails) or 'none'}"
             n, numbers = len(there), (float(np.clip(holds, sure, may)), float(sure), float(may))
             claim = f"{result.claim}, whatever the departure"
             rows.append(row(claim, noise, QUANTITY, numbers, (n, n), predicted=n, note=note))
@@ -77,9 +86,10 @@ def draw(arrays: xr.Dataset, rows: Sequence[Row]) -> Figure:
     fig.set_size_inches(TWO_COLUMNS, fig.get_size_inches()[1])
     shade = {"holds": drawing.COLOR["helps alike"], "fails": drawing.COLOR["harms"], "": drawing.COLOR["grid"]}
     for ax, noise in zip(axes, NOISES, strict=True):
+        table = cells(arrays, noise)
         for y, name in enumerate(names):
             for x, key in enumerate(RESULTS):
-                found = cell(arrays, name, noise, key)
+                found = table.get(name, {}).get(key)
                 word = "" if found is None else SIGN.get(found.verdict, "")
                 ax.add_patch(Rectangle((x + 0.03, y + 0.06), 0.94, 0.88, color=shade[word], linewidth=0))
                 text = "" if found is None or found.measured is None else f"{found.measured:.2f}"
@@ -106,6 +116,7 @@ CHECK = Check(
     measure=measure,
     judge=judge,
     draw=draw,
+    primary="rare features are left without specialists",
     caption="Results by departure from the theory's setting, at both noise levels. Light: the 95 % interval lies "
     "where the "
     "result holds; dark: on the other side; grey: it reaches over. Numbers: stages, share of runs; growth and sizes, "

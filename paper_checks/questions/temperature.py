@@ -67,6 +67,8 @@ def slope(one: xr.Dataset, name: str, *, settled_only: bool) -> Numbers:
     if keep.sum() < 3:
         return float("nan"), float("nan"), float("nan")
     parts = [line[np.isfinite(line)] for line in values[keep]]
+    if np.ptp(np.concatenate(parts)) == 0:
+        return 0.0, 0.0, 0.0  # exactly: a fitted slope would differ from 0 by rounding
     return trend(np.log(one["level"].values[keep].astype(float)), parts).span
 
 

@@ -4,7 +4,7 @@ Statement (Theorem 3.2, in our words): at the same weights, a step taken with th
 feature grow faster along it than a step without, by an amount that is linear in the masked share; along other features
 the gain is smaller by a factor d.
 
-In regime: after thresholds are on, since before no mask changes a gradient ([P3](#P3)). 1 %, default and no false
+In regime: after thresholds are on, since before no mask changes a gradient (theory 8.5 P3). 1 %, default and no false
 firing; about 1.8 active features per sample. Seeds without a minority specialist have no number.
 
 Rival: the mask weakens every logit, so that all features gain, the frequent ones more as they are less confused.
@@ -51,7 +51,7 @@ QUOTES = [
     for noise in POINTS
 ] + [
     Quote(
-        "a mask amplifies the minority's growth, in proportion to the masked share (straight-through)",
+        "a mask amplifies the minority's growth, and a larger one more (straight-through)",
         MAIN,
         "slope of A - 1 in the masked share, at T2",
         compared("P2", STRAIGHT, PROPORTIONAL),
@@ -59,7 +59,7 @@ QUOTES = [
         rival=RIVAL,
     ),
     Quote(
-        "a mask amplifies the minority's growth, in proportion to the masked share (literal)",
+        "a mask amplifies the minority's growth, and a larger one more (literal)",
         MAIN,
         "slope of A - 1 in the masked share, at T2",
         compared("P2", LITERAL, "The same holds for the literal gradient (T2)."),

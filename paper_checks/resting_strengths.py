@@ -43,14 +43,22 @@ def resting_only(arrays: xr.Dataset) -> tuple[xr.Dataset, str]:
 
 def mean_ratio(kept: xr.Dataset, name: str) -> np.ndarray:
     """Return measured over predicted strength per seed, the geometric mean over settings and groups."""
-    if kept.sizes["point"] == 0:
-        return np.array([np.nan])
-    gap = np.log(kept["strength"] / kept[name])
-    return np.asarray(np.exp(gap.mean(("point", "group"), skipna=True).values))
+    return np.exp(mean_over_settings(_log_ratio(kept, name)))
 
 
 def mean_error(kept: xr.Dataset, name: str) -> np.ndarray:
     """Return the mean |log(measured / predicted)| per seed over settings and groups."""
-    if kept.sizes["point"] == 0:
-        return np.array([np.nan])
-    return np.asarray(np.abs(np.log(kept["strength"] / kept[name])).mean(("point", "group"), skipna=True).values)
+    return mean_over_settings(np.abs(_log_ratio(kept, name)))
+
+
+def _log_ratio(kept: xr.Dataset, name: str) -> np.ndarray:
+    """Return log(measured / predicted strength), shape (seed, setting and group)."""
+    ratio = (kept["strength"] / kept[name]).transpose("seed", "point", "group").values
+    return np.log(ratio.reshape(len(ratio), -1))
+
+
+def mean_over_settings(values: np.ndarray) -> np.ndarray:
+    """Return the mean over the last axis without what is not finite, shape (seed,); NaN where nothing is left."""
+    good = np.isfinite(values)
+    total, number = np.where(good, values, 0.0).sum(axis=-1), good.sum(axis=-1)
+    return np.where(number > 0, total / np.maximum(number, 1), np.nan)

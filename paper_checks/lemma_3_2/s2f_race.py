@@ -162,8 +162,8 @@ def _error(kept: xr.Dataset, name: str) -> np.ndarray:
     """Return the mean |log(measured / predicted)| per seed; half a neuron is added to both."""
     if kept.sizes["point"] == 0:
         return np.array([np.nan])
-    gap = np.abs(np.log((kept["measured"] + 0.5) / (kept[name] + 0.5)))
-    return np.asarray(gap.mean(("point", "group")).values)
+    ratio = ((kept["measured"] + 0.5) / (kept[name] + 0.5)).transpose("seed", "point", "group").values
+    return np.asarray(np.nanmean(np.abs(np.log(ratio)), axis=(1, 2)))
 
 
 def draw(arrays: xr.Dataset, rows: Sequence[Row]) -> Figure:

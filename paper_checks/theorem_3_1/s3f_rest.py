@@ -74,10 +74,11 @@ def _why(one: xr.Dataset) -> str:
 def _exponent_row(one: xr.Dataset, rate: float) -> Row:
     claim, quantity = "strength hardly depends on the frequency", "exponent of S in the frequency, r = 0.5"
     kept, lost = resting_only(one)
-    predicted = float(np.log(one["few"].isel(group=1) / one["few"].isel(group=0)).mean() / np.log(_ratio(one)))
+    formula = (one["few"].isel(group=1) / one["few"].isel(group=0)).values
+    predicted = float(np.nanmean(np.log(formula)) / np.log(_ratio(one)))
     if kept.sizes["point"]:
-        gap = np.log(kept["strength"].isel(group=1) / kept["strength"].isel(group=0)).isel(point=0)
-        found = over_seeds(gap.values / np.log(_ratio(one)))
+        of_first = (kept["strength"].isel(group=1) / kept["strength"].isel(group=0)).isel(point=0).values
+        found = over_seeds(np.log(of_first) / np.log(_ratio(one)))
     else:
         found = (np.nan, np.nan, np.nan)
     if float(one["active"].max()) > MOST_ACTIVE:

@@ -25,7 +25,7 @@ from matplotlib.figure import Figure
 
 from paper_checks import drawing
 from paper_checks.check import INF, Check, Row, only, over_seeds, row
-from paper_checks.resting_strengths import measured, resting_only
+from paper_checks.resting_strengths import mean_over_settings, measured, resting_only
 from paper_checks.runs import NOISES, Source
 from paper_checks.slopes import slope_row
 
@@ -56,7 +56,7 @@ def judge(arrays: xr.Dataset) -> list[Row]:
         here = only(arrays, noise=noise)
         for ratio in sorted({float(r) for r in here["ratio"].values if r < 1}, reverse=True):
             kept, lost = resting_only(only(here, ratio=ratio))
-            each = _seed_means(np.log(_ratio_of(kept, "rms") / predicted_ratio(kept)))
+            each = mean_over_settings(np.log(_ratio_of(kept, "rms") / predicted_ratio(kept)).T)
             rival = "r, if weights go with frequency: " + ", ".join(
                 f"{x:.2f}" for x in np.nanmean(_ratio_of(kept, "rms") / ratio, axis=1)
             )
@@ -77,19 +77,11 @@ def judge(arrays: xr.Dataset) -> list[Row]:
     return rows
 
 
-def _seed_means(values: np.ndarray) -> np.ndarray:
-    if values.size == 0:
-        return np.array([np.nan])
-    return np.array(
-        [np.mean(column[np.isfinite(column)]) if np.isfinite(column).any() else np.nan for column in values.T]
-    )
-
-
 def _over_settings(noise: str, here: xr.Dataset) -> list[Row]:
     kept, lost = resting_only(here)
     found, shared = _ratio_of(kept, "rms"), predicted_ratio(kept)
     by_frequency = kept["ratio"].values.astype(float)[:, None]
-    gain = _seed_means(np.abs(np.log(found / by_frequency)) - np.abs(np.log(found / shared)))
+    gain = mean_over_settings((np.abs(np.log(found / by_frequency)) - np.abs(np.log(found / shared))).T)
     x = np.array([np.exp(np.mean(np.log(part[np.isfinite(part)]))) for part in shared])
     claim, quantity = "the ratio of weights follows the prediction over settings", "exponent of measured in predicted"
     rows = [

@@ -71,7 +71,7 @@ AXES = (
     ),
     Axis("the temperature", lambda arrays: _run_set(arrays, "temperature"), lambda one: one["tau"].values, 1.0, "0"),
     Axis(
-        "log d over the largest growth rate, over d",
+        "log d over the largest growth rate",
         lambda arrays: only(_run_set(arrays, "stages"), ratio=0.5),
         lambda one: one["clock"].values,
         1.0,
@@ -175,6 +175,9 @@ def draw(arrays: xr.Dataset, rows: Sequence[Row]) -> Figure:
                 drawing.predicted(ax, x[order], line, label="predicted exponent")
         ax.set_xscale("log")
         ax.set_yscale("log")
+        ticks = np.unique(axis.x(axis.pick(arrays)).astype(float))
+        ax.set_xticks(ticks, [f"{tick:.2g}" for tick in ticks])
+        ax.tick_params(axis="x", which="minor", bottom=False, labelbottom=False)
         drawing.words(ax, x=axis.name, y="$T_2-T_1$ in steps")
     axes[-1].axis("off")
     drawing.legend_below(fig, axes[0], columns=3)

@@ -105,7 +105,7 @@ def draw(arrays: xr.Dataset, rows: Sequence[Row]) -> Figure:
         ax.set_xticks([0.3, 0.5, 0.7, 1.0], ["0.3", "0.5", "0.7", "1"])
         ax.set_yticks([0.3, 0.5, 0.7, 1.0, 1.5], ["0.3", "0.5", "0.7", "1", "1.5"])
         ax.minorticks_off()
-        drawing.words(ax, x="r", y="median weight, minority over majority", title=f"d = {d}")
+        drawing.words(ax, x="r", y="minority / majority weight", title=f"d = {d}")
     drawing.legend_below(fig, axes[0], columns=2)
     return fig
 

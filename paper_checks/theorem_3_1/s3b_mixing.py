@@ -102,7 +102,7 @@ def draw(arrays: xr.Dataset, rows: Sequence[Row]) -> Figure:
         drawing.predicted(ax, d, first * (d / d[0]) ** (1 - ratio**2), label="d^(1-r²), from the first size on")
         drawing.predicted(ax, d, np.ones(len(d)), label="one feature each", kind="rival")
         ax.set_xscale("log", base=2)
-        ax.set_yscale("log", base=2)
+        ax.set_ylim(bottom=0)
         drawing.words(ax, x="number of features d", y="features of a neuron, $|N_i|$", title=f"r = {ratio:g}")
     drawing.legend_below(fig, axes[0], columns=2)
     return fig

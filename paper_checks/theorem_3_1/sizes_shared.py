@@ -113,8 +113,8 @@ def draw(arrays: xr.Dataset, rows: Sequence[Row]) -> Figure:
     drawing.predicted(
         axes[1], np.array([0.3, 1.0]), np.array([0.3, 1.0]), label="in proportion to frequency", kind="rival"
     )
-    drawing.words(axes[0], x="predicted by sharing", y="weight, minority over majority")
-    drawing.words(axes[1], x="r", y="weight, minority over majority")
+    drawing.words(axes[0], x="predicted by sharing", y="minority / majority weight")
+    drawing.words(axes[1], x="r", y="minority / majority weight")
     axes[1].set_ylim(bottom=0)
     drawing.legend_below(fig, *axes, columns=2)
     return fig

@@ -14,7 +14,7 @@ def planted(exponent, seed):
     """Ratios of 6 seeds that scatter by 4 % about 0.5 (d/16)^exponent."""
     rng, parts = np.random.default_rng(seed), {}
     for noise in NOISES:
-        for ratio in (1.0, 0.5):
+        for ratio in (1.0, 0.7, 0.5):
             for d in (16, 24, 32, 64):
                 values = {
                     name: (("seed", "group"), 0.5 * (d / 16) ** exponent * np.exp(0.04 * rng.standard_normal((6, 2))))

@@ -14,7 +14,8 @@ def measured(source: Source, name: str) -> xr.Dataset:
     """Return per seed and group of each setting: strength S, number and size of specialists, and S as predicted.
 
     `few` is S by `theory.stationary_magnitude`, `many` by `theory.rest_magnitude` with the features that have
-    specialists; `at_rest` says whether the setting has come to rest, `active` how many features a sample has.
+    specialists; `shared` is the weight of each of n equal specialists that have this S together, `at_rest` says
+    whether the setting has come to rest, `active` how many features a sample has.
     """
     points, runs = source.points(name), source.runs(name)
     return joined({point: _of_run(points[point], finite_runs(result)) for point, result in runs.items()})
@@ -25,7 +26,9 @@ def _of_run(config: Config, result: xr.Dataset) -> xr.Dataset:
     many = np.stack([theory.rest_magnitude(config, count) for count in end["count"]])
     few = np.broadcast_to(theory.stationary_magnitude(config), many.shape)
     seen = {"many": np.where(end["count"] > 0, many, np.nan), "few": np.where(end["count"] > 0, few, np.nan)}
-    values = {name: end[name] for name in ("strength", "count", "rms")} | seen
+    with np.errstate(divide="ignore", invalid="ignore"):
+        shared = np.sqrt(seen["many"] / end["count"]) / (1 - float(theory.threshold_value(config, 1.0)))
+    values = {name: end[name] for name in ("strength", "count", "rms")} | seen | {"shared": shared}
     shape = ("seed", "group")
     return xr.Dataset(
         {name: (shape, by_group(result, value)) for name, value in values.items()}

@@ -46,7 +46,7 @@ def judge(arrays: xr.Dataset) -> list[Row]:
         here = only(arrays, noise=noise)
         for ratio in sorted({float(r) for r in here["ratio"].values}, reverse=True):
             kept, lost = resting_only(only(here, ratio=ratio))
-            few = float(np.mean(mean_ratio(kept, "few")))
+            few = over_seeds(mean_ratio(kept, "few"))[0]
             rows.append(
                 row(
                     f"strengths are those of rest with several active features at r = {ratio:g}",

@@ -10,7 +10,8 @@ steps), thresholds that track the norm. Two noise regimes (noise alone fires a n
 
 Rival: slope 1 of S3a, that is a ratio of r.
 
-Claims: alpha (root mean square over the specialists of a feature, mean over the features of a group) follows the
+Claims: alpha (root mean square over the specialists of a feature, mean over the features of a group that have any,
+as is sqrt(S_j / n_j)) follows the
 prediction with the measured n and with S of theory.rest_magnitude: measured over predicted ratio within 10 %, the slope
 of its logarithm on that of the prediction is 1 within 0.2, and the error is smaller than that of the rival.
 
@@ -43,10 +44,11 @@ def _ratio_of(kept: xr.Dataset, name: str) -> np.ndarray:
 
 
 def predicted_ratio(kept: xr.Dataset) -> np.ndarray:
-    """Return sqrt((S_min / S_maj) / (n_min / n_maj)) per setting and seed; NaN where no rare feature has any."""
-    n = _ratio_of(kept, "count")
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(n > 0, np.sqrt(_ratio_of(kept, "many") / n), np.nan)
+    """Return what sharing predicts per setting and seed, minority over majority; NaN where no rare feature has any.
+
+    That is sqrt(S_j / n_j), averaged over the features of a group that have specialists, as the measured weight is.
+    """
+    return _ratio_of(kept, "shared")
 
 
 def judge(arrays: xr.Dataset) -> list[Row]:

@@ -14,6 +14,7 @@ def setting(rng, strength, *, few, many, count, rms, active, at_rest=1.0):
     """Arrays of 6 seeds; strengths and sizes scatter by 2 %."""
     noise = np.exp(0.02 * rng.standard_normal((2, 6, 2)))
     pairs = {"strength": strength * noise[0], "rms": rms * noise[1], "few": few, "many": many, "count": count}
+    pairs["shared"] = np.sqrt(many / count) / 0.7
     values = {name: (("seed", "group"), np.broadcast_to(x, (6, 2)).astype(float)) for name, x in pairs.items()}
     return xr.Dataset(values | {"at_rest": at_rest, "active": active})
 

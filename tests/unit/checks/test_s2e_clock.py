@@ -17,7 +17,7 @@ def planted(seed, *, scale=1.0, of_ratio=0.0):
     settings += [("clock", "rate", f, {"chance": 0.1 * f}) for f in (0.5, 1.0, 2.0)]
     settings += [("temperature", str(tau), 0, {"tau": tau}) for tau in (0.25, 0.5, 1.0, 2.0)]
     settings += [("stages", "0", d, {"clock": float(c), "d": d}) for d, c in ((16, 35), (24, 52), (32, 70), (64, 150))]
-    settings += [("stages", "0", r, {"ratio": r}) for r in (1.0, 0.7, 0.3)]
+    settings += [("stages", "0", r, {"ratio": r}) for r in (1.0, 0.85, 0.7, 0.3)]
     for noise in NOISES:
         for name, level, second, own in settings:
             one = {"eta": 0.25, "chance": 0.1, "tau": 1.0, "clock": 35.0, "d": 16, "ratio": 0.5} | own

@@ -10,10 +10,10 @@ step, which exist for frequent features only.
 
 Rival: a ratio that grows with d, because noise and the other features of a sample drive ordinary neurons too.
 
-Claim: the exponent of (best ordinary over best lucky projection) in d is below 0.1. A tenth is what a factor log d
-makes between d = 16 and 64 at most, and the statement hides such factors.
+Claim: the exponent of (best ordinary over best lucky projection) in d is below 0.3. A factor log d, which such
+statements hide, grows by 1.5 between d = 16 and 64, and so looks like an exponent of 0.29 there.
 
-Power: 4 sizes with 6 seeds; the ratio scatters by a tenth between seeds, its exponent in d is known to 0.05.
+Power: 4 sizes with 6 seeds; the ratio scatters by a tenth between seeds, its exponent in d is known to 0.2.
 """
 
 from collections.abc import Sequence
@@ -33,7 +33,7 @@ from paper_checks.runs import NOISES, Source
 from paper_checks.slopes import slope_row
 from paper_checks.specialist_sizes import GROUPS, finite_runs, mean_over, record_after
 
-MARGIN = 0.1
+MARGIN = 0.3
 """Largest exponent in d that still counts as bounded."""
 READINGS = {"specialist": "specialists at T2", "lucky": "lucky at the start"}
 
@@ -147,7 +147,7 @@ CHECK = Check(
     formula="max over ordinary i of |<w_i, M_j>| ≤ C max over lucky i of |<w_i, M_j>| at T2, with C free of d.",
     rival="a ratio that grows with d.",
     constants="none in the exponent; the two readings of lucky are ours.",
-    power="4 sizes, 6 seeds: the exponent in d is known to 0.05.",
+    power="4 sizes, 6 seeds: the exponent in d is known to 0.2.",
     sets=("stages",),
     measure=measure,
     judge=judge,

@@ -9,7 +9,7 @@ have settled.
 
 Rival: neurons that end with one feature each, whatever d and r (exponent 0).
 
-Claims: the exponent of |N_i| in d is at most 1 - r^2 (a margin of 0.1 for the logarithms that the bound hides); as an
+Claims: the exponent of |N_i| in d is at most 1 - r^2 (a margin of 0.1 for the finite sizes); as an
 equality, which is ours, it is 1 - r^2 within 0.1. An upper bound near 1 can hardly be broken, since |N_i| is at most d;
 at r = 0.3 it is 0.91.
 

@@ -10,9 +10,9 @@ features per sample. At the end, for settings that have settled. d1 = 2 d, so th
 Rival: ratios that do not change with d, as a floor set by the noise of batches would give.
 
 Claims: alpha' and beta are root mean squares over directions of a neuron, their ratios to alpha medians over
-specialists. Exponents in d are at most -1/2 (a margin of 0.1 for logarithms); their largest value over directions is
-reported beside. Purity (largest cosine with a feature, median over active neurons) falls as r falls: slope on log r
-above 0.
+specialists. Exponents in d are at most -1/2 (a margin of 0.1 for the finite sizes); their largest value over
+directions is reported beside. Purity (largest cosine with a feature, median over active neurons) falls as r falls:
+slope on log r above 0.
 
 Power: hundreds of specialists per setting: medians are known to 2 %, exponents to 0.05.
 """

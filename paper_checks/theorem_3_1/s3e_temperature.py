@@ -5,7 +5,8 @@ that it is proportional to the temperature tau, in a loss without the prefactor 
 
 In regime: two noise regimes (noise alone fires a neuron on 1 % of the tokens, and on 24 %); 2.5 active features per
 sample; d = 16, r = 0.5. In the window d^1.5/eta, and at the end for settings that have settled. Step size and penalty
-are the same at all temperatures, so that a colder run is also further in its training.
+are the same at all temperatures and early rates go as 1/tau, so that a colder run is also further in its training: the
+rows on the window, whose ends do not contain tau, mix both effects.
 
 Rival: rest (theory 6.3, S3f), where S_j = tau times a logarithm, and alpha goes about as sqrt(tau); what
 theory.rest_magnitude gives at these temperatures is computed, as its logarithm contains tau too.

@@ -148,6 +148,12 @@ def _levels(axis: Axis, here: xr.Dataset, end: str) -> tuple[np.ndarray, list[np
     return ratios, [lengths.values[kept & (one["ratio"].values == ratio)].ravel() for ratio in ratios]
 
 
+def _claim(axis: Axis) -> str:
+    if axis.exponent == 0:
+        return f"the length of the majority's stage 2 does not depend on {axis.name}"
+    return f"the length of the majority's stage 2 goes as {axis.name} to the power {axis.exponent:g}"
+
+
 def judge(arrays: xr.Dataset) -> list[Row]:
     """Return a row per noise, axis and definition of T2."""
     rows = []
@@ -158,7 +164,7 @@ def judge(arrays: xr.Dataset) -> list[Row]:
                 x, values = _levels(axis, here, name)
                 rows.append(
                     slope_row(
-                        f"stage 2 of the majority against {axis.name}",
+                        _claim(axis),
                         f"{noise}, {said}",
                         "exponent of T2 - T1",
                         x,

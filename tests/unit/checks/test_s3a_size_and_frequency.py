@@ -21,7 +21,9 @@ def planted(exponent, seed, scale=0.8, settled=1.0):
                     kind: (("moment", "seed", "group"), mean * np.exp(0.03 * rng.standard_normal((2, 6, 2))))
                     for kind in ("largest", "median")
                 }
-                parts[Point(noise, d, ratio)] = xr.Dataset(values | {"settled": settled, "tau": 1.0})
+                parts[Point(noise, d, ratio)] = xr.Dataset(
+                    values | {"settled": settled, "tau": 1.0, "step": ("moment", [64, 4000])}
+                )
     return joined(parts)
 
 

@@ -3,7 +3,7 @@
 import math
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +46,12 @@ def verdict_counts(entries: Mapping[str, Json]) -> dict[str, int]:
     """Return the number of rows by verdict, in the order of `CHECK_VERDICTS`."""
     found = Counter(row["verdict"] for entry in entries.values() for row in entry["rows"])
     return {word: found[word] for word in CHECK_VERDICTS}
+
+
+def primary_rows(check: Check, rows: Sequence[Json]) -> list[Json]:
+    """Return the rows that the summary shows: one claim, at each place where it was measured."""
+    begins = check.primary or rows[0]["claim"]
+    return [row for row in rows if row["claim"].startswith(begins)]
 
 
 def entry_of(check: Check, rows: list[Row], source: Source, took: float) -> Json:

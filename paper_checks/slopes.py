@@ -1,105 +1,51 @@
-"""Rows about exponents and ratios over several levels, also where some levels cannot be used."""
+"""Slopes that stay unknown where too few numbers are left, so that a row says undecided instead of failing."""
 
 import math
 from collections.abc import Sequence
 
 import numpy as np
-import xarray as xr
 
-from dynsim.stats.trends import Trend, exponent, trend
-from paper_checks.check import Numbers, Row, over_seeds, row
+from dynsim.stats.trends import Trend, trend
 
-FEWEST_LEVELS = 3
-"""Levels without which a straight line proves nothing."""
+UNKNOWN = Trend(*(math.nan,) * 8, 0, 0)
+MIN_LEVELS, MIN_SEEDS = 3, 2
 
 
-def slope_row(
-    claim: str,
-    regime: str,
-    quantity: str,
-    x: Sequence[float] | np.ndarray,
-    values: Sequence[np.ndarray],
-    wanted: tuple[float, float],
-    *,
-    logarithmic: bool = True,
-    predicted: float | None = None,
-    rival: str = "",
-    note: str = "",
-) -> Row:
-    """Return a row on the slope of the level means, of the logarithms by default; undecided with under three levels.
+def line(x: Sequence[float] | np.ndarray, values: Sequence[np.ndarray]) -> Trend:
+    """Return `trend` through the levels that have at least two finite values; unknown for fewer than three levels."""
+    kept = [(at, one[np.isfinite(one)]) for at, one in zip(x, map(np.asarray, values), strict=True)]
+    kept = [(at, one) for at, one in kept if len(one) >= MIN_SEEDS]
+    if len({at for at, _ in kept}) < MIN_LEVELS:
+        return UNKNOWN
+    return trend([at for at, _ in kept], [one for _, one in kept])
 
-    The interval is that of `trends.trend`; of three levels only, it is over the slopes of single seeds.
 
-    Args:
-        x: one number per level.
-        values: per level one number per seed; what is not finite is left out, as is what has no logarithm.
+def power(x: Sequence[float] | np.ndarray, values: Sequence[np.ndarray]) -> Trend:
+    """Return `line` of the logarithms: its slope is an exponent. A number that is not above 0 is left out."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        logs = [np.log(np.asarray(one, np.float64)) for one in values]
+    return line(np.log(np.asarray(x, np.float64)), logs)
+
+
+def log_of_mean(values: np.ndarray) -> np.ndarray:
+    """Return one number per seed whose mean estimates log(mean of the values): the jackknife's pseudo-values.
+
+    For small values that scatter around 0, of which only the mean is surely above 0: n log(mean) minus (n-1) times the
+    log of the mean without the seed. All NaN where one of these means is not above 0.
     """
-    fit, n_left = fitted(x, values, logarithmic=logarithmic)
-    said = [note] if note else []
-    if fit is None:
-        said.append(f"only {n_left} of {len(values)} levels can be used, 3 are needed")
-        span: Numbers = (math.nan, math.nan, math.nan)
-    else:
-        said.append(f"{n_left} levels; R² {fit.r_squared:.3f}; p-value of a misfit {fit.misfit_p:.2g}")
-        span = fit.span
-        if n_left == FEWEST_LEVELS:
-            span = _of_each_seed(x, values, logarithmic=logarithmic) or span
-    return row(claim, regime, quantity, span, wanted, predicted=predicted, rival=rival, note="; ".join(said))
+    kept = np.asarray(values, np.float64)
+    kept = kept[np.isfinite(kept)]
+    n = len(kept)
+    if n < MIN_SEEDS:
+        return np.full(n, math.nan)
+    without = (kept.sum() - kept) / (n - 1)
+    if kept.mean() <= 0 or without.min() <= 0:
+        return np.full(n, math.nan)
+    return np.asarray(n * math.log(kept.mean()) - (n - 1) * np.log(without))
 
 
-def _of_each_seed(
-    x: Sequence[float] | np.ndarray, values: Sequence[np.ndarray], *, logarithmic: bool
-) -> Numbers | None:
-    """Return mean and interval over seeds of each seed's own slope; None where levels hold different seeds.
-
-    For three levels: how far three means are off a line, with one degree of freedom, gives no usable interval.
-    """
-    if len({np.size(part) for part in values}) != 1:
-        return None
-    at, table = np.asarray(x, np.float64), np.stack([np.asarray(part, np.float64).ravel() for part in values])
-    if logarithmic:
-        at, table = np.log(at), np.log(np.where(table > 0, table, np.nan))
-    used = np.isfinite(table).sum(axis=1) >= 2
-    at, table = at[used], table[used]
-    table = table[:, np.isfinite(table).all(axis=0)]
-    if table.shape[1] < 3:
-        return None
-    return over_seeds((at - at.mean()) @ table / np.sum((at - at.mean()) ** 2))
-
-
-def fitted(
-    x: Sequence[float] | np.ndarray, values: Sequence[np.ndarray], *, logarithmic: bool = True
-) -> tuple[Trend | None, int]:
-    """Return the line through the levels that have two usable seeds, None for under three such, and their number."""
-    levels, kept = [], []
-    for at, part in zip(x, values, strict=True):
-        flat = np.asarray(part, np.float64).ravel()
-        flat = flat[np.isfinite(flat) & ((flat > 0) | (not logarithmic))]
-        if len(flat) >= 2:
-            levels.append(float(at))
-            kept.append(flat)
-    if len(set(levels)) < FEWEST_LEVELS:
-        return None, len(set(levels))
-    return (exponent if logarithmic else trend)(levels, kept), len(levels)
-
-
-def settled_only(arrays: xr.Dataset) -> tuple[xr.Dataset, str]:
-    """Return the points whose runs had stopped changing, by the variable `settled`, and how many were left out."""
-    settled = arrays["settled"].values > 0
-    kept = arrays.isel(point=np.flatnonzero(settled))
-    lost = int(np.sum(~settled))
-    return kept, f"{lost} of {len(settled)} settings left out: still changing at the end" if lost else ""
-
-
-def totals_ratio(arrays: xr.Dataset, measured: str, predicted: str) -> np.ndarray:
-    """Return sum(measured) / sum(predicted) over settings per seed; settings in which a seed is missing do not count.
-
-    Args:
-        measured: name of a variable (seed, point); predicted: of one (point).
-    """
-    if arrays.sizes["point"] == 0:
-        return np.array([np.nan])
-    found = arrays[measured].transpose("seed", "point").values
-    there = np.isfinite(found)
-    expected = np.where(there, arrays[predicted].values[None, :], 0.0).sum(axis=1)
-    return np.where(expected > 0, np.where(there, found, 0.0).sum(axis=1) / np.where(expected > 0, expected, 1), np.nan)
+def goodness(fit: Trend) -> str:
+    """Return how well a line fits, for a note."""
+    if not fit.n_levels:
+        return "too few numbers are left for a slope"
+    return f"R² {fit.r_squared:.4f}; p-value of a misfit {fit.misfit_p:.2g}; {fit.n_levels} levels"

@@ -30,7 +30,7 @@ from dynsim.config import Config, replace
 from paper_checks import costs, drawing
 from paper_checks.check import INF, Check, Row, joined, only, over_seeds, row, vacuous
 from paper_checks.runs import NOISES, Source, base
-from paper_checks.slopes import settled_only, slope_row
+from paper_checks.slope_rows import settled_only, slope_row
 from paper_checks.specialist_sizes import finite_runs, found_at, settled_flag
 
 EXACT = 0.2

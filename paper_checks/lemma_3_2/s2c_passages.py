@@ -30,7 +30,7 @@ from dynsim.config import Config
 from paper_checks import drawing
 from paper_checks.check import Check, Row, joined, only, over_seeds, row, vacuous
 from paper_checks.runs import RARE, Source
-from paper_checks.slopes import slope_row, totals_ratio
+from paper_checks.slope_rows import slope_row, totals_ratio
 from paper_checks.specialist_sizes import GROUPS, by_group, finite_runs, record_after
 
 MARGIN, SLOPE, FEWEST = 0.15, 0.1, 0.5

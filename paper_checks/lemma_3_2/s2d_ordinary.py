@@ -30,7 +30,7 @@ from dynsim.theory.specialists import is_lucky
 from paper_checks import drawing
 from paper_checks.check import INF, Check, Row, joined, only
 from paper_checks.runs import NOISES, Source
-from paper_checks.slopes import slope_row
+from paper_checks.slope_rows import slope_row
 from paper_checks.specialist_sizes import GROUPS, finite_runs, mean_over, record_after
 
 MARGIN = 0.3

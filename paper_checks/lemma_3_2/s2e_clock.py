@@ -33,7 +33,7 @@ from dynsim.theory.specialists import COVERED
 from paper_checks import drawing
 from paper_checks.check import Check, Row, joined, only
 from paper_checks.runs import NOISES, Source
-from paper_checks.slopes import slope_row
+from paper_checks.slope_rows import slope_row
 from paper_checks.specialist_sizes import finite_runs
 
 MARGIN = 0.2

@@ -30,7 +30,7 @@ from dynsim.config import Config
 from paper_checks import drawing
 from paper_checks.check import INF, Check, Row, joined, only, over_seeds, row
 from paper_checks.runs import NOISES, Source
-from paper_checks.slopes import settled_only, slope_row, totals_ratio
+from paper_checks.slope_rows import settled_only, slope_row, totals_ratio
 from paper_checks.specialist_sizes import GROUPS, by_group, finite_runs, found_at, record_after, settled_flag
 
 MARGIN, SLOPE, FEWEST, RIGHT = 0.15, 0.1, 0.5, 0.8

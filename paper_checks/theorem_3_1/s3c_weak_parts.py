@@ -30,7 +30,7 @@ from dynsim.theory.specialists import is_active, purity
 from paper_checks import drawing
 from paper_checks.check import INF, Check, Row, joined, only
 from paper_checks.runs import NOISES, Source
-from paper_checks.slopes import settled_only, slope_row
+from paper_checks.slope_rows import settled_only, slope_row
 from paper_checks.specialist_sizes import finite_runs, settled_flag
 
 MARGIN = 0.1

@@ -28,7 +28,7 @@ from dynsim.config import Config
 from paper_checks import drawing
 from paper_checks.check import Check, Row, joined, only
 from paper_checks.runs import NOISES, Source
-from paper_checks.slopes import settled_only, slope_row
+from paper_checks.slope_rows import settled_only, slope_row
 from paper_checks.specialist_sizes import GROUPS, MOMENTS, by_group, finite_runs, moments, settled_flag, sizes
 
 MARGIN = 0.1

@@ -28,7 +28,7 @@ from paper_checks import drawing
 from paper_checks.check import INF, Check, Row, only, over_seeds, row
 from paper_checks.resting_strengths import mean_over_settings, measured, resting_only
 from paper_checks.runs import NOISES, Source
-from paper_checks.slopes import slope_row
+from paper_checks.slope_rows import slope_row
 
 MARGIN, SLOPE = 0.1, 0.2
 

@@ -1,38 +1,27 @@
-"""Rows over levels: what is left out, what three levels give, and totals by hand."""
-
-import math
+"""Slopes over levels with missing numbers, and the jackknife of a logarithm."""
 
 import numpy as np
-import pytest
-import xarray as xr
 
-from dynsim.stats.verdicts import SUPPORTED, UNDECIDED
-from paper_checks import costs
-from paper_checks.runs import base
-from paper_checks.slopes import slope_row, totals_ratio
+from paper_checks import slopes
 
 
-def test_levels_without_two_usable_seeds_are_left_out():
-    values = [np.full(4, x**2.0) * [1, 1.01, 0.99, 1] for x in (1, 2, 4, 8)] + [np.array([1e9, np.nan, np.nan, -1])]
-    row = slope_row("c", "r", "q", [1, 2, 4, 8, 16], values, (1.9, 2.1))
-    assert row.verdict == SUPPORTED and row.measured == pytest.approx(2) and "4 levels" in row.note
-    assert slope_row("c", "r", "q", [1, 16], values[3:], (1.9, 2.1)).verdict == UNDECIDED
+def test_power_is_found_without_the_missing_numbers():
+    sizes = [2.0, 4.0, 8.0, 16.0]
+    values = [s**-0.5 * np.array([1.0, 1.01, np.nan]) for s in sizes]
+    assert np.isclose(slopes.power(sizes, values).slope, -0.5)
 
 
-def test_of_three_levels_the_interval_is_over_the_slopes_of_seeds():
-    values = [np.array([1.0, 1.0, 1.0]), np.array([2.0, 3.0, 4.0]), np.array([3.0, 5.0, 7.0])]  # slopes 1, 2, 3
-    row = slope_row("c", "r", "q", [0, 1, 2], values, (0, 9), logarithmic=False)
-    assert row.measured == pytest.approx(2)
-    assert row.interval[1] == pytest.approx(2 + 4.3027 / math.sqrt(3), rel=1e-4)
+def test_too_few_levels_or_numbers_are_unknown():
+    both = np.array([1.0, 2.0])
+    assert np.isnan(slopes.line([1.0, 2.0], [both, both]).slope)
+    assert np.isnan(slopes.line([1.0, 2.0, 3.0], [both, both, np.array([1.0])]).slope)
+    assert np.isnan(slopes.power([1.0, 2.0, 4.0], [both, both, -both]).slope)
+    assert slopes.goodness(slopes.UNKNOWN) == "too few numbers are left for a slope"
 
 
-def test_totals_leave_out_what_a_seed_lacks():
-    one = xr.Dataset({"m": (("seed", "point"), [[2.0, 4.0], [3.0, np.nan]]), "p": ("point", [2.0, 1.0])})
-    assert totals_ratio(one, "m", "p").tolist() == [2.0, 1.5]
-
-
-def test_costs_grow_with_width_and_steps():
-    config = base(16, 0.5, train__n_steps=4000)
-    wide = base(16, 0.5, train__n_steps=4000, encoder__n_neurons=128)
-    assert costs.hours(wide, 6) == pytest.approx(2 * costs.hours(config, 6))
-    assert "hours" in costs.in_words(3.0) and "years" in costs.in_words(1e6)
+def test_pseudo_values_estimate_the_logarithm_of_the_mean():
+    rng = np.random.default_rng(0)
+    means = [slopes.log_of_mean(2 + rng.standard_normal(8)).mean() for _ in range(2000)]
+    assert abs(np.mean(means) - np.log(2)) < 0.01
+    assert np.isnan(slopes.log_of_mean(np.array([-1.0, 0.2, 0.3]))).all()
+    assert np.allclose(slopes.log_of_mean(np.array([np.nan, 3.0, 3.0, 3.0])), [np.log(3)] * 3)

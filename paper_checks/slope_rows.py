@@ -91,13 +91,15 @@ def settled_only(arrays: xr.Dataset) -> tuple[xr.Dataset, str]:
     return kept, f"{lost} of {len(settled)} settings left out: still changing at the end" if lost else ""
 
 
-def seeds_of(values: xr.DataArray, dims: Sequence[str] = ("point",)) -> np.ndarray:
-    """Return the mean over `dims` per seed, without NaN values, shape (seed,)."""
-    return values.mean([dim for dim in dims if dim in values.dims], skipna=True).values
+def totals_ratio(arrays: xr.Dataset, measured: str, predicted: str) -> np.ndarray:
+    """Return sum(measured) / sum(predicted) over settings per seed; settings in which a seed is missing do not count.
 
-
-def mean_row(
-    claim: str, regime: str, quantity: str, values: np.ndarray, wanted: tuple[float, float], **more: object
-) -> Row:
-    """Return a row on the mean over seeds of `values`, shape (seed,)."""
-    return row(claim, regime, quantity, over_seeds(values), wanted, **more)  # type: ignore[arg-type]
+    Args:
+        measured: name of a variable (seed, point); predicted: of one (point).
+    """
+    if arrays.sizes["point"] == 0:
+        return np.array([np.nan])
+    found = arrays[measured].transpose("seed", "point").values
+    there = np.isfinite(found)
+    expected = np.where(there, arrays[predicted].values[None, :], 0.0).sum(axis=1)
+    return np.where(expected > 0, np.where(there, found, 0.0).sum(axis=1) / np.where(expected > 0, expected, 1), np.nan)

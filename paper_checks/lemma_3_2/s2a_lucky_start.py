@@ -214,7 +214,7 @@ def draw(arrays: xr.Dataset, rows: Sequence[Row]) -> Figure:
     axes[1].set_ylim(0, 1.05)
     axes[1].set_xlim(0.2, 1.1)
     drawing.words(axes[0], x="", y="share of pairs", title="who becomes a specialist")
-    drawing.words(axes[1], x="relative frequency $r_j$", y="share that fulfils the lemma", title="the lemma")
+    drawing.words(axes[1], x="relative frequency $r_j$", y="share that fulfils it", title="the lemma")
     drawing.legend_below(fig, axes[0], columns=2)
     return fig
 

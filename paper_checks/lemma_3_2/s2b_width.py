@@ -164,7 +164,8 @@ def draw(arrays: xr.Dataset, rows: Sequence[Row]) -> Figure:
         drawing.points(axes[0], x, missing.T / math.log(d), label=f"d = {d}", color="minority", fmt=marker)
     line = np.array([1.0, 1 / float(arrays["ratio"].min()) ** 2])
     drawing.predicted(axes[0], line, line, label="the paper's bound", kind="paper")
-    axes[0].set_ylim(0.8, 3)
+    axes[0].set_xscale("log", base=2)
+    axes[0].set_ylim(0.8, 3.5)
     drawing.words(axes[0], x="$1/r^2$", y="$\\log_d(m\\,/\\,$count$)$", title="imbalance", legend=True)
     for ax, ratio in zip(axes[1:], (1.0, float(width["ratio"].min())), strict=True):
         one = only(width, ratio=ratio)

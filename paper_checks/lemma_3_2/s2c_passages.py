@@ -30,7 +30,7 @@ from dynsim.config import Config
 from paper_checks import drawing
 from paper_checks.check import Check, Row, joined, only, over_seeds, row, vacuous
 from paper_checks.runs import RARE, Source
-from paper_checks.slope_rows import slope_row
+from paper_checks.slope_rows import slope_row, totals_ratio
 from paper_checks.specialist_sizes import GROUPS, by_group, finite_runs, record_after
 
 MARGIN, SLOPE, FEWEST = 0.15, 0.1, 0.5
@@ -89,12 +89,12 @@ def _group_rows(group: str, ratio: float, one: xr.Dataset) -> list[Row]:
     rival = f"m d^(-1/r²): off by a factor {error:.1f} from this prediction in the geometric mean"
     rows = []
     for name, what in (("predicted", "predicted"), ("at_switch", "predicted at the recorded switch")):
-        each = (one["measured"] / one[name]).mean("point").values if n else np.array([np.nan])
+        each = totals_ratio(one, "measured", name)
         rows.append(
             row(
                 f"{group} passages are those {what}",
                 regime,
-                "measured over predicted number, mean over d1/d and kappa",
+                "measured over predicted number, totals over d1/d and kappa",
                 over_seeds(each),
                 (1 - MARGIN, 1 + MARGIN),
                 predicted=1.0,

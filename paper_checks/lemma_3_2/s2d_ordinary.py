@@ -10,10 +10,10 @@ step, which exist for frequent features only.
 
 Rival: a ratio that grows with d, because noise and the other features of a sample drive ordinary neurons too.
 
-Claim: the exponent of (best ordinary over best lucky projection) in d is below 0.1. A tenth is what a factor log d
-makes between d = 16 and 64 at most, and the statement hides such factors.
+Claim: the exponent of (best ordinary over best lucky projection) in d is below 0.3. A factor log d, which such
+statements hide, grows by 1.5 between d = 16 and 64, and so looks like an exponent of 0.29 there.
 
-Power: 4 sizes with 6 seeds; the ratio scatters by a tenth between seeds, its exponent in d is known to 0.05.
+Power: 4 sizes with 6 seeds; the ratio scatters by a tenth between seeds, its exponent in d is known to 0.2.
 """
 
 from collections.abc import Sequence
@@ -33,7 +33,7 @@ from paper_checks.runs import NOISES, Source
 from paper_checks.slope_rows import slope_row
 from paper_checks.specialist_sizes import GROUPS, finite_runs, mean_over, record_after
 
-MARGIN = 0.1
+MARGIN = 0.3
 """Largest exponent in d that still counts as bounded."""
 READINGS = {"specialist": "specialists at T2", "lucky": "lucky at the start"}
 
@@ -74,57 +74,68 @@ def best_ratio(size: np.ndarray, chosen: np.ndarray) -> np.ndarray:
     return np.where(good, np.where(good, others, 1.0) / np.where(good, best, 1.0), np.nan)
 
 
+def _pooled(here: xr.Dataset, reading: str, group: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return sizes and the ratio per (size, seed): the geometric mean over the r that every size has.
+
+    Frequent features are alike at every r; of rare ones those at r < 1 are taken.
+    """
+    sizes = np.array(sorted({int(d) for d in here["d"].values}))
+    ratios = [r for r in np.unique(here["ratio"].values) if len(only(here, ratio=float(r))["d"]) == len(sizes)]
+    ratios = [float(r) for r in ratios if group == 0 or r < 1]
+    out = np.full((len(sizes), here.sizes["seed"]), np.nan)
+    for place, d in enumerate(sizes):
+        logs = np.array([np.log(only(here, d=int(d), ratio=r)[reading].values[0, :, group]) for r in ratios])
+        if len(logs):
+            good = np.isfinite(logs).sum(axis=0)
+            total = np.where(np.isfinite(logs), logs, 0.0).sum(axis=0)
+            out[place] = np.where(good > 0, np.exp(total / np.maximum(good, 1)), np.nan)
+    return sizes, out
+
+
+CASES = (("specialist", 0), ("lucky", 0), ("specialist", 1))
+"""Reading and place of the group; hardly any rare feature has a neuron that was lucky at the start."""
+
+
 def judge(arrays: xr.Dataset) -> list[Row]:
-    """Return a row on the exponent in d per noise, r, group and reading."""
+    """Return a row on the exponent in d per noise, group and reading."""
     rows = []
     for noise in NOISES:
         here = only(arrays, noise=noise)
-        for ratio in sorted({float(r) for r in here["ratio"].values}, reverse=True):
-            one = only(here, ratio=ratio)
-            for name, said in READINGS.items():
-                for place, group in enumerate(GROUPS):
-                    if name == "lucky" and (ratio < 1) == (group == "minority"):
-                        continue  # hardly any rare feature has a lucky neuron; at r = 1 one half is enough
-                    values = one[name].isel(group=place).values
-                    rows.append(
-                        slope_row(
-                            f"ordinary {group} projections stay within a constant of the best ({said}) at r = "
-                            f"{ratio:g}",
-                            noise,
-                            "exponent in d of best ordinary over best lucky projection at T2",
-                            one["d"].values,
-                            list(values),
-                            (-INF, MARGIN),
-                            predicted=0.0,
-                            rival="above 0: ordinary neurons catch up as d grows",
-                            note="ratio " + ", ".join(f"{x:.2f}" for x in _means(values)) if values.size else "",
-                        )
-                    )
+        if here.sizes["point"] == 0:
+            continue
+        for reading, place in CASES:
+            sizes, values = _pooled(here, reading, place)
+            means = ", ".join(f"{np.nanmean(part):.2f}" for part in values if np.isfinite(part).any())
+            rows.append(
+                slope_row(
+                    f"ordinary {GROUPS[place]} projections stay within a constant of the best ({READINGS[reading]})",
+                    noise,
+                    "exponent in d of best ordinary over best lucky projection at T2",
+                    sizes,
+                    list(values),
+                    (-INF, MARGIN),
+                    predicted=0.0,
+                    rival="above 0: ordinary neurons catch up as d grows",
+                    note=f"ratios by size: {means}" if means else "",
+                )
+            )
     return rows
 
 
-def _means(values: np.ndarray) -> list[float]:
-    return [float(np.nanmean(part)) for part in values if np.isfinite(part).any()]
-
-
 def draw(arrays: xr.Dataset, rows: Sequence[Row]) -> Figure:
-    """Draw the ratio against d for the largest and the smallest r, both groups and both readings."""
-    ratios = sorted({float(r) for r in arrays["ratio"].values if len(only(arrays, ratio=r)["d"]) > 2}, reverse=True)
-    shown = [ratios[0], ratios[-1]] if ratios else [float(arrays["ratio"].max())]
+    """Draw the ratio against d in both regimes, for both groups and both readings."""
+    shown = [noise for noise in NOISES if noise in arrays["noise"].values]
     fig, axes = drawing.panels(len(shown))
-    for ax, ratio in zip(axes, shown, strict=True):
-        for noise, fill in zip(NOISES, ("full", "none"), strict=True):
-            one = only(arrays, ratio=ratio, noise=noise)
-            x = one["d"].values.astype(float)
-            for place, group in enumerate(GROUPS):
-                values = one["specialist"].isel(group=place).values.T
-                drawing.points(
-                    ax, x * (1 + 0.02 * place), values, label=f"{group}, {noise}", color=group, fillstyle=fill
-                )
-        ax.axhline(1.0, color="0.3", ls="--", lw=1, label="an ordinary neuron as large as the best specialist")
+    for ax, noise in zip(axes, shown, strict=True):
+        for reading, place in CASES:
+            sizes, values = _pooled(only(arrays, noise=noise), reading, place)
+            fill = "full" if reading == "specialist" else "none"
+            label = f"{GROUPS[place]}, {READINGS[reading]}"
+            drawing.points(ax, sizes * (1 + 0.02 * place), values.T, label=label, color=GROUPS[place], fillstyle=fill)
+        ax.axhline(1.0, color="0.3", ls="--", lw=1, label="as large as the best lucky one")
         ax.set_xscale("log", base=2)
         ax.set_ylim(bottom=0)
-        drawing.words(ax, x="number of features d", y="best ordinary over best lucky", title=f"r = {ratio:g}")
+        drawing.words(ax, x="number of features d", y="best ordinary / best lucky", title=noise)
     drawing.legend_below(fig, axes[0], columns=2)
     return fig
 
@@ -136,12 +147,12 @@ CHECK = Check(
     formula="max over ordinary i of |<w_i, M_j>| ≤ C max over lucky i of |<w_i, M_j>| at T2, with C free of d.",
     rival="a ratio that grows with d.",
     constants="none in the exponent; the two readings of lucky are ours.",
-    power="4 sizes, 6 seeds: the exponent in d is known to 0.05.",
+    power="4 sizes, 6 seeds: the exponent in d is known to 0.2.",
     sets=("stages",),
     measure=measure,
     judge=judge,
     draw=draw,
     caption="Largest projection on a feature among the neurons that are no specialists for it at T2, over the largest "
     "among its specialists, against the number of features. Geometric means over features, then means over seeds with "
-    "95 % intervals. Filled: false firing 1 %, open: default noise. The lemma says: bounded.",
+    "95 % intervals. Filled: lucky means specialist at T2, open: lucky at the start. The lemma says: bounded.",
 )

@@ -23,6 +23,7 @@ from typing import NamedTuple
 
 import numpy as np
 import xarray as xr
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from dynsim import theory
@@ -37,6 +38,7 @@ from paper_checks.specialist_sizes import finite_runs
 
 MARGIN = 0.2
 SETS = ("clock", "stages", "temperature")
+IMBALANCE = "the imbalance r"
 ENDS = {"coverage": "T2 by coverage", "count": "T2 by the number of specialists"}
 
 
@@ -71,15 +73,15 @@ AXES = (
     ),
     Axis("the temperature", lambda arrays: _run_set(arrays, "temperature"), lambda one: one["tau"].values, 1.0, "0"),
     Axis(
-        "log d over the largest growth rate, over d",
+        "log d over the largest growth rate",
         lambda arrays: only(_run_set(arrays, "stages"), ratio=0.5),
         lambda one: one["clock"].values,
         1.0,
         "0",
     ),
     Axis(
-        "the imbalance r, at d = 16",
-        lambda arrays: only(_run_set(arrays, "stages"), d=16),
+        IMBALANCE,
+        lambda arrays: _run_set(arrays, "stages"),
         lambda one: one["ratio"].values.astype(float),
         0.0,
         "-1: the minority sets the clock",
@@ -131,21 +133,42 @@ def count_end(steps: np.ndarray, counts: np.ndarray) -> float:
     return float(np.sqrt(max(steps[below[-1]], 1) * steps[below[-1] + 1]))
 
 
+def _levels(axis: Axis, here: xr.Dataset, end: str) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Return the levels of an axis and T2 - T1 per seed at each.
+
+    Against r lengths are taken over `theory.stage2_clock`, so that all sizes that have every r count together.
+    """
+    one = axis.pick(here)
+    if axis.name != IMBALANCE:
+        return axis.x(one), list(one[end].values)
+    ratios = np.unique(one["ratio"].values.astype(float))
+    complete = [d for d in np.unique(one["d"].values) if len(only(one, d=int(d))["ratio"]) == len(ratios)]
+    lengths = one[end] / one["clock"]
+    kept = np.isin(one["d"].values, complete)
+    return ratios, [lengths.values[kept & (one["ratio"].values == ratio)].ravel() for ratio in ratios]
+
+
+def _claim(axis: Axis) -> str:
+    if axis.exponent == 0:
+        return f"the length of the majority's stage 2 does not depend on {axis.name}"
+    return f"the length of the majority's stage 2 goes as {axis.name} to the power {axis.exponent:g}"
+
+
 def judge(arrays: xr.Dataset) -> list[Row]:
     """Return a row per noise, axis and definition of T2."""
     rows = []
     for noise in NOISES:
         here = only(arrays, noise=noise)
         for axis in AXES:
-            one = axis.pick(here)
             for name, said in ENDS.items():
+                x, values = _levels(axis, here, name)
                 rows.append(
                     slope_row(
-                        f"stage 2 of the majority against {axis.name}",
+                        _claim(axis),
                         f"{noise}, {said}",
                         "exponent of T2 - T1",
-                        axis.x(one),
-                        list(one[name].values),
+                        x,
+                        values,
                         (axis.exponent - MARGIN, axis.exponent + MARGIN),
                         predicted=axis.exponent,
                         rival=axis.rival,
@@ -160,25 +183,36 @@ def draw(arrays: xr.Dataset, rows: Sequence[Row]) -> Figure:
     fig, axes = drawing.panels(len(AXES) + 1, columns=3)
     for ax, axis in zip(axes, AXES, strict=False):
         for noise, fill in zip(NOISES, ("full", "none"), strict=True):
-            one = axis.pick(only(arrays, noise=noise))
-            if one.sizes["point"] == 0:
-                continue
-            x, order = axis.x(one).astype(float), np.argsort(axis.x(one))
-            values = one["coverage"].values
-            drawing.points(ax, x, values.T, label=f"T2 by coverage, {noise}", color="majority", fillstyle=fill)
-            drawing.points(
-                ax, x, one["count"].values.T, label=f"by count, {noise}", color="other neurons", fillstyle=fill
-            )
-            mean = np.nanmean(values, axis=1)
-            if fill == "full":
-                line = (x[order] / np.exp(np.log(x).mean())) ** axis.exponent * np.exp(np.nanmean(np.log(mean)))
-                drawing.predicted(ax, x[order], line, label="predicted exponent")
+            here = only(arrays, noise=noise)
+            for name, color in (("coverage", "majority"), ("count", "other neurons")):
+                x, values = _levels(axis, here, name)
+                if len(x):
+                    label = f"{ENDS[name]}, {noise}"
+                    drawing.points(ax, x, _table(values), label=label, color=color, fillstyle=fill)
+            if fill == "full" and len(x):
+                _line(ax, axis, *_levels(axis, here, "coverage"))
         ax.set_xscale("log")
         ax.set_yscale("log")
-        drawing.words(ax, x=axis.name, y="$T_2-T_1$ in steps")
+        ticks = np.unique(axis.x(axis.pick(arrays)).astype(float))
+        ax.set_xticks(ticks, [f"{tick:.2g}" for tick in ticks])
+        ax.tick_params(axis="x", which="minor", bottom=False, labelbottom=False)
+        per_clock = axis.name == IMBALANCE
+        drawing.words(ax, x=axis.name, y="$T_2-T_1$ over the clock" if per_clock else "$T_2-T_1$ in steps")
     axes[-1].axis("off")
-    drawing.legend_below(fig, axes[0], columns=3)
+    drawing.legend_below(fig, axes[0], columns=2)
     return fig
+
+
+def _table(values: Sequence[np.ndarray]) -> np.ndarray:
+    """Return the levels side by side, shape (seed, level), filled up with NaN."""
+    longest = max(len(part) for part in values)
+    return np.stack([np.append(part, np.full(longest - len(part), np.nan)) for part in values], axis=1)
+
+
+def _line(ax: Axes, axis: Axis, x: np.ndarray, values: Sequence[np.ndarray]) -> None:
+    order, means = np.argsort(x), np.array([np.nanmean(part) for part in values])
+    line = (x[order] / np.exp(np.log(x).mean())) ** axis.exponent * np.exp(np.nanmean(np.log(means)))
+    drawing.predicted(ax, x[order], line, label="predicted exponent")
 
 
 CHECK = Check(

@@ -10,7 +10,7 @@ active features per sample. Settings whose counts still change at the end are le
 
 Rivals: the paper's m d^(-1/r^2) read per feature, the passages of S2c, and counts in proportion to the frequency.
 
-Claims: final numbers per feature of each group are those of theory.race_counts within 15 %, in the mean over settings
+Claims: final numbers per feature of each group are those of theory.race_counts within 15 %, in total over settings
 with at least half a neuron expected; the logarithm of the error is smaller than that of each rival; and of the
 neurons that end as specialists at least 80 % have the feature that theory.race_winner gives for their recorded
 projections at the switch (a fifth may change the lead later by the noise of batches; chance is what the shares of
@@ -30,7 +30,7 @@ from dynsim.config import Config
 from paper_checks import drawing
 from paper_checks.check import INF, Check, Row, joined, only, over_seeds, row
 from paper_checks.runs import NOISES, Source
-from paper_checks.slope_rows import settled_only, slope_row
+from paper_checks.slope_rows import settled_only, slope_row, totals_ratio
 from paper_checks.specialist_sizes import GROUPS, by_group, finite_runs, found_at, record_after, settled_flag
 
 MARGIN, SLOPE, FEWEST, RIGHT = 0.15, 0.1, 0.5, 0.8
@@ -128,10 +128,10 @@ def _rows(regime: str, here: xr.Dataset) -> list[Row]:
         one = kept.isel(group=place)
         one = one.isel(point=np.flatnonzero(one["race"].values >= FEWEST))
         n = one.sizes["point"]
-        each = (one["measured"] / one["race"]).mean("point").values if n else np.array([np.nan])
+        each = totals_ratio(one, "measured", "race")
         note = "; ".join(filter(None, (f"{n} settings", lost)))
         claim = f"the race counts {group} specialists"
-        quantity = "measured over predicted number, mean over settings"
+        quantity = "measured over predicted number, totals over settings"
         wanted = (1 - MARGIN, 1 + MARGIN)
         rows.append(row(claim, regime, quantity, over_seeds(each), wanted, predicted=1.0, note=note))
         rows.append(
@@ -162,8 +162,8 @@ def _error(kept: xr.Dataset, name: str) -> np.ndarray:
     """Return the mean |log(measured / predicted)| per seed; half a neuron is added to both."""
     if kept.sizes["point"] == 0:
         return np.array([np.nan])
-    gap = np.abs(np.log((kept["measured"] + 0.5) / (kept[name] + 0.5)))
-    return np.asarray(gap.mean(("point", "group")).values)
+    ratio = ((kept["measured"] + 0.5) / (kept[name] + 0.5)).transpose("seed", "point", "group").values
+    return np.asarray(np.nanmean(np.abs(np.log(ratio)), axis=(1, 2)))
 
 
 def draw(arrays: xr.Dataset, rows: Sequence[Row]) -> Figure:
@@ -180,7 +180,7 @@ def draw(arrays: xr.Dataset, rows: Sequence[Row]) -> Figure:
         ax.set_xscale("log")
         ax.set_yscale("log")
         ax.set_ylim(0.1, 60)
-        drawing.words(ax, x="specialists per feature, race", y="specialists per feature, measured", title=noise)
+        drawing.words(ax, x="specialists per feature, by the race", y="specialists, measured", title=noise)
     one = arrays.isel(point=np.flatnonzero((arrays["set"].values == 0) & (arrays["ratio"].values == 0.5)))
     one = only(one, second=0.5).sortby("d1").isel(group=1)
     x = one["d1"].values
@@ -190,7 +190,7 @@ def draw(arrays: xr.Dataset, rows: Sequence[Row]) -> Figure:
         drawing.predicted(axes[2], x, one[name].values, label=label, kind=kind)
     axes[2].set_xscale("log", base=2)
     axes[2].set_ylim(bottom=0)
-    drawing.words(axes[2], x="$d_1/d$", y="specialists per rare feature", title="r = 0.5, m = 256")
+    drawing.words(axes[2], x="$d_1/d$", y="rare specialists, measured", title="r = 0.5, m = 256")
     drawing.legend_below(fig, *axes, columns=3)
     return fig
 

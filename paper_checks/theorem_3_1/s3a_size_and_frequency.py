@@ -44,7 +44,11 @@ def _of_run(config: Config, result: xr.Dataset) -> xr.Dataset:
     at = [sizes(result, record) for record in moments(config, result).values()]
     return xr.Dataset(
         {kind: (("moment", "seed", "group"), np.stack([by_group(result, one[kind]) for one in at])) for kind in KINDS}
-        | {"settled": settled_flag(result), "tau": config.loss.temperature}
+        | {
+            "step": ("moment", result["step"].values[list(moments(config, result).values())]),
+            "settled": settled_flag(result),
+            "tau": config.loss.temperature,
+        }
     )
 
 
@@ -58,7 +62,8 @@ def judge(arrays: xr.Dataset) -> list[Row]:
                 one, lost = only(here, d=d).isel(moment=place), ""
                 if moment == MOMENTS[1]:
                     one, lost = settled_only(one)
-                rows += _rows(f"{noise}, d = {d}, {moment}", one, lost)
+                when = f"step {int(one['step'].values[0])}" if one.sizes["point"] else ""
+                rows += _rows(f"{noise}, d = {d}, {moment}", one, "; ".join(filter(None, (when, lost))))
     return rows
 
 
@@ -105,7 +110,7 @@ def draw(arrays: xr.Dataset, rows: Sequence[Row]) -> Figure:
         ax.set_xticks([0.3, 0.5, 0.7, 1.0], ["0.3", "0.5", "0.7", "1"])
         ax.set_yticks([0.3, 0.5, 0.7, 1.0, 1.5], ["0.3", "0.5", "0.7", "1", "1.5"])
         ax.minorticks_off()
-        drawing.words(ax, x="r", y="median weight, minority over majority", title=f"d = {d}")
+        drawing.words(ax, x="r", y="minority / majority weight", title=f"d = {d}")
     drawing.legend_below(fig, axes[0], columns=2)
     return fig
 

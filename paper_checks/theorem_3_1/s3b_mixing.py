@@ -9,7 +9,7 @@ have settled.
 
 Rival: neurons that end with one feature each, whatever d and r (exponent 0).
 
-Claims: the exponent of |N_i| in d is at most 1 - r^2 (a margin of 0.1 for the logarithms that the bound hides); as an
+Claims: the exponent of |N_i| in d is at most 1 - r^2 (a margin of 0.1 for the finite sizes); as an
 equality, which is ours, it is 1 - r^2 within 0.1. An upper bound near 1 can hardly be broken, since |N_i| is at most d;
 at r = 0.3 it is 0.91.
 
@@ -102,7 +102,7 @@ def draw(arrays: xr.Dataset, rows: Sequence[Row]) -> Figure:
         drawing.predicted(ax, d, first * (d / d[0]) ** (1 - ratio**2), label="d^(1-r²), from the first size on")
         drawing.predicted(ax, d, np.ones(len(d)), label="one feature each", kind="rival")
         ax.set_xscale("log", base=2)
-        ax.set_yscale("log", base=2)
+        ax.set_ylim(bottom=0)
         drawing.words(ax, x="number of features d", y="features of a neuron, $|N_i|$", title=f"r = {ratio:g}")
     drawing.legend_below(fig, axes[0], columns=2)
     return fig

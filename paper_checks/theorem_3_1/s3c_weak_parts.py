@@ -10,9 +10,9 @@ features per sample. At the end, for settings that have settled. d1 = 2 d, so th
 Rival: ratios that do not change with d, as a floor set by the noise of batches would give.
 
 Claims: alpha' and beta are root mean squares over directions of a neuron, their ratios to alpha medians over
-specialists. Exponents in d are at most -1/2 (a margin of 0.1 for logarithms); their largest value over directions is
-reported beside. Purity (largest cosine with a feature, median over active neurons) falls as r falls: slope on log r
-above 0.
+specialists. Exponents in d are at most -1/2 (a margin of 0.1 for the finite sizes); their largest value over
+directions is reported beside. Purity (largest cosine with a feature, median over active neurons) falls as r falls:
+slope on log r above 0.
 
 Power: hundreds of specialists per setting: medians are known to 2 %, exponents to 0.05.
 """
@@ -50,10 +50,10 @@ def measure(source: Source) -> xr.Dataset:
 def _of_run(config: Config, result: xr.Dataset) -> xr.Dataset:
     end = result.isel(record=-1)
     alignment, norm = end["alignment"].values.astype(np.float64), end["weight_norm"].values
-    found = outcomes.specialist_pairs(end).any(axis=-1)
+    found = np.asarray(outcomes.specialist_pairs(end).any(axis=-1))
     n_outside = config.data.token_dim - config.data.n_features
     parts = weak_parts(alignment, end["residual_norm"].values, n_outside)
-    active = is_active(norm)
+    active = np.asarray(is_active(norm))
     values = {name: ("seed", _medians(part, found)) for name, part in parts.items()}
     values["purity"] = ("seed", _medians(purity(alignment, norm), active))
     return xr.Dataset(values | {"settled": settled_flag(result)})
@@ -81,7 +81,7 @@ def judge(arrays: xr.Dataset) -> list[Row]:
     """Return per noise and r the exponents in d of the weak parts, then the slope of purity on log r by size."""
     rows = []
     for noise in NOISES:
-        here, _ = only(arrays, noise=noise), ""
+        here = only(arrays, noise=noise)
         for ratio in sorted({float(r) for r in here["ratio"].values}, reverse=True):
             one, lost = settled_only(only(here, ratio=ratio))
             for name, said in PARTS.items():

@@ -180,7 +180,8 @@ def render(summary: Json, checks: Mapping[str, Check], folder: Path, figures: Pa
         minutes=sum(summary["simulated_s"].values()) / 60,
         commit=str(provenance["commit"])[:7],
     )
-    sections = [section(code, checks[code], entry, place) for code, entry in summary["checks"].items()]
+    shown = {code: entry for code, entry in summary["checks"].items() if entry["rows"]}
+    sections = [section(code, checks[code], entry, place) for code, entry in shown.items()]
     parts = [head, summary_table(summary, checks, theory_codes), "\n## What is assumed\n", choices_table()]
     parts += ["## All verdicts\n", verdict_table(summary, place, theory_codes), ""]
     parts += [repeats_text(folder), "## The checks, one by one\n", "\n\n".join(sections)]

@@ -50,7 +50,7 @@ def verdict_counts(entries: Mapping[str, Json]) -> dict[str, int]:
 
 def primary_rows(check: Check, rows: Sequence[Json]) -> list[Json]:
     """Return the rows that the summary shows: one claim, at each place where it was measured."""
-    begins = check.primary or rows[0]["claim"]
+    begins = check.primary or (rows[0]["claim"] if rows else "")
     return [row for row in rows if row["claim"].startswith(begins)]
 
 
@@ -118,9 +118,10 @@ def draw_all(checks: Mapping[str, Check], arrays: Arrays, summary: Json, folder:
 
     paths = []
     for code, check in checks.items():
-        if code not in arrays:
+        rows = check.judge(arrays[code]) if code in arrays else []
+        if not rows:  # the preset has none of the runs that it is about
             continue
-        figure = check.draw(arrays[code], check.judge(arrays[code]))
+        figure = check.draw(arrays[code], rows)
         metadata = {"check": code, "config": summary["checks"][code]["config_hash"]}
         files = [folder / f"{figure_name(code)}.{kind}" for kind in FIGURE_FORMATS]
         for path in files:

@@ -7,7 +7,7 @@ rho_i of its part outside all features, and its threshold b_i. It has no noise f
   factor per step, in closed form (`growth.log_growth`), and rho_i shrinks by the decay.
 - Beyond: d alpha_ij/dt = eta (pull_ij - lambda alpha_ij), where pull_ij is the mean over batches of
   (h_i(Y) - sum_V q_V h_i(V)) <grad h_i(X), M_j>; h_i is the output of the neuron, X a query, Y its key, q_V the softmax
-  weight of candidate V. `scipy.integrate.solve_ivp` solves it (theory 3.3, 6.3, 12.4).
+  weight of candidate V. `scipy.integrate.solve_ivp` solves it (theory 3.3, 6.3).
 
 The pull is that of `mean_field`, which says what is exact in it and what is approximated. Beyond that, finite steps are
 replaced by a continuous time once the linear phase is over, and of the chance in batches only its largest effect on

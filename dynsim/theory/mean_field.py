@@ -1,4 +1,4 @@
-"""The mean pull of the loss on every weight: over noise, codes and the softmax (theory 3.3, 6.3, 12.4).
+"""The mean pull of the loss on every weight: over noise, codes and the softmax (theory 3.3, 6.3).
 
 A neuron i has projections alpha_ij = <w_i, M_j> on the features, a part of norm rho_i outside all features, and a
 threshold b_i; h_i is its output. The pull along M_j is the mean over batches of

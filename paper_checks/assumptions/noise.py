@@ -193,7 +193,7 @@ CHECK = Check(
     formula="phi = 2 Phi(-kappa sqrt(2 log d / d) / sigma) (`theory.false_firing_rate`) should fall faster than the "
     "chance log log d / d that a feature is active in a token.",
     rival="at the paper's noise variance sqrt(log d) / d, phi falls more slowly than any power of d.",
-    constants="C_p = 1 in the chance that a feature is active, as in section 4.4 of the theory.",
+    constants="C_p = 1 in the chance that a feature is active, as in theory 4.4 of the theory.",
     power="exponents are computed without scatter; sampled rates of 1 % are known to 2 %.",
     sets=(),
     measure=measure,

@@ -1,6 +1,6 @@
 """REST: how strong are features at rest when samples have several active features?
 
-Statement (theory 12.4): at rest the strengths S_j minimise a convex function, the loss averaged over sets of active
+Statement (theory 6.3): at rest the strengths S_j minimise a convex function, the loss averaged over sets of active
 features plus the penalty. There is no constant to fit.
 
 In regime: a setting at rest (counts have settled, strengths change by less than 5 % over the last quarter of the

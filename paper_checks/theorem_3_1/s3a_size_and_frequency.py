@@ -7,7 +7,7 @@ In regime: the window must lie within the run; its geometric middle d^1.5/eta do
 (noise alone fires a neuron on 1 % of the tokens, and on 24 to 15 %); 2 to 3 active features per sample. At the end only
 settings that have settled are used; the window is a transient by the statement itself, so there all of them are.
 
-Rivals: rest (theory 6.3, S3f: sizes that hardly depend on the frequency, exponent 0) and sharing (theory 12.5: fewer
+Rivals: rest (theory 6.3, S3f: sizes that hardly depend on the frequency, exponent 0) and sharing (theory 6.3: fewer
 specialists, larger weights, a negative exponent).
 
 Claims: the logarithm of alpha (minority over majority) against log r has slope 1, within 0.2, for the largest and for

@@ -1,6 +1,6 @@
 """SIZES: are the weights of a rare feature larger because fewer specialists share them?
 
-Statement (rival of Theorem 3.1, theory 12.5): what a feature gathers is shared among its specialists, so that with n of
+Statement (rival of Theorem 3.1, theory 6.3): what a feature gathers is shared among its specialists, so that with n of
 them alpha_min / alpha_maj = sqrt((S_min / S_maj) / (n_min / n_maj)): fewer specialists, larger weights. The theorem has
 alpha in proportion to the frequency, so that this ratio would be r.
 

@@ -30,7 +30,7 @@ class ImageSet(NamedTuple):
     n_classes: int
 
 
-def check_labels(labels: np.ndarray, n_classes: int, where: str) -> None:
+def check_label_range(labels: np.ndarray, n_classes: int, where: str) -> None:
     """Refuse labels that name no class. Errors: `DataError`, which begins with `where`."""
     wrong = np.flatnonzero((labels < 0) | (labels >= n_classes))
     if wrong.size:
@@ -61,5 +61,5 @@ def image_set(
             continue
         if values.shape != (len(pixels),) or values.dtype.kind not in "iu":
             raise DataError(f"{where}: wanted {len(pixels):,} whole-numbered {name}, got shape {values.shape}")
-        check_labels(values, most, where)
+        check_label_range(values, most, where)
     return ImageSet(pixels, labels.astype(np.int64), None if coarse is None else coarse.astype(np.int64), n_classes[0])

@@ -115,7 +115,7 @@ def test_signs_and_order_of_neurons_do_not_matter():
 
 
 def test_it_comes_to_rest_where_pull_and_decay_balance():
-    """The first line of theory 12.4: D_j = lambda / (P_j (1 - b / alpha)), for every feature that has a specialist."""
+    """The first line of theory 6.3: D_j = lambda / (P_j (1 - b / alpha)), for every feature that has a specialist."""
     config = replace(SMALL, **QUIET | {"loss.l2_penalty": 0.01, "data.mask_equal_codes": False})
     found = flow.predict(config, *start(config), np.array([0.0, 6000.0]))
     alignment, b = found.alignment[-1], found.threshold[-1][:, None]

@@ -1,4 +1,4 @@
-"""The mean pull against quadrature, exact limits, theory 12.4 and the gradient of sampled batches."""
+"""The mean pull against quadrature, exact limits, theory 6.3 and the gradient of sampled batches."""
 
 import itertools
 

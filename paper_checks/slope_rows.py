@@ -83,6 +83,11 @@ def fitted(
     return (exponent if logarithmic else trend)(levels, kept), len(levels)
 
 
+def enough_levels(arrays: xr.Dataset, axis: str) -> bool:
+    """Return whether a run set has enough levels of an axis for a line, settled or not; if not, it has no such row."""
+    return len(np.unique(arrays[axis].values.astype(float))) >= FEWEST_LEVELS
+
+
 def settled_only(arrays: xr.Dataset) -> tuple[xr.Dataset, str]:
     """Return the points whose runs had stopped changing, by the variable `settled`, and how many were left out."""
     settled = arrays["settled"].values > 0

@@ -30,7 +30,7 @@ from dynsim.config import Config, replace
 from paper_checks import costs, drawing
 from paper_checks.check import INF, Check, Row, joined, only, over_seeds, row, vacuous
 from paper_checks.runs import NOISES, Source, base
-from paper_checks.slope_rows import settled_only, slope_row
+from paper_checks.slope_rows import enough_levels, settled_only, slope_row
 from paper_checks.specialist_sizes import finite_runs, found_at, settled_flag
 
 EXACT = 0.2
@@ -71,7 +71,8 @@ def judge(arrays: xr.Dataset) -> list[Row]:
         here = only(arrays, noise=noise)
         stages, width = only(here, second=0.0), only(here, second=1.0)
         for d in sorted({int(d) for d in stages["d"].values}):
-            rows += _imbalance_rows(noise, d, only(stages, d=d))
+            if enough_levels(of_size := only(stages, d=d), "ratio"):
+                rows += _imbalance_rows(noise, d, of_size)
         for ratio in sorted({float(r) for r in width["ratio"].values}, reverse=True):
             of_ratio = only(width, ratio=ratio)
             rows += [

@@ -27,7 +27,7 @@ from dynsim.config import Config
 from paper_checks import drawing
 from paper_checks.check import Check, Row, joined, only, over_seeds, row
 from paper_checks.runs import NOISES, Source
-from paper_checks.slope_rows import settled_only, slope_row
+from paper_checks.slope_rows import enough_levels, settled_only, slope_row
 from paper_checks.specialist_sizes import MOMENTS, by_group, finite_runs, moments, settled_flag, sizes
 
 MARGIN = 0.2
@@ -60,14 +60,15 @@ def judge(arrays: xr.Dataset) -> list[Row]:
         for d in sorted({int(d) for d in here["d"].values}):
             for place, moment in enumerate(MOMENTS):
                 one, lost = only(here, d=d).isel(moment=place), ""
+                slopes = enough_levels(one, "ratio")
                 if moment == MOMENTS[1]:
                     one, lost = settled_only(one)
                 when = f"step {int(one['step'].values[0])}" if one.sizes["point"] else ""
-                rows += _rows(f"{noise}, d = {d}, {moment}", one, "; ".join(filter(None, (when, lost))))
+                rows += _rows(f"{noise}, d = {d}, {moment}", one, "; ".join(filter(None, (when, lost))), slopes)
     return rows
 
 
-def _rows(regime: str, one: xr.Dataset, lost: str) -> list[Row]:
+def _rows(regime: str, one: xr.Dataset, lost: str, slopes: bool) -> list[Row]:
     ratio = one["ratio"].values.astype(float)
     rows = [
         slope_row(
@@ -81,7 +82,7 @@ def _rows(regime: str, one: xr.Dataset, lost: str) -> list[Row]:
             rival="0 at rest; negative where specialists share what a feature gathers",
             note=lost,
         )
-        for kind in KINDS
+        for kind in (KINDS if slopes else ())
     ]
     above = one["largest"].isel(group=1).values / (ratio * one["tau"].values)[:, None]
     worst = above[np.argmax(np.nan_to_num(np.nanmean(above, axis=1)))] if len(above) else np.array([np.nan])

@@ -30,7 +30,7 @@ from dynsim.theory.specialists import is_active, purity
 from paper_checks import drawing
 from paper_checks.check import INF, Check, Row, joined, only
 from paper_checks.runs import NOISES, Source
-from paper_checks.slope_rows import settled_only, slope_row
+from paper_checks.slope_rows import enough_levels, settled_only, slope_row
 from paper_checks.specialist_sizes import finite_runs, settled_flag
 
 MARGIN = 0.1
@@ -100,6 +100,8 @@ def judge(arrays: xr.Dataset) -> list[Row]:
                     )
                 )
         for d in sorted({int(d) for d in here["d"].values}):
+            if not enough_levels(only(here, d=d), "ratio"):
+                continue
             one, lost = settled_only(only(here, d=d))
             rows.append(
                 slope_row(

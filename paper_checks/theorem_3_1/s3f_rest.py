@@ -45,23 +45,23 @@ def judge(arrays: xr.Dataset) -> list[Row]:
     for rate in sorted({float(x) for x in arrays["level"].values}):
         here = only(arrays, level=rate)
         for ratio in sorted({float(r) for r in here["ratio"].values}, reverse=True):
-            rows.append(_strength_row(only(here, ratio=ratio), rate, ratio))
+            rows.append(_strength_row(only(here, ratio=ratio), ratio))
         if np.any(here["ratio"].values < 1):
-            rows.append(_exponent_row(here.isel(point=np.flatnonzero(here["ratio"].values < 1)), rate))
+            rows.append(_exponent_row(here.isel(point=np.flatnonzero(here["ratio"].values < 1))))
     return rows
 
 
-def _regime(one: xr.Dataset, rate: float) -> str:
+def _regime(one: xr.Dataset) -> str:
     return f"no noise, {float(one['active'].max()):.2f} active features per sample"
 
 
-def _strength_row(one: xr.Dataset, rate: float, ratio: float) -> Row:
+def _strength_row(one: xr.Dataset, ratio: float) -> Row:
     claim, quantity = f"strengths are those of rest at r = {ratio:g}", "measured over predicted strength"
     kept, lost = resting_only(one)
     found = over_seeds(mean_ratio(kept, "few"))
     if float(one["active"].max()) > MOST_ACTIVE:
-        return out_of_regime(claim, _regime(one, rate), quantity, _why(one), found=found)
-    return row(claim, _regime(one, rate), quantity, found, (1 - MARGIN, 1 + MARGIN), predicted=1.0, note=lost)
+        return out_of_regime(claim, _regime(one), quantity, _why(one), found=found)
+    return row(claim, _regime(one), quantity, found, (1 - MARGIN, 1 + MARGIN), predicted=1.0, note=lost)
 
 
 def _why(one: xr.Dataset) -> str:
@@ -71,7 +71,7 @@ def _why(one: xr.Dataset) -> str:
     )
 
 
-def _exponent_row(one: xr.Dataset, rate: float) -> Row:
+def _exponent_row(one: xr.Dataset) -> Row:
     claim, quantity = "strength hardly depends on the frequency", "exponent of S in the frequency, r = 0.5"
     kept, lost = resting_only(one)
     formula = (one["few"].isel(group=1) / one["few"].isel(group=0)).values
@@ -82,9 +82,9 @@ def _exponent_row(one: xr.Dataset, rate: float) -> Row:
     else:
         found = (np.nan, np.nan, np.nan)
     if float(one["active"].max()) > MOST_ACTIVE:
-        return out_of_regime(claim, _regime(one, rate), quantity, _why(one), found=found)
+        return out_of_regime(claim, _regime(one), quantity, _why(one), found=found)
     wanted, rival = (predicted - FLAT, predicted + FLAT), "2: weights proportional to frequency"
-    return row(claim, _regime(one, rate), quantity, found, wanted, predicted=predicted, rival=rival, note=lost)
+    return row(claim, _regime(one), quantity, found, wanted, predicted=predicted, rival=rival, note=lost)
 
 
 def _ratio(one: xr.Dataset) -> float:

@@ -41,3 +41,10 @@ def test_at_the_end_unsettled_settings_are_left_out():
     rows = [row for row in CHECK.judge(planted(1.0, 0, settled=0.0)) if "proportional" in row.claim]
     assert {row.verdict for row in rows if "at the end" in row.regime} == {UNDECIDED}
     assert {row.verdict for row in rows if "window" in row.regime} == {SUPPORTED}
+
+
+def test_a_size_with_two_ratios_has_no_slope_but_keeps_its_bound():
+    arrays = planted(1.0, 0)
+    kept = (arrays["d"].values == 16) | np.isin(arrays["ratio"].values, (1.0, 0.5))
+    rows = [row for row in CHECK.judge(arrays.isel(point=np.flatnonzero(kept))) if "d = 64" in row.regime]
+    assert {row.claim for row in rows} == {"a weight is at most r tau"}

@@ -11,13 +11,13 @@ from paper_checks.theorem_3_1.s3e_temperature import CHECK
 
 
 def planted(exponent, seed):
-    """Weights of 6 seeds that scatter by 4 % about tau^exponent."""
+    """Weights of 6 seeds that scatter by 2 % about tau^exponent."""
     rng, parts = np.random.default_rng(seed), {}
     for noise in NOISES:
         for tau in (0.25, 0.5, 1.0, 2.0):
             values = {
-                kind: (("moment", "seed", "group"), tau**exponent * np.exp(0.04 * rng.standard_normal((2, 6, 2))))
-                for kind in ("largest", "median")
+                kind: (("moment", "seed", "group"), tau**exponent * np.exp(0.02 * rng.standard_normal((2, 6, 2))))
+                for kind in ("largest", "median", "total")
             }
             rest = ("group", np.full(2, 2 * tau**0.45))
             parts[Point(noise, 16, 0.5, tau)] = xr.Dataset(values | {"rest": rest, "settled": 1.0})

@@ -27,8 +27,8 @@ else
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help install stages figures documents notebooks notebooks-run checks test test-slow bench lint types wheels \
-  clean check-python
+.PHONY: help install stages figures documents notebooks notebooks-run checks checks-quick test test-slow bench lint \
+  types wheels clean check-python
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-18s %s\n", $$1, $$2}'
@@ -56,6 +56,9 @@ notebooks-run: $(NOTEBOOK) ## Run the notebooks from top to bottom (two minutes)
 
 checks: $(CORE) ## Every statement of the theory as a check (an hour); VERIFY=1 computes the committed report again
 	$(RUN) -m paper_checks $(if $(VERIFY),--verify) $(ARGS)
+
+checks-quick: $(CORE) ## The same checks with few seeds and sizes (three minutes)
+	$(RUN) -m paper_checks --preset quick $(ARGS)
 
 # Two processes at most: each compiles for itself, and a test file stays in one of them.
 test: $(DEV) ## Fast tests (a few minutes)

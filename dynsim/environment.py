@@ -26,6 +26,7 @@ PACKAGES = {
     "matplotlib": "matplotlib",
     "tyro": "tyro",
     "tqdm": "tqdm",
+    "pillow": "PIL",
 }
 """Every package that dynsim needs, and the module by which one sees whether it is there."""
 HOME = Path(__file__).resolve().parents[1]

@@ -90,6 +90,8 @@ class Check:
     """(arrays, rows) -> prediction and measurement in one figure."""
     caption: str
     """Caption of the figure, the bottom line first."""
+    primary: str = ""
+    """How the claims of the rows begin that the summary shows; by default those with the claim of the first row."""
 
 
 def row(
@@ -106,6 +108,8 @@ def row(
     """Return a judged row: the verdict says whether the interval of the measured number lies in the wanted range."""
     value, low, high = (float(number) for number in found)
     verdict = verdicts.judge_check(low, high, wanted)
+    if low == high and low in wanted and not all(math.isfinite(end) for end in wanted):
+        verdict = verdicts.NOT_SUPPORTED  # a difference of exactly 0 in all seeds is not "above 0"
     return Row(claim, regime, quantity, verdict, value, (low, high), predicted, wanted, rival, note)
 
 

@@ -1,6 +1,7 @@
 """The report as text: paper_checks/README.md, and the table that is printed. All numbers come from the summary."""
 
 import os
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from dynsim.stats.verdicts import CHECK_VERDICTS
 from paper_checks.check import Check
 from paper_checks.choices import choices_table
 from paper_checks.repeats import REPEATS
-from paper_checks.report import figure_name
+from paper_checks.report import figure_name, primary_rows
 
 WORDS = {
     "supported": "the interval of the measured number lies in the range that the statement allows",
@@ -36,7 +37,9 @@ in two rows. Numbers in brackets are 95 % intervals over seeds, or of a slope ov
 `{command}` (preset {preset}, seeds from {first_seed}, {minutes:.0f} minutes of simulation) at commit {commit};
 `make checks VERIFY=1` computes every number again from the arrays in `report.nc`.
 
-## All verdicts
+## In short
+
+One line for the main claim of each check at each place where it was measured; the counts are over all of its rows.
 """
 
 
@@ -112,6 +115,19 @@ def verdict_table(summary: Json, figures: str, theory_codes: set[str]) -> str:
     return "\n".join(lines)
 
 
+def summary_table(summary: Json, checks: Mapping[str, Check], theory_codes: set[str]) -> str:
+    """Return the table of the main claim of each check."""
+    lines = ["| statement | check | claim | where | verdict | all rows |", "|---|---|---|---|---|---|"]
+    for code, entry in summary["checks"].items():
+        found = Counter(row["verdict"] for row in entry["rows"])
+        counts = ", ".join(f"{found[word]} {word}" for word in CHECK_VERDICTS if found[word])
+        for place, row in enumerate(primary_rows(checks[code], entry["rows"])):
+            first = (entry["statement"], _anchor(code, theory_codes)) if place == 0 else ("", "")
+            cells = (*first, row["claim"], row["regime"], f"**{row['verdict']}**", counts if place == 0 else "")
+            lines.append("| " + " | ".join(_cell(cell) for cell in cells) + " |")
+    return "\n".join(lines)
+
+
 def section(code: str, check: Check, entry: Json, figures: str) -> str:
     """Return the part about one check: claim, how it is tested, figure, and what its rows add."""
     notes = [f"- *{row['regime']}*, {row['claim']}: {row['note']}" for row in entry["rows"] if row["note"]]
@@ -164,7 +180,9 @@ def render(summary: Json, checks: Mapping[str, Check], folder: Path, figures: Pa
         minutes=sum(summary["simulated_s"].values()) / 60,
         commit=str(provenance["commit"])[:7],
     )
-    sections = [section(code, checks[code], entry, place) for code, entry in summary["checks"].items()]
-    parts = [head, verdict_table(summary, place, theory_codes), "\n## What is assumed\n", choices_table()]
+    shown = {code: entry for code, entry in summary["checks"].items() if entry["rows"]}
+    sections = [section(code, checks[code], entry, place) for code, entry in shown.items()]
+    parts = [head, summary_table(summary, checks, theory_codes), "\n## What is assumed\n", choices_table()]
+    parts += ["## All verdicts\n", verdict_table(summary, place, theory_codes), ""]
     parts += [repeats_text(folder), "## The checks, one by one\n", "\n\n".join(sections)]
     return "\n".join(part for part in parts if part) + "\n"

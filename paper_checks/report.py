@@ -3,7 +3,7 @@
 import math
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +46,12 @@ def verdict_counts(entries: Mapping[str, Json]) -> dict[str, int]:
     """Return the number of rows by verdict, in the order of `CHECK_VERDICTS`."""
     found = Counter(row["verdict"] for entry in entries.values() for row in entry["rows"])
     return {word: found[word] for word in CHECK_VERDICTS}
+
+
+def primary_rows(check: Check, rows: Sequence[Json]) -> list[Json]:
+    """Return the rows that the summary shows: one claim, at each place where it was measured."""
+    begins = check.primary or (rows[0]["claim"] if rows else "")
+    return [row for row in rows if row["claim"].startswith(begins)]
 
 
 def entry_of(check: Check, rows: list[Row], source: Source, took: float) -> Json:
@@ -112,9 +118,10 @@ def draw_all(checks: Mapping[str, Check], arrays: Arrays, summary: Json, folder:
 
     paths = []
     for code, check in checks.items():
-        if code not in arrays:
+        rows = check.judge(arrays[code]) if code in arrays else []
+        if not rows:  # the preset has none of the runs that it is about
             continue
-        figure = check.draw(arrays[code], check.judge(arrays[code]))
+        figure = check.draw(arrays[code], rows)
         metadata = {"check": code, "config": summary["checks"][code]["config_hash"]}
         files = [folder / f"{figure_name(code)}.{kind}" for kind in FIGURE_FORMATS]
         for path in files:

@@ -76,11 +76,16 @@ def _over(preset: Preset, quick: Any, default: Any, large: Any = None) -> Any:
 
 
 def _steps(preset: Preset) -> int:
-    return int(_over(preset, 1500, 4000))
+    return int(_over(preset, 1000, 4000))
+
+
+def _noises(preset: Preset) -> tuple[str, ...]:
+    """Return the noise levels of most run sets: the quick preset has one, and both only where stages are found."""
+    return (RARE,) if preset == "quick" else tuple(NOISES)
 
 
 def _growth(preset: Preset) -> Points:
-    sizes = _over(preset, (8, 16, 24), (16, 24, 32, 64), (16, 32, 64, 128, 256))
+    sizes = _over(preset, (8, 16, 32), (16, 24, 32, 64), (16, 32, 64, 128, 256))
     own = {"data__frequency_profile": "exponential"}
     return {Point(DEFAULT, d, 0.2): linear(d, 0.2, **own) for d in sizes}
 
@@ -103,9 +108,9 @@ def _growth_decay(preset: Preset) -> Points:
 
 
 def _stages(preset: Preset) -> Points:
-    sizes = _over(preset, (8, 12, 16), (16, 24, 32, 64), (16, 32, 64, 128))
+    sizes = _over(preset, (12, 16), (16, 24, 32, 64), (16, 32, 64, 128))
     ratios = _over(preset, (1.0, 0.5), (1.0, 0.85, 0.7, 0.5, 0.3))
-    steps = _over(preset, 1500, 4000)
+    steps = _steps(preset)
     points = {
         Point(noise, d, ratio): base(d, ratio, noise, train__n_steps=steps)
         for noise in NOISES
@@ -122,15 +127,15 @@ def _width(preset: Preset) -> Points:
     ratios = _over(preset, (1.0, 0.5), (1.0, 0.7, 0.5))
     return {
         Point(noise, 16, ratio, m): base(16, ratio, noise, encoder__n_neurons=m, train__n_steps=_steps(preset))
-        for noise in NOISES
+        for noise in _noises(preset)
         for ratio in ratios
         for m in widths
     }
 
 
 def _passages(preset: Preset) -> Points:
-    factors = _over(preset, (2, 8), (1, 2, 4, 8, 16))
-    kappas = _over(preset, (0.5,), (0.35, 0.5, 0.7))
+    factors = _over(preset, (2,), (1, 2, 4, 8, 16))
+    kappas = _over(preset, (0.35, 0.7), (0.35, 0.5, 0.7))
     ratios = _over(preset, (0.5,), (0.7, 0.5))
     own = {"train__n_steps": _over(preset, 800, 2000), "encoder__n_neurons": 256}
     return {
@@ -145,10 +150,10 @@ def _passages(preset: Preset) -> Points:
 
 def _temperature(preset: Preset) -> Points:
     taus = _over(preset, (0.5, 1.0, 2.0), (0.25, 0.5, 1.0, 2.0))
-    own = {"loss__temperature_prefactor": False, "train__n_steps": _over(preset, 1500, 6000)}
+    own = {"loss__temperature_prefactor": False, "train__n_steps": _over(preset, 1000, 6000)}
     return {
         Point(noise, 16, 0.5, tau): base(16, 0.5, noise, loss__temperature=tau, **own)
-        for noise in NOISES
+        for noise in _noises(preset)
         for tau in taus
     }
 
@@ -164,7 +169,7 @@ def _clock(preset: Preset) -> Points:
     }
     return {
         Point(noise, 16, 0.5, name, f): base(16, 0.5, noise, train__n_steps=steps, **fields)
-        for noise in NOISES
+        for noise in _noises(preset)
         for name, by_factor in (("eta", eta), ("rate", rate))
         for f, fields in by_factor.items()
     }
@@ -174,15 +179,15 @@ def _fraction(preset: Preset) -> Points:
     shares = _over(preset, (0.25, 0.75), (0.125, 0.25, 0.5, 0.75))
     return {
         Point(noise, 16, 0.5, share): base(16, 0.5, noise, data__minority_fraction=share, train__n_steps=_steps(preset))
-        for noise in NOISES
+        for noise in _noises(preset)
         for share in shares
     }
 
 
 def _rest(preset: Preset) -> Points:
     """No noise, and from one to two and a half active features per sample."""
-    rates = _over(preset, (0.05, 0.15), (0.02, 0.05, 0.1, 0.15))
-    own = {"data__noise_level": "given", "train__n_steps": _over(preset, 3000, 12000), "optimizer__learning_rate": 1.0}
+    rates = _over(preset, (0.05,), (0.02, 0.05, 0.1, 0.15))
+    own = {"data__noise_level": "given", "train__n_steps": _over(preset, 2000, 12000), "optimizer__learning_rate": 1.0}
     return {
         Point("no noise", 16, ratio, rate): base(16, ratio, DEFAULT, data__activation_rate=rate, **own)
         for ratio in (1.0, 0.5)
@@ -240,7 +245,7 @@ def _variants(preset: Preset) -> Points:
     return {
         Point(noise, 16, ratio, name): base(16, ratio, noise, train__n_steps=_steps(preset), **VARIANTS[name])
         for name in names
-        for noise in NOISES
+        for noise in _noises(preset)
         for ratio in ((1.0, 0.5) if name in WITH_BALANCED else (0.5,))
     }
 
@@ -250,7 +255,7 @@ def _implicit(preset: Preset) -> Points:
     keeps = _over(preset, (1.0, 0.5), (1.0, 0.7, 0.5))
     return {
         Point(noise, 16, 1.0, keep): base(16, 1.0, noise, data__minority_keep=keep, train__n_steps=_steps(preset))
-        for noise in NOISES
+        for noise in _noises(preset)
         for keep in keeps
     }
 

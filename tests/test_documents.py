@@ -1,9 +1,11 @@
 """Documents are what their sources and the committed summaries say, and no measured number is typed in a source."""
 
+import json
+
 import pytest
 
 from experiments import make_documents
-from experiments.documents import lookups
+from experiments.documents import bench, lookups
 from experiments.documents.numbers import ROOT, DocumentError, Names, Quantity
 from experiments.documents.sources import NOT_TEXT, SETTINGS, render, source_files, typed_numbers, wrap
 
@@ -102,3 +104,33 @@ def test_every_setting_is_typed_somewhere():
 
 def test_every_summary_has_a_name():
     assert {path.stem for path in (ROOT / "figures" / "data").glob("*.json")} <= set(lookups.names())
+
+
+def test_the_benchmarks_are_those_of_the_measurement():
+    """The ratio of masks is that within rounds where it was kept, and the commit is the one that was measured."""
+    report = json.loads(bench.MEASURED.read_text(encoding="utf-8"))
+    text = make_documents.documents()["tests/benchmarks/README.md"]
+    assert f"commit {report['provenance']['commit'][:7]} ({report['date'][:10]})" in text
+    found = bench.measured()
+    assert (
+        set(found["steps"]) == set(found["parts"]) == set(found["fresh"]) == {"default", "d64_m256_L8", "d128_m4096_L8"}
+    )
+    plain, masked = {"torch_eager / this": 2.0}, {"torch_eager / this": 1.0}
+    assert bench.mask_speed({bench.ONE_RUN: plain, "masked": masked}, "masked") == 0.5
+    assert bench.mask_speed({bench.ONE_RUN: plain, "masked": masked | {"no mask / this": 0.6}}, "masked") == 0.6
+    rows = {row[0]: row[1:] for row in bench.bench_rows(found)}
+    default = report["candidates"]["step[default-engine_1_seed]"]
+    assert rows["one run, ms per step"][0] == f"{default['median_ms']:.3g}"
+    assert rows["times faster than PyTorch eager, one run / 16"][0].startswith(f"{default['torch_eager / this']:.1f} /")
+
+
+def test_what_the_paper_says_is_told_with_its_refutation():
+    answer = lookups.names()["pruning_answer"].value
+    told = lookups.paper_rows(answer).splitlines()
+    of_paper = {
+        row["claim"].rstrip(".") for row in answer["statements"] if row["said_by"].startswith(("Theorem", "Alg"))
+    }
+    assert len(told) == len(of_paper) > 5 and all(any(claim in line for line in told) for claim in of_paper)
+    for line in told:
+        cells = line.strip("| ").split(" | ")
+        assert len(cells) == 4 and "[" in cells[2] and cells[3]

@@ -16,7 +16,15 @@ MAP = (ROOT / "dynsim" / "README.md").read_text(encoding="utf-8")
 
 DOCUMENTS = sorted(
     path
-    for pattern in ("*.md", ".github/*.md", "dynsim/*.md", "experiments/*.md", "figures/*.md", "paper_checks/*.md")
+    for pattern in (
+        "*.md",
+        ".github/*.md",
+        "dynsim/*.md",
+        "experiments/*.md",
+        "figures/*.md",
+        "paper_checks/*.md",
+        "tests/benchmarks/*.md",
+    )
     for path in ROOT.glob(pattern)
 )
 

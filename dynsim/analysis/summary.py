@@ -234,7 +234,7 @@ def table_text(summary: Json) -> str:
         lines += [line for name, control in controls.items() for line in _control_lines(name, control)]
     lines += _not_found_lines(seeds)
     if (rate := summary.get("false_firing_rate")) is not None:
-        lines.append(f"noise alone makes a neuron fire on {rate:.3g} of the tokens (false-firing rate)")
+        lines.append(f"false firing: noise alone makes a neuron fire on {rate:.3g} of the tokens")
     return "\n".join(lines + gone)
 
 

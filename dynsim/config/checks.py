@@ -74,8 +74,9 @@ def numbers(name: str, value: object, lengths: tuple[int, ...], wanted: str, *, 
 
 def choice(name: str, value: object, options: tuple[str, ...]) -> None:
     """Refuse a word that is not among `options`."""
-    near = did_you_mean(value, options).removeprefix("; ")
-    require(isinstance(value, str) and value in options, name, "one of " + ", ".join(options), value, near)
+    known = isinstance(value, str) and value in options
+    near = "" if known else did_you_mean(value, options).removeprefix("; ")  # looked for only where it is said
+    require(known, name, "one of " + ", ".join(options), value, near)
 
 
 def words_and_flags(part: typing.Any) -> None:

@@ -23,7 +23,7 @@ from dynsim.stats.intervals import t_half_widths
 CLASS_STYLE = {
     "minority": ("minority specialists", GROUP_COLOR["minority"], "-"),
     "majority": ("majority specialists", GROUP_COLOR["majority"], "-"),
-    "none": ("no specialists", COLOR["other neurons"], "-"),
+    "none": ("neurons that are no specialists", COLOR["other neurons"], "-"),
     "silent": ("silent on all samples", COLOR["silent neurons"], "--"),
 }
 """Label, colour and line of each class of neurons."""
@@ -44,8 +44,9 @@ CAPTIONS = {
         "Share of each class of neurons that a mask of the lowest norms hides, at the weights of unpruned runs: means "
         "over seeds, bands are 95 % t intervals. If pruning worked by hiding minority specialists, their line would "
         "lie above the others; the rival is that it hides neurons that are no specialists, or that never fire and "
-        "change no logit. Dotted: the masked share of all neurons, which a random mask would hide of every class. A "
-        "class is drawn from the step on at which most seeds have a neuron in it."
+        "change no logit (silent on all samples; where a class has no neuron it is not drawn, nor named). Dotted: the "
+        "masked share of all neurons, which a random mask would hide of every class. A class is drawn from the step on "
+        "at which most seeds have a neuron in it."
     ),
     "amplification": (
         "One-step amplification A - 1: the growth of a feature's future specialists along that feature with a mask, "
@@ -107,9 +108,9 @@ def who_is_masked(shares: xr.Dataset, rates: Sequence[float]) -> Figure:
     axes[0, 0].set_ylabel("masked share of the class")
     handles: list[Artist] = []
     for name, (label, color, line) in CLASS_STYLE.items():
-        is_there = np.isfinite(shares["masked"].sel(neuron_class=name)).any()
-        words = label if is_there else f"{label} (there are none)"
-        handles.append(Line2D([], [], color=color, ls=line, label=words))
+        if np.isfinite(shares["masked"].sel(neuron_class=name)).any():
+            handles.append(Line2D([], [], color=color, ls=line, label=label))
+    handles.append(Line2D([], [], color=MARK, ls=":", lw=1.0, label="all neurons"))
     parts.lower_legend(fig, handles, 4)
     return fig
 

@@ -17,6 +17,8 @@ from dynsim.plots.parts import GROUP_COLOR, StageCounts
 from dynsim.plots.style import COLOR, ONE_COLUMN, STYLE, TWO_COLUMNS
 from dynsim.stats.intervals import t_half_widths
 
+VISIBLE_ROWS = 0.03
+"""Share of the rows of the matrix of cosines below which a line beside them would lie on the edge."""
 MARKERS = "osD^vP"
 """Markers of the frequency profiles; the first is filled."""
 DIRECTION_TITLE = {
@@ -31,9 +33,9 @@ CAPTIONS = {
         "(top) and minority features (bottom), in units of the weights. Lines are medians and bands 10-90 % over the "
         "neurons of all seeds; specialist neurons end as specialists of the group, ordinary ones do not but were "
         "aligned best with one of its features at T1, other ones are neither. Vertical lines mark the group's stage "
-        "ends (median; band: range over seeds; broken where some seeds lack it); dashed lines grow from the initial "
-        "medians at the closed-form rate, which has no fitted constant and is meant for the time before the thresholds "
-        "are switched on (dotted line)."
+        "ends (median; band: range over seeds; broken where some seeds lack it); dashed lines grow from the "
+        "initial medians at the closed-form rate, which has no fitted constant and is meant for the time before the "
+        "thresholds are switched on (dotted line)."
     ),
     "specialists": (
         "Number of specialists (left) and share of a group's features that have at least one (right) against training "
@@ -52,7 +54,8 @@ CAPTIONS = {
         "Absolute cosine between every neuron (row) and every feature (column) of one seed: at the start, when the "
         "thresholds are switched on, and at T2 and T3 of all features together. The rows keep one order, that of the "
         "feature each neuron ends up with, so that specialisation appears as a diagonal. The vertical line parts "
-        "majority from minority features, the horizontal one the final specialists from the other neurons."
+        "majority from minority features. The axis on the left says how many rows, from the top, end as specialists; a "
+        "horizontal line parts them from the others where these are more than a few."
     ),
     "growth_rates": (
         "Early growth of each feature's projections per step, with the decay added back, against the chance P_j that "
@@ -150,11 +153,14 @@ def cosine_matrix(curves: xr.Dataset) -> Figure:
         ax.set_title(f"{name}\nstep {step:,.0f}" if found else f"{name}\n(not found)")
         if found and 0 < n_majority < shape[1]:
             ax.axvline(n_majority - 0.5, color=COLOR["ink"], lw=0.7)
-        if found and 0 < n_specialists < shape[0]:
+        if found and n_specialists > 0 and shape[0] - n_specialists > VISIBLE_ROWS * shape[0]:
             ax.axhline(n_specialists - 0.5, color=COLOR["ink"], lw=0.7)
         ax.spines[["top", "right"]].set_visible(True)
     fig.supxlabel("feature, majority first" if n_majority else "feature", fontsize=8)
-    axes[0, 0].set_ylabel(f"neuron (seed {int(curves['cosine_seed'])}), by the feature it ends up with")
+    axes[0, 0].set_ylabel(
+        f"neuron (seed {int(curves['cosine_seed'])}), by the feature it ends up with\n"
+        f"the first {n_specialists} of {shape[0]} end as specialists"
+    )
     fig.colorbar(shown, ax=axes[0], label=r"$|\cos(w_i, M_j)|$", shrink=0.9, pad=0.01)
     return fig
 

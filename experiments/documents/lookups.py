@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from experiments.documents.bench import bench_rows, measured
 from experiments.documents.numbers import Names, Quantity, summaries, written
 
 COVERAGE_ROWS = {
@@ -25,6 +26,13 @@ RECIPE_ROWS = {
     "learning rate x 2": "twice the learning rate",
 }
 """Recipes that the table of recipes calls by other words."""
+MEASURED_AS = {
+    "masked share of minority specialists": "masked share of rare specialists over that of all neurons, minus 1",
+    "amplification gap": "gain of rare features by the mask minus that of frequent ones",
+    "log strength ratio": "log strength of rare over frequent features, minus that at r = 1",
+    "minority coverage": "difference in coverage of rare features",
+}
+"""What the table of what the paper says calls the quantities of planned statements; others are not in it."""
 PROBE_ROWS = {label: COVERAGE_ROWS[label] for label in ("no mask", "one branch", "literal", "fading noise")}
 
 
@@ -39,11 +47,13 @@ def names() -> Names:
     counts[row of the figure][label]    differences in specialists, from pruning_comparison: [minority], [majority]
     recipe[label][noise][quantity]      how a recipe of pruning_recipe ended after equal steps
     recipe_statement[name][noise]       a statement of its plan, once settled: [found], [verdict]
+    bench[steps][shape][candidate]      what `make bench` measured last; see `bench.measured`
     tables[name]                        a whole table
     """
     found = summaries()
     answer, tracking = found["pruning_answer"].value, found["stage_tracking"].value
     quick, cost = found["stage_tracking_quick"].value, found["step_cost"].value
+    ordered = with_least_noise_first(answer)
     details = found["pruning_comparison"].value["details"]
     recipes = found["pruning_recipe"].value
     shorter = {
@@ -60,12 +70,15 @@ def names() -> Names:
         },
         "recipe": recipe_ends(recipes, "equal_steps"),
         "recipe_statement": rows_by_noise(recipes["statements"], "name"),
+        "bench": (bench := measured()),
         "tables": {
-            "recipes": recipe_table(recipes),
+            "bench": markdown(bench_rows(bench)),
+            "recipes": recipe_table(with_least_noise_first(recipes)),
             "stages": printed_stages(quick),
-            "coverage": arms_table(answer, "minority coverage"),
-            "probe": arms_table(answer, "minority probe, few labels", PROBE_ROWS),
-            "verdicts": verdict_table(answer),
+            "coverage": arms_table(ordered, "minority coverage"),
+            "probe": arms_table(ordered, "minority probe, few labels", PROBE_ROWS),
+            "verdicts": verdict_table(ordered),
+            "paper": paper_rows(ordered),
             "cost": cost_table(cost),
         },
     }
@@ -110,6 +123,11 @@ def printed_stages(numbers: dict[str, Any]) -> str:
     return "\n".join(line.rstrip() for line in stage_tracking.words()[1](numbers).splitlines())
 
 
+def with_least_noise_first(numbers: dict[str, Any]) -> dict[str, Any]:
+    """Return a summary whose points are in the order of the figures."""
+    return numbers | {"points": sorted(numbers["points"], key=lambda point: float(point["false_firing_rate"]))}
+
+
 def heads(numbers: dict[str, Any]) -> list[str]:
     """Return the heads of the columns of a table with a column per noise level."""
     return [
@@ -143,6 +161,24 @@ def verdict_table(numbers: dict[str, Any]) -> str:
     found = rows_by_noise(numbers["verdicts"], "reading", "verdict")
     rows = [[reading, *(cells[point["noise"]] for point in numbers["points"])] for reading, cells in found.items()]
     return markdown([["reading", *heads(numbers)], *rows])
+
+
+def paper_rows(numbers: dict[str, Any]) -> str:
+    """Return rows of a table: what the paper says of pruning, the verdicts, one number and what would refute it."""
+    rates = {point["noise"]: written(point["false_firing_rate"], ".0%") for point in numbers["points"]}
+    rows = []
+    for by_noise in rows_by_noise(numbers["statements"], "name").values():
+        one = by_noise["1 percent"]
+        if not one["said_by"].startswith(("Theorem", "Algorithm")):
+            continue
+        at: dict[str, list[str]] = {}
+        for noise, rate in rates.items():
+            at.setdefault(by_noise[noise]["verdict"], []).append(rate)
+        verdicts = "; ".join(f"{verdict} ({', '.join(where)})" for verdict, where in at.items())
+        number = f"{MEASURED_AS[one['quantity']]}: {Quantity(one['found'], one['name']):+.2f}"
+        said_by = one["said_by"].replace(" (", ", ").rstrip(")")
+        rows.append([f"{one['claim'].rstrip('.')} ({said_by})", verdicts, number, one["what_would_refute"]])
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
 def recipe_ends(numbers: dict[str, Any], when: str) -> dict[str, dict[str, Any]]:

@@ -142,10 +142,13 @@ class Names(dict[str, Any]):
 
 
 def summaries(root: Path = ROOT) -> Names:
-    """Return the committed summaries by the name of their file, and the manifest of the figures as `manifest`."""
+    """Return the committed summaries by name: of their file, or `manifest` (figures), `checks` and `repeats`."""
     names = Names()
     for path in sorted([*(root / "figures" / "data").glob("*.json"), *(root / ".docs").glob("*.json")]):
         names[path.stem] = Quantity(json.loads(path.read_text(encoding="utf-8")), path.stem)
+    for name, file in (("checks", "report.json"), ("repeats", "repeats.json")):
+        if (root / "paper_checks" / file).is_file():
+            names[name] = Quantity(json.loads((root / "paper_checks" / file).read_text(encoding="utf-8")), name)
     manifest = tomllib.loads((root / "figures" / "manifest.toml").read_text(encoding="utf-8"))["figure"]
     names["manifest"] = Quantity(manifest, "manifest")
     return names

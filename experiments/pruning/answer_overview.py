@@ -8,7 +8,8 @@ from matplotlib.lines import Line2D
 from dynsim.plots.parts import lower_legend, panels
 from dynsim.plots.style import COLOR, STYLE, TWO_COLUMNS
 from experiments.pruning import answer_plots
-from experiments.pruning.answer_plots import at_point, points_by_noise
+from experiments.pruning.answer_plots import at_point
+from experiments.pruning.answer_table import points_by_noise
 from experiments.pruning.arms import FADING, UNMASKED
 
 if TYPE_CHECKING:
@@ -28,9 +29,11 @@ NOISE_MARKERS = ("o", "s", "^")
 CAPTIONS = answer_plots.CAPTIONS | {
     "overview": (
         "Share of the minority features that end with at least one specialist neuron, for six ways to train (rows, "
-        "coloured by what is masked) at three levels of noise (marks). Each level has its own ratio r of frequencies, "
-        "chosen beforehand so that training without a mask leaves most minority features out. Means and 95 % intervals "
-        "over seeds; open marks had not settled when training ended."
+        "coloured by what is masked) at three levels of noise (marks, by false firing: the share of tokens "
+        "on which noise alone makes a neuron fire). Compare rows, each mark with the same mark of "
+        "another row, and not marks with each other: each level of noise has its own ratio r of frequencies, chosen "
+        "beforehand so that training without a mask leaves most minority features out. Means and 95 % intervals over "
+        "seeds; open marks had not settled when training ended."
     )
 }
 
@@ -56,7 +59,7 @@ def overview(numbers: dict[str, Any]) -> "Figure":
         for row, (label, (_, meaning)) in enumerate(ROWS.items()):
             if label in here:
                 _mark_arm(ax, here[label], row + 0.23 * (place - 1), marker, COLOR[meaning])
-        words = f"noise fires a neuron on {point['false_firing_rate']:.0%} of tokens, r = {point['ratio']:g}"
+        words = f"false firing {point['false_firing_rate']:.0%}, r = {point['ratio']:g}"
         handles.append(Line2D([], [], color=COLOR["ink"], marker=marker, ms=4, linestyle="none", label=words))
     ax.set_yticks(range(len(ROWS)), [words for words, _ in ROWS.values()])
     ax.set_ylim(len(ROWS) - 0.5, -0.5)
@@ -65,7 +68,7 @@ def overview(numbers: dict[str, Any]) -> "Figure":
     ax.tick_params(axis="y", length=0)
     ax.grid(axis="x", color=COLOR["grid"], lw=0.5)
     ax.set_axisbelow(True)
-    lower_legend(figure, handles, 2)
+    lower_legend(figure, handles, 3)
     return figure
 
 

@@ -9,6 +9,7 @@ from matplotlib.lines import Line2D
 from dynsim.plots.parts import lower_legend, panels, step_axis
 from dynsim.plots.style import COLOR, SMALL_TEXT, STYLE, TWO_COLUMNS
 from dynsim.stats import verdicts
+from experiments.pruning.answer_table import points_by_noise
 from experiments.pruning.arms import FADING, KAPPA, LAMBDA, ORACLE, UNMASKED
 
 if TYPE_CHECKING:
@@ -43,8 +44,9 @@ ANSWER_ROW_INCHES = 0.235
 CAPTIONS = {
     "answer": (
         "Share of the minority features that end with at least one specialist neuron, for every way to read the "
-        "pruning algorithm (rows) and three noise levels (columns), each at a frequency ratio r at which training "
-        "without a mask leaves some of them out (dashed line, grey band: its 95 % interval). Filled circles mask the "
+        "pruning algorithm (rows) and three noise levels (columns, by false firing: the share of tokens on which noise "
+        "alone makes a neuron fire), each at a frequency ratio r at which training without a mask leaves some of them "
+        "out (dashed line, grey band: its 95 % interval). Filled circles mask the "
         "smallest weights and are coloured by verdict; open squares and diamonds mask as many at random; triangles "
         "perturb training without a mask (noise that fades, half the thresholds, a quarter of the weight decay, a loss "
         "that knows the frequencies); a black tick is what training without a mask gives with the loss of its "
@@ -56,15 +58,10 @@ CAPTIONS = {
         "above its threshold (means over seeds). Thresholds come on after a few steps; from then on nothing pulls a "
         "neuron towards a feature that none responds to, unless noise lifts it. Colours say what is masked, solid "
         "lines that one branch is masked, broken ones the literal reading. Last panel: share of the masked weights "
-        "that were masked at the start too, where the smallest are masked on one branch, by the share of tokens on "
-        "which noise fires; chance is 60 % (dotted)."
+        "that were masked at the start too, where the smallest are masked on one branch; chance is 60 % "
+        "(dotted). False firing is the share of tokens on which noise alone makes a neuron fire."
     ),
 }
-
-
-def points_by_noise(numbers: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the points of a summary, the one with the least noise first."""
-    return sorted(numbers["points"], key=lambda point: float(point["false_firing_rate"]))
 
 
 def at_point(row: dict[str, Any], point: dict[str, Any]) -> bool:
@@ -108,7 +105,7 @@ def _panel(ax: "Axes", numbers: dict[str, Any], point: dict[str, Any], rows: lis
         else:  # what the loss of this reading gives without a mask
             _mark(ax, arm, row, "|", COLOR["no mask"])
     ax.axhline(len(rows) - len(UNMASKED_ROWS) - 0.5, color=COLOR["mark"], linewidth=0.6)
-    ax.set_title(f"noise fires a neuron\non {point['false_firing_rate']:.0%} of tokens, r = {point['ratio']:g}")
+    ax.set_title(f"false firing {point['false_firing_rate']:.0%},\nr = {point['ratio']:g}")
     ax.set_xlim(-0.03, 1.03)
     ax.grid(axis="x", color=COLOR["grid"], lw=0.5)
     ax.set_axisbelow(True)
@@ -156,7 +153,7 @@ def mechanism(numbers: dict[str, Any]) -> "Figure":
             if at_point(row, point) and not row["released"]:
                 color, line = _line(row)
                 (shown[row["label"]],) = ax.plot(row["steps"], row["responded"], line, color=color, label=row["label"])
-        ax.set_title(f"noise fires on {point['false_firing_rate']:.0%} of tokens, r = {point['ratio']:g}")
+        ax.set_title(f"false firing {point['false_firing_rate']:.0%}, r = {point['ratio']:g}")
         ax.set_ylabel("minority features\nresponded to" if ax in axes[:, 0] else "")
     _overlap(places[len(points)], numbers, points)
     last = max(row["steps"][-1] for row in numbers["curves"])
@@ -181,7 +178,7 @@ def _overlap(ax: "Axes", numbers: dict[str, Any], points: list[dict[str, Any]]) 
     for point, line in zip(points, NOISE_LINE, strict=False):
         for row in numbers["curves"]:
             if at_point(row, point) and not row["released"] and row["overlap"]:
-                label = f"noise fires on {point['false_firing_rate']:.0%}"
+                label = f"false firing {point['false_firing_rate']:.0%}"
                 ax.plot(row["steps"], row["overlap"], line, color=COLOR["smallest masked"], label=label)
     ax.axhline(0.6, color=COLOR["mark"], linewidth=0.8, linestyle=":")
     ax.set_title("smallest weights masked on one branch")

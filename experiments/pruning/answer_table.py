@@ -34,12 +34,30 @@ def point_name(row: dict[str, Any]) -> str:
     return f"{shape}noise {row['noise']}, r = {row['ratio']:g}"
 
 
+def points_by_noise(numbers: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the points of a summary, the one with the least noise first."""
+    return sorted(numbers["points"], key=lambda point: float(point["false_firing_rate"]))
+
+
+def in_order_of_noise(numbers: dict[str, Any]) -> dict[str, Any]:
+    """Return a summary whose points, verdicts and statements begin with the least noise, as in the figures."""
+    points = points_by_noise(numbers)
+    places = {point_name(point): place for place, point in enumerate(points)}
+
+    def place(row: dict[str, Any]) -> int:
+        return places.get(point_name(row), len(places))
+
+    rows = {name: found for name, found in numbers.items() if name.startswith(("verdicts", "statements"))}
+    return numbers | {"points": points} | {name: sorted(found, key=place) for name, found in rows.items()}
+
+
 def table_text(numbers: dict[str, Any]) -> str:
     """Return the verdicts counted, a legend, and the readings and statements with their numbers.
 
     Args:
         numbers: of summary.json.
     """
+    numbers = in_order_of_noise(numbers)
     margin = numbers["margin"]
     lines = ["Verdicts on the ways to read the algorithm, by point:", ""]
     lines += counted_lines(numbers["verdicts"], READING_VERDICTS)
@@ -64,7 +82,7 @@ def counted_lines(rows: list[dict[str, Any]], verdicts: tuple[str, ...]) -> list
 def _point_lines(numbers: dict[str, Any], point: dict[str, Any]) -> list[str]:
     here = (point["noise"], point["ratio"])
     arms = [arm for arm in numbers["arms"] if (arm["noise"], arm["ratio"]) == here and arm["kind"] == "no mask"]
-    rate = f"noise alone makes a neuron fire on {point['false_firing_rate']:.3g} of the tokens"
+    rate = f"false firing: noise alone makes a neuron fire on {point['false_firing_rate']:.3g} of the tokens"
     lines = [f"{point_name(point)} ({rate})", f"  {'without a mask':<42}coverage  probe  settled"]
     lines += [_arm_line(arm) for arm in arms]
     lines.append(f"  {'reading: verdict, coverage minus that of':<42}{'mean':>6}  {'95 % interval':<16}  seeds")

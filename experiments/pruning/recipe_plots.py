@@ -25,7 +25,7 @@ CAPTIONS = {
         "Share of the minority features that end with at least one specialist neuron, for each recipe (rows) on seeds "
         "that the search never saw. Marks are means after equal numbers of steps and bars 95 % intervals over seeds; a "
         "ring shows where the recipe is after three times as many steps, if it had not settled. The dashed line is "
-        "training without a mask."
+        "training without a mask. False firing is the share of tokens on which noise alone makes a neuron fire."
     ),
     "map": (
         "The search at r = 0.5 and little noise, two seeds: share of the minority features covered against the share "
@@ -87,8 +87,7 @@ def confirmed(numbers: dict[str, Any]) -> "Figure":
             if row["settled"]["n_steps"] != row["equal_steps"]["n_steps"] and later is not None:
                 ax.plot(later, place, "o", ms=7, mfc="none", color=COLOR[_kind(row)], lw=0.8)
         features = point["config"]["data"]["n_features"]
-        fires = f"{point['false_firing_rate']:.0%} of tokens"
-        ax.set_title(f"noise fires a neuron on\n{fires}, d = {features}, r = {point['ratio']:g}")
+        ax.set_title(f"false firing {point['false_firing_rate']:.0%}, d = {features}, r = {point['ratio']:g}")
         ax.set_xlim(-0.04, 1.04)
         ax.set_xlabel("share of minority features covered")
     axes[0][0].set_yticks(range(len(names)), [RECIPE_WORDS.get(name, name) for name in names])

@@ -5,6 +5,7 @@ from typing import Any
 from experiments.pruning.answer_table import (
     STATEMENT_VERDICTS,
     counted_lines,
+    in_order_of_noise,
     point_name,
     span_text,
     statement_lines,
@@ -23,14 +24,14 @@ def table_text(numbers: dict[str, Any]) -> str:
     Args:
         numbers: of summary.json.
     """
-    lines = []
+    numbers, lines = in_order_of_noise(numbers), []
     if numbers["statements"]:
         lines += ["Verdicts on the planned statements, by point:", ""]
         lines += [*counted_lines(numbers["statements"], STATEMENT_VERDICTS), ""]
     lines += [_LEGEND, f"plan       {numbers['plan']}, digest of the plan that was committed before the runs"]
     for point in numbers["points"]:
         here = point_name(point)
-        rate = f"noise alone makes a neuron fire on {point['false_firing_rate']:.3g} of the tokens"
+        rate = f"false firing: noise alone makes a neuron fire on {point['false_firing_rate']:.3g} of the tokens"
         header = f"  {'recipe':<44}minority  majority   minority minus that without a mask, 95 % interval, seeds"
         lines += ["", f"{here} ({rate})", header]
         lines += [_recipe_line(row) for row in numbers["recipes"] if point_name(row) == here]

@@ -42,7 +42,9 @@ CAPTIONS = {
         "one factor away from the base point, each column a way of pruning; marks are means over seeds with 95 % BCa "
         "intervals. A row helps where all intervals are above zero and harms where all are below; only rows that were "
         "run again on fresh seeds can say so, and only these are coloured or dark. Light grey rows rest on the search "
-        "seeds alone: no claim rests on them, whichever side they lie on. n/N: pairs of runs left of a contrast where "
+        "seeds alone: no claim rests on them, whichever side they lie on. All marks compare runs after "
+        "equally many steps; at equal held-out loss the base point has no more minority specialists with the mask than "
+        "with a random one. n/N: pairs of runs left of a contrast where "
         "the others diverged or exploded. The yellow rows lie where the paper's own assumptions do. The axis is linear "
         "within 2 and logarithmic beyond."
     ),

@@ -159,6 +159,8 @@ def test_step(shape: str, name: str, times: dict[str, list[float]], benchmark: A
         pytest.skip("needs PyTorch, and a C++ compiler where it is compiled")
     benchmark.group = f"step {shape}"
     benchmark.extra_info |= shares(shape, times, name) | {"provenance": provenance()}
+    if name in MASKED:
+        benchmark.extra_info["no mask / this"] = ratio(times["engine_1_seed"], times[name])
     CLOCK.hand_over(benchmark, times[name])
 
 

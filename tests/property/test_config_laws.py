@@ -45,10 +45,17 @@ RANGES = {
 }
 
 
+DEFAULT = Config()
+
+
 def field_names() -> dict[str, type]:
     """Return the type of every field by its dotted name."""
-    sections = [(section.name, type(getattr(Config(), section.name))) for section in dataclasses.fields(Config)]
+    sections = [(section.name, type(getattr(DEFAULT, section.name))) for section in dataclasses.fields(Config)]
     return {f"{name}.{field.name}": field.type for name, cls in sections for field in dataclasses.fields(cls)}
+
+
+NAMES = field_names()
+SMALL = replace(DEFAULT, **{"data.n_features": 4, "data.token_dim": 4})
 
 
 def values_of(name: str, kind: typing.Any) -> st.SearchStrategy:
@@ -63,10 +70,9 @@ def values_of(name: str, kind: typing.Any) -> st.SearchStrategy:
 @st.composite
 def configs(draw) -> Config:
     """Draw configurations: changes one after the other, without those that do not go with what is there."""
-    config = replace(Config(), **{"data.n_features": 4, "data.token_dim": 4})
-    names = field_names()
-    for name in draw(st.lists(st.sampled_from(sorted(names)), max_size=12, unique=True)):
-        change = {name: draw(values_of(name, names[name]))}
+    config = SMALL
+    for name in draw(st.lists(st.sampled_from(sorted(NAMES)), max_size=12, unique=True)):
+        change = {name: draw(values_of(name, NAMES[name]))}
         if name == "data.relative_frequency":
             change["data.frequency_profile"] = "given" if change[name] else "two_level"
         with contextlib.suppress(ConfigError):
@@ -115,9 +121,7 @@ def test_any_other_text_is_one_line(text):
     assert len(str(caught.value).splitlines()) == 1
 
 
-@given(
-    st.sampled_from(sorted(field_names())), st.recursive(st.none() | st.floats() | st.text() | st.booleans(), st.lists)
-)
+@given(st.sampled_from(sorted(NAMES)), st.recursive(st.none() | st.floats() | st.text() | st.booleans(), st.lists))
 def test_any_value_from_json_is_taken_or_refused_in_one_line(name, value):
     section, _, field = name.partition(".")
     values = to_dict(Config())

@@ -184,7 +184,7 @@ def test_table_text_by_hand():
     ]
     one = {"stages": {"0": numbers["stages"]["0"]}}
     assert "over 1 seed; found" in summary.table_text(numbers | one)
-    rate = "noise alone makes a neuron fire on 0.15 of the tokens (false-firing rate)"
+    rate = "false firing: noise alone makes a neuron fire on 0.15 of the tokens"
     assert summary.table_text(numbers | {"false_firing_rate": 0.15}).splitlines()[-1] == rate
 
 

@@ -100,7 +100,7 @@ def test_the_document_has_a_row_a_figure_and_a_section_for_each(made):
     paths = report.draw_all(checks, arrays, summary, folder)
     text = document.render(summary, checks, folder, folder)
     assert [path.name for path in paths] == ["a1.png", "b1.png"] and all(path.stat().st_size for path in paths)
-    assert text.count("**supported**") == 1 and text.count("![") == 2 and "1 [" in text
+    assert text.count("**supported**") == 2 and text.count("![") == 2 and "1 [" in text
     assert "2 checks say 2 verdicts" in document.table_text(summary)
 
 
@@ -142,3 +142,17 @@ def test_the_command_line_refuses_two_ways_at_once(capsys):
 
 def test_the_committed_report_is_what_its_arrays_say():
     assert report.require_alike(registry.all_checks(), FOLDER) > 0
+
+
+def test_the_committed_readme_is_what_the_report_says():
+    summary, _ = report.load(FOLDER)
+    written = (FOLDER / "README.md").read_text(encoding="utf-8")
+    assert written == document.render(summary, registry.all_checks(), FOLDER, FOLDER.parent / "figures" / "checks")
+
+
+def test_the_committed_report_is_complete_and_has_its_figures():
+    summary, checks = report.load(FOLDER)[0], registry.all_checks()
+    assert summary["preset"] == "default" and set(summary["checks"]) == set(checks)
+    assert summary["provenance"]["dirty"] is False
+    names = {path.name for path in (FOLDER.parent / "figures" / "checks").iterdir()}
+    assert names == {f"{report.figure_name(code)}.{kind}" for code in checks for kind in report.FIGURE_FORMATS}

@@ -205,12 +205,18 @@ SYMMETRIC = {
 }
 
 
+@functools.cache
+def without_mask(name):
+    """Return (loss, gradient) of the configuration without masks, for one of the losses."""
+    plain = toy(loss__temperature=TAU, loss__l2_penalty=L2, **(LOSSES | SYMMETRIC)[name])
+    return ours(plain, None, np.full(m, 0.2))
+
+
 @pytest.mark.parametrize("name", [*LOSSES, *SYMMETRIC])
 @pytest.mark.parametrize(("semantics", "unit"), list(itertools.product(SEMANTICS, MASKS)))
 def test_a_mask_not_in_force_leaves_the_gradient_of_the_loss(semantics, unit, name):
     changes, thresholds = (LOSSES | SYMMETRIC)[name], np.full(m, 0.2)
-    plain = toy(loss__temperature=TAU, loss__l2_penalty=L2, **changes)
-    wanted = ours(plain, None, thresholds)
+    wanted = without_mask(name)
     loss, grads = ours(pruned(semantics, unit, **changes), np.ones_like(MASKS[unit]), thresholds)
     close(loss, wanted[0])
     close(grads.weight, wanted[1].weight)
@@ -435,15 +441,19 @@ def test_covered_features_by_hand():
 
 @pytest.mark.parametrize(("n_features", "least"), [(5, 5), (10, 9), (11, 10), (20, 18), (64, 58)])
 def test_nine_in_ten_features_are_coverage(n_features, least):
-    for covered in (least - 1, least):
-        weight = jnp.asarray(np.eye(70, dtype=np.float32)[:covered])
-        now = pruning.Moment(
-            Params(weight), jnp.int32(0), jnp.int32(-1), jnp.asarray(np.eye(70, n_features, dtype=np.float32))
-        )
-        config = PruneConfig(kind="lowest", rate=0.5, start="coverage")
-        numbers = resolve(toy(train__precision="float32", prune__kind="lowest", prune__rate=0.5)).numbers
-        state = pruning.init_pruning(now, config, jax.tree.map(jnp.asarray, numbers), jax.random.key(0))
-        assert (state.start_step == 0) == (covered == least)
+    config = PruneConfig(kind="lowest", rate=0.5, start="coverage")
+    numbers = resolve(toy(train__precision="float32", prune__kind="lowest", prune__rate=0.5)).numbers
+    dictionary = jnp.eye(70, n_features, dtype=jnp.float32)
+
+    @jax.jit
+    def start_step(weight, numbers):
+        now = pruning.Moment(Params(weight), jnp.int32(0), jnp.int32(-1), dictionary)
+        return pruning.init_pruning(now, config, numbers, jax.random.key(0)).start_step
+
+    for covered in (least - 1, least):  # the weights of all other neurons are zero
+        weight = np.eye(70, dtype=np.float32) * (np.arange(70) < covered)[:, None]
+        start = start_step(weight.astype(np.float32), jax.tree.map(jnp.asarray, numbers))
+        assert (start == 0) == (covered == least)
 
 
 def test_kept_share_per_neuron():

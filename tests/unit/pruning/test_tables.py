@@ -1,12 +1,14 @@
 """The printed tables of the pruning experiments: by hand, and on the committed summaries."""
 
+import itertools
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from dynsim import results
-from experiments import pruning_answer, pruning_comparison, pruning_regimes
+from experiments import pruning_answer, pruning_comparison, pruning_recipe, pruning_regimes
+from experiments.documents import lookups
 from experiments.pruning import comparison_table, regime_table
 from experiments.pruning.comparison_table import count_lines, p_text
 from experiments.pruning.plan import title
@@ -130,3 +132,22 @@ def test_the_map_tells_the_search_from_the_confirmation():
         assert [int(one) for one in shown] == [counts[seeds][verdict] for verdict in regime_table.REGIME_VERDICTS]
     listed = [line for line in lines if line.startswith(("  helps ", "  harms ", "  nothing ", "  unstable "))]
     assert len(listed) == counts["confirmation"].total() and all(" against dense runs" in line for line in listed)
+
+
+@pytest.mark.parametrize("one", [pruning_answer, pruning_recipe], ids=lambda one: one.EXPERIMENT.name)
+def test_every_table_begins_with_the_least_noise_as_the_figures_do(one):
+    numbers = committed(one)
+    numbers["points"].reverse()
+    lines = one.words()[1](numbers).splitlines()
+    told = [level for level in ("none", "1 percent", "default") if any(f"noise {level}," in line for line in lines)]
+    places = {level: [k for k, line in enumerate(lines) if f"noise {level}," in line] for level in told}
+    for before, after in itertools.pairwise(told):
+        assert all(first < second for first, second in zip(places[before], places[after], strict=True))
+    assert len(told) == len(numbers["points"]) and all(len(found) > 2 for found in places.values())
+
+
+def test_the_tables_of_the_documents_begin_with_the_least_noise_too():
+    for name in ("coverage", "probe", "verdicts", "recipes"):
+        head = lookups.names()["tables"][name].value.splitlines()[0]
+        rates = [float(cell.split("false firing")[1].split("%")[0]) for cell in head.split("|") if "false" in cell]
+        assert rates == sorted(rates) and len(rates) > 1, head

@@ -1,0 +1,1 @@
+"""The bridge from the theory to image networks: long-tailed image sets, and the same masks on real ResNets."""

@@ -1,0 +1,105 @@
+"""Rows about exponents and ratios over several levels, also where some levels cannot be used."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import xarray as xr
+
+from dynsim.stats.trends import Trend, exponent, trend
+from paper_checks.check import Numbers, Row, over_seeds, row
+
+FEWEST_LEVELS = 3
+"""Levels without which a straight line proves nothing."""
+
+
+def slope_row(
+    claim: str,
+    regime: str,
+    quantity: str,
+    x: Sequence[float] | np.ndarray,
+    values: Sequence[np.ndarray],
+    wanted: tuple[float, float],
+    *,
+    logarithmic: bool = True,
+    predicted: float | None = None,
+    rival: str = "",
+    note: str = "",
+) -> Row:
+    """Return a row on the slope of the level means, of the logarithms by default; undecided with under three levels.
+
+    The interval is that of `trends.trend`; of three levels only, it is over the slopes of single seeds.
+
+    Args:
+        x: one number per level.
+        values: per level one number per seed; what is not finite is left out, as is what has no logarithm.
+    """
+    fit, n_left = fitted(x, values, logarithmic=logarithmic)
+    said = [note] if note else []
+    if fit is None:
+        said.append(f"only {n_left} of {len(values)} levels can be used, 3 are needed")
+        span: Numbers = (math.nan, math.nan, math.nan)
+    else:
+        said.append(f"{n_left} levels; R² {fit.r_squared:.3f}; p-value of a misfit {fit.misfit_p:.2g}")
+        span = fit.span
+        if n_left == FEWEST_LEVELS:
+            span = _of_each_seed(x, values, logarithmic=logarithmic) or span
+    return row(claim, regime, quantity, span, wanted, predicted=predicted, rival=rival, note="; ".join(said))
+
+
+def _of_each_seed(
+    x: Sequence[float] | np.ndarray, values: Sequence[np.ndarray], *, logarithmic: bool
+) -> Numbers | None:
+    """Return mean and interval over seeds of each seed's own slope; None where levels hold different seeds.
+
+    For three levels: how far three means are off a line, with one degree of freedom, gives no usable interval.
+    """
+    if len({np.size(part) for part in values}) != 1:
+        return None
+    at, table = np.asarray(x, np.float64), np.stack([np.asarray(part, np.float64).ravel() for part in values])
+    if logarithmic:
+        at, table = np.log(at), np.log(np.where(table > 0, table, np.nan))
+    used = np.isfinite(table).sum(axis=1) >= 2
+    at, table = at[used], table[used]
+    table = table[:, np.isfinite(table).all(axis=0)]
+    if table.shape[1] < 3:
+        return None
+    return over_seeds((at - at.mean()) @ table / np.sum((at - at.mean()) ** 2))
+
+
+def fitted(
+    x: Sequence[float] | np.ndarray, values: Sequence[np.ndarray], *, logarithmic: bool = True
+) -> tuple[Trend | None, int]:
+    """Return the line through the levels that have two usable seeds, None for under three such, and their number."""
+    levels, kept = [], []
+    for at, part in zip(x, values, strict=True):
+        flat = np.asarray(part, np.float64).ravel()
+        flat = flat[np.isfinite(flat) & ((flat > 0) | (not logarithmic))]
+        if len(flat) >= 2:
+            levels.append(float(at))
+            kept.append(flat)
+    if len(set(levels)) < FEWEST_LEVELS:
+        return None, len(set(levels))
+    return (exponent if logarithmic else trend)(levels, kept), len(levels)
+
+
+def settled_only(arrays: xr.Dataset) -> tuple[xr.Dataset, str]:
+    """Return the points whose runs had stopped changing, by the variable `settled`, and how many were left out."""
+    settled = arrays["settled"].values > 0
+    kept = arrays.isel(point=np.flatnonzero(settled))
+    lost = int(np.sum(~settled))
+    return kept, f"{lost} of {len(settled)} settings left out: still changing at the end" if lost else ""
+
+
+def totals_ratio(arrays: xr.Dataset, measured: str, predicted: str) -> np.ndarray:
+    """Return sum(measured) / sum(predicted) over settings per seed; settings in which a seed is missing do not count.
+
+    Args:
+        measured: name of a variable (seed, point); predicted: of one (point).
+    """
+    if arrays.sizes["point"] == 0:
+        return np.array([np.nan])
+    found = arrays[measured].transpose("seed", "point").values
+    there = np.isfinite(found)
+    expected = np.where(there, arrays[predicted].values[None, :], 0.0).sum(axis=1)
+    return np.where(expected > 0, np.where(there, found, 0.0).sum(axis=1) / np.where(expected > 0, expected, 1), np.nan)

@@ -1,0 +1,51 @@
+"""Slopes that stay unknown where too few numbers are left, so that a row says undecided instead of failing."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from dynsim.stats.trends import Trend, trend
+
+UNKNOWN = Trend(*(math.nan,) * 8, 0, 0)
+MIN_LEVELS, MIN_SEEDS = 3, 2
+
+
+def line(x: Sequence[float] | np.ndarray, values: Sequence[np.ndarray]) -> Trend:
+    """Return `trend` through the levels that have at least two finite values; unknown for fewer than three levels."""
+    kept = [(at, one[np.isfinite(one)]) for at, one in zip(x, map(np.asarray, values), strict=True)]
+    kept = [(at, one) for at, one in kept if len(one) >= MIN_SEEDS]
+    if len({at for at, _ in kept}) < MIN_LEVELS:
+        return UNKNOWN
+    return trend([at for at, _ in kept], [one for _, one in kept])
+
+
+def power(x: Sequence[float] | np.ndarray, values: Sequence[np.ndarray]) -> Trend:
+    """Return `line` of the logarithms: its slope is an exponent. A number that is not above 0 is left out."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        logs = [np.log(np.asarray(one, np.float64)) for one in values]
+    return line(np.log(np.asarray(x, np.float64)), logs)
+
+
+def log_of_mean(values: np.ndarray) -> np.ndarray:
+    """Return one number per seed whose mean estimates log(mean of the values): the jackknife's pseudo-values.
+
+    For small values that scatter around 0, of which only the mean is surely above 0: n log(mean) minus (n-1) times the
+    log of the mean without the seed. All NaN where one of these means is not above 0.
+    """
+    kept = np.asarray(values, np.float64)
+    kept = kept[np.isfinite(kept)]
+    n = len(kept)
+    if n < MIN_SEEDS:
+        return np.full(n, math.nan)
+    without = (kept.sum() - kept) / (n - 1)
+    if kept.mean() <= 0 or without.min() <= 0:
+        return np.full(n, math.nan)
+    return np.asarray(n * math.log(kept.mean()) - (n - 1) * np.log(without))
+
+
+def goodness(fit: Trend) -> str:
+    """Return how well a line fits, for a note."""
+    if not fit.n_levels:
+        return "too few numbers are left for a slope"
+    return f"R² {fit.r_squared:.4f}; p-value of a misfit {fit.misfit_p:.2g}; {fit.n_levels} levels"

@@ -1,0 +1,133 @@
+"""S3a: is the weight of a specialist proportional to the frequency of its feature?
+
+Statement (Theorem 3.1, in our words): for times in the window [T3, T4] = [d^1.01/eta, d^1.99/eta], the weight alpha
+of a specialist on its feature j lies between r_j tau / Xi_2 and r_j tau, with r_j the frequency over the largest one.
+
+In regime: the window must lie within the run; its geometric middle d^1.5/eta does at every size here. Two noise regimes
+(noise alone fires a neuron on 1 % of the tokens, and on 24 to 15 %); 2 to 3 active features per sample. At the end only
+settings that have settled are used; the window is a transient by the statement itself, so there all of them are.
+
+Rivals: rest (theory 6.3, S3f: sizes that hardly depend on the frequency, exponent 0) and sharing (theory 6.3: fewer
+specialists, larger weights, a negative exponent).
+
+Claims: the logarithm of alpha (minority over majority) against log r has slope 1, within 0.2, for the largest and for
+the median specialist of a feature; and, with our constant 1, the largest alpha is at most r_j tau. Xi_2 is unknown, so
+that the lower bound alone excludes nothing at one r; over r it is the slope.
+
+Power: 6 seeds; a ratio of sizes is known to a few hundredths, so the slope is to 0.1.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import xarray as xr
+from matplotlib.figure import Figure
+
+from dynsim.config import Config
+from paper_checks import drawing
+from paper_checks.check import Check, Row, joined, only, over_seeds, row
+from paper_checks.runs import NOISES, Source
+from paper_checks.slope_rows import settled_only, slope_row
+from paper_checks.specialist_sizes import MOMENTS, by_group, finite_runs, moments, settled_flag, sizes
+
+MARGIN = 0.2
+KINDS = ("largest", "median")
+
+
+def measure(source: Source) -> xr.Dataset:
+    """Return largest and median |alpha| of specialists per seed, group and moment."""
+    points, runs = source.points("stages"), source.runs("stages")
+    return joined({point: _of_run(points[point], finite_runs(result)) for point, result in runs.items()})
+
+
+def _of_run(config: Config, result: xr.Dataset) -> xr.Dataset:
+    at = [sizes(result, record) for record in moments(config, result).values()]
+    return xr.Dataset(
+        {kind: (("moment", "seed", "group"), np.stack([by_group(result, one[kind]) for one in at])) for kind in KINDS}
+        | {
+            "step": ("moment", result["step"].values[list(moments(config, result).values())]),
+            "settled": settled_flag(result),
+            "tau": config.loss.temperature,
+        }
+    )
+
+
+def judge(arrays: xr.Dataset) -> list[Row]:
+    """Return per noise, size and moment the slopes of both kinds and the inequality for the minority."""
+    rows = []
+    for noise in NOISES:
+        here = only(arrays, noise=noise)
+        for d in sorted({int(d) for d in here["d"].values}):
+            for place, moment in enumerate(MOMENTS):
+                one, lost = only(here, d=d).isel(moment=place), ""
+                if moment == MOMENTS[1]:
+                    one, lost = settled_only(one)
+                when = f"step {int(one['step'].values[0])}" if one.sizes["point"] else ""
+                rows += _rows(f"{noise}, d = {d}, {moment}", one, "; ".join(filter(None, (when, lost))))
+    return rows
+
+
+def _rows(regime: str, one: xr.Dataset, lost: str) -> list[Row]:
+    ratio = one["ratio"].values.astype(float)
+    rows = [
+        slope_row(
+            f"the {kind} weight of a feature's specialists is proportional to its frequency",
+            regime,
+            "slope of log(minority over majority) on log r",
+            ratio,
+            list((one[kind].isel(group=1) / one[kind].isel(group=0)).values),
+            (1 - MARGIN, 1 + MARGIN),
+            predicted=1.0,
+            rival="0 at rest; negative where specialists share what a feature gathers",
+            note=lost,
+        )
+        for kind in KINDS
+    ]
+    above = one["largest"].isel(group=1).values / (ratio * one["tau"].values)[:, None]
+    worst = above[np.argmax(np.nan_to_num(np.nanmean(above, axis=1)))] if len(above) else np.array([np.nan])
+    claim, quantity = "a weight is at most r tau", "largest minority weight over r tau, at the r where it is largest"
+    rows.append(row(claim, regime, quantity, over_seeds(worst), (0.0, 1.0), note="the constant 1 is ours"))
+    return rows
+
+
+def draw(arrays: xr.Dataset, rows: Sequence[Row]) -> Figure:
+    """Draw the ratio of weights against r at the smallest and the largest size, in the window and at the end."""
+    sizes_ = sorted({int(d) for d in arrays["d"].values})
+    fig, axes = drawing.panels(2)
+    for ax, d in zip(axes, (sizes_[0], sizes_[-1]), strict=True):
+        for noise, fill in zip(NOISES, ("full", "none"), strict=True):
+            one = only(arrays, noise=noise, d=d)
+            r = one["ratio"].values.astype(float)
+            for place, (moment, color) in enumerate(zip(MOMENTS, ("all", "minority"), strict=True)):
+                at = one["median"].isel(moment=place)
+                values = (at.isel(group=1) / at.isel(group=0)).values.T
+                drawing.points(ax, r, values, label=f"{moment}, {noise}", color=color, fillstyle=fill)
+        line = np.array([0.3, 1.0])
+        drawing.predicted(ax, line, line, label="proportional to frequency", kind="paper")
+        drawing.predicted(ax, line, np.ones(2), label="rival: at rest", kind="rival")
+        ax.set_xscale("log")
+        ax.set_yscale("log")
+        ax.set_xticks([0.3, 0.5, 0.7, 1.0], ["0.3", "0.5", "0.7", "1"])
+        ax.set_yticks([0.3, 0.5, 0.7, 1.0, 1.5], ["0.3", "0.5", "0.7", "1", "1.5"])
+        ax.minorticks_off()
+        drawing.words(ax, x="r", y="minority / majority weight", title=f"d = {d}")
+    drawing.legend_below(fig, axes[0], columns=2)
+    return fig
+
+
+CHECK = Check(
+    code="S3a",
+    statement="Theorem 3.1",
+    title="the weight of a specialist is proportional to the frequency of its feature",
+    formula="r_j τ/Ξ₂ ≤ α_ij ≤ r_j τ for times in `theory.stage3_window`: slope 1 of log α on log r_j.",
+    rival="rest, exponent 0 (`theory.rest_magnitude`); sharing among specialists, negative.",
+    constants="Ξ₂ is unknown and drops out of the slope; the constant 1 of the upper bound is ours.",
+    power="6 seeds: a ratio of weights is known to a few hundredths, a slope to 0.1.",
+    sets=("stages",),
+    measure=measure,
+    judge=judge,
+    draw=draw,
+    caption="Median weight of the specialists of a minority feature over that of a majority feature, against r, in the "
+    "middle of the paper's window and at the end. The theorem says that it is proportional to r (solid), a state of "
+    "rest that it hardly depends on it (broken). Filled: false firing 1 %, open: default noise.",
+)

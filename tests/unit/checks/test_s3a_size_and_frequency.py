@@ -1,0 +1,43 @@
+"""S3a on planted weights: in proportion to the frequency, and independent of it."""
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from dynsim.stats.verdicts import NOT_SUPPORTED, SUPPORTED, UNDECIDED
+from paper_checks.check import joined
+from paper_checks.runs import NOISES, Point
+from paper_checks.theorem_3_1.s3a_size_and_frequency import CHECK
+
+
+def planted(exponent, seed, scale=0.8, settled=1.0):
+    """Weights of 6 seeds that scatter by 3 % about scale * r^exponent."""
+    rng, parts = np.random.default_rng(seed), {}
+    for noise in NOISES:
+        for d in (16, 64):
+            for ratio in (1.0, 0.85, 0.7, 0.5, 0.3):
+                mean = scale * np.array([1.0, ratio**exponent])
+                values = {
+                    kind: (("moment", "seed", "group"), mean * np.exp(0.03 * rng.standard_normal((2, 6, 2))))
+                    for kind in ("largest", "median")
+                }
+                parts[Point(noise, d, ratio)] = xr.Dataset(
+                    values | {"settled": settled, "tau": 1.0, "step": ("moment", [64, 4000])}
+                )
+    return joined(parts)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_weights_in_proportion_to_the_frequency(seed):
+    assert {row.verdict for row in CHECK.judge(planted(1.0, seed))} == {SUPPORTED}
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_weights_that_ignore_the_frequency(seed):
+    assert {row.verdict for row in CHECK.judge(planted(0.0, seed))} == {NOT_SUPPORTED}
+
+
+def test_at_the_end_unsettled_settings_are_left_out():
+    rows = [row for row in CHECK.judge(planted(1.0, 0, settled=0.0)) if "proportional" in row.claim]
+    assert {row.verdict for row in rows if "at the end" in row.regime} == {UNDECIDED}
+    assert {row.verdict for row in rows if "window" in row.regime} == {SUPPORTED}

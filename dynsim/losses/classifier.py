@@ -172,8 +172,8 @@ def _true_class(
 
 def _weighted_mean(loss: Array, log_p: Array, weight: Array) -> LossValue:
     total = jnp.sum(weight)
-    weight = weight / jnp.where(total > 0, total, 1)
-    return LossValue(jnp.sum(weight * loss), jnp.sum(weight * jnp.exp(log_p)))
+    total = jnp.where(total > 0, total, 1)
+    return LossValue(jnp.sum(weight * loss) / total, jnp.sum(weight * jnp.exp(log_p)) / total)
 
 
 def check_batch(logits: Array, labels: Array, counts: Array, is_valid: Array | None) -> None:

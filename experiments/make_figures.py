@@ -135,7 +135,8 @@ GALLERY = """# Every figure, by experiment
 Under each figure stand the command that computes its numbers and the files that hold them. `make figures` draws all
 figures from these files within seconds, without simulating. A command writes into `results/` and changes nothing here.
 [manifest.toml](manifest.toml) also has, for each figure, the code (`commit`), the configuration (`config_hash`) and the
-time it took, and the statement of the paper that it is about.
+time it took, and the statement of the paper that it is about. The figures of the checks, one for each statement of the
+theory, are in [checks](checks) and shown in [paper_checks/README.md](../paper_checks/README.md).
 """
 
 

@@ -59,7 +59,7 @@ def judge(arrays: xr.Dataset) -> list[Row]:
         rival = f"race {np.polyfit(share, race, 1)[0] / race.mean():.2g}"
         note = f"{int((one['settled'].values == 0).sum())} of {one.sizes['point']} points had not settled"
         claim, quantity = (
-            "the count does not depend on the size of the group",
+            "the specialists of a rare feature do not depend on how many features are rare",
             "slope of the count in the share, over the mean",
         )
         value, low, high = _slope(share, count)
@@ -68,7 +68,7 @@ def judge(arrays: xr.Dataset) -> list[Row]:
         ratio = over_seeds((count / race[:, None]).mean(axis=0))
         rows.append(
             row(
-                "the race gives the count",
+                "the race gives the number of specialists of a rare feature",
                 noise,
                 "measured over predicted count",
                 ratio,
@@ -80,7 +80,9 @@ def judge(arrays: xr.Dataset) -> list[Row]:
         bound = float(one["bound"].values.max())
         why = f"the bound is {bound:.1g} neurons, which any count obeys; at r = 0.5 it says something from m = d^4 on"
         found = over_seeds(count.mean(axis=0))
-        rows.append(vacuous("there are at least m d^(-1/r²) specialists", noise, PER_FEATURE, why, found=found))
+        rows.append(
+            vacuous("a rare feature has at least m d^(-1/r²) specialists", noise, PER_FEATURE, why, found=found)
+        )
     return rows
 
 

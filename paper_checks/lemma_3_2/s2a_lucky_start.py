@@ -5,9 +5,8 @@ Statement (Lemma 3.2, in our words): a neuron that is lucky for feature j before
 
 In regime: there must be lucky neurons. Our cut is (1/r_j) sqrt(2 log d / d) (theory 5.3). It exceeds 1, the largest
 cosine there is, for r_j = 0.5 up to d = 26 or so, and at the widths that can be run hardly any neuron is lucky for a
-rare feature. A row is judged with at least 20 lucky pairs in all runs together; all
-features with r_j below 0.8, for which hardly one pair is expected, share a row. Two noise regimes; 2 to 3 features
-are active in a sample at every size.
+rare feature. A row is judged with at least 20 lucky pairs in all runs together; all features with r_j below 0.8, for
+which hardly one pair is expected, share a row. Two noise regimes; 2 to 3 features are active in a sample at every size.
 
 Rivals: the label says nothing (its precision is the base rate, the share of all pairs that end as specialists); the
 largest initial projection times the predicted gain says more (theory 6.2, S2f).

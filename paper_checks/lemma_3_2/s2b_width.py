@@ -12,9 +12,9 @@ Rivals: the exact Beta law at the paper's cut (theory.lucky_count); counts that 
 Claims: log_d(m / count) rises with 1/r^2 with slope 1 at most, the statement, and with slope 1 if the bound is reached,
 which is our reading; the logarithm is averaged over the sizes, as it is to the base d. The margin of 0.1 is a tenth of
 the distance to the rival, 0. The count is proportional to m. The number per minority feature is m times the exact tail,
-within a fifth, at the widest setting that has settled. With our own constant 1 the count is at least m d^(-1/r^2), where
-r < 1: at r = 1 this is m/d, which is reached only if every neuron is a specialist and all features have equally many,
-so that it has no row. A seed without any specialist of a minority feature counts as half a neuron in logarithms.
+within a fifth, at the widest setting that has settled. With our own constant 1 the count is at least m d^(-1/r^2),
+where r < 1: at r = 1 this is m/d, which is reached only if every neuron is a specialist and all features have equally
+many, so that it has no row. A seed without any specialist of a minority feature counts as half a neuron in logarithms.
 
 Power: 6 seeds with 8 minority features; a count of 3 per feature is known to a tenth, an exponent in 1/r^2 to 0.03.
 """

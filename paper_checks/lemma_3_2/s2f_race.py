@@ -10,12 +10,11 @@ active features per sample. Settings whose counts still change at the end are le
 
 Rivals: the paper's m d^(-1/r^2) read per feature, the passages of S2c, and counts in proportion to the frequency.
 
-Claims: final numbers per feature of each group are those of theory.race_counts within 15 %, in total over settings
-with at least half a neuron expected; over settings, minority numbers go with the predicted ones with exponent 1 (within 0.1); the mean error in the logarithm
-is smaller than that of the closest rival; and of the
-neurons that end as specialists at least 80 % have the feature that theory.race_winner gives for their recorded
-projections at the switch (a fifth may change the lead later by the noise of batches; chance is what the shares of
-features alone give).
+Claims: final numbers per feature of each group are those of theory.race_counts within 15 %, in total over settings with
+at least half a neuron expected; over settings, minority numbers go with the predicted ones with exponent 1 (within
+0.1); the mean error in the logarithm is smaller than that of the closest rival; and of the neurons that end as
+specialists at least 80 % have the feature that theory.race_winner gives for their recorded projections at the switch (a
+fifth may change the lead later by the noise of batches; chance is what the shares of features alone give).
 
 Power: 64 to 256 neurons and 4 to 6 seeds per setting, a dozen settings: a mean ratio is known to 5 %.
 """

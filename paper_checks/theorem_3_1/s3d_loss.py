@@ -11,8 +11,9 @@ Rivals: a loss that stays at a floor that the penalty sets, or grows with the nu
 
 Claims: the exponent of the held-out loss in d is below 0, averaged over the times of the window (as far as the run
 goes) and at the end, for settings that have settled; the share of the loss without any learning, theory.chance_loss, is
-reported beside. Rows are about r = 1 and r = 0.5, which were run at every size. The last step lies beyond the window
-at the smaller sizes and within it at d = 64, so that the rows on the window are the theorem's. An exponent below 0 over one factor of four is what a finite range can show of o(1).
+reported beside. Rows are about r = 1 and r = 0.5, which were run at every size. The last step lies beyond the window at
+the smaller sizes and within it at d = 64, so that the rows on the window are the theorem's. An exponent below 0 over
+one factor of four is what a finite range can show of o(1).
 
 Power: 4 sizes with 6 seeds: held-out losses scatter by 2 %, the exponent is known to 0.05.
 """

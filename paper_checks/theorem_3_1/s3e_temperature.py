@@ -12,9 +12,8 @@ Rival: rest (theory 6.3, S3f), where S_j = tau times a logarithm, and alpha goes
 theory.rest_magnitude gives at these temperatures is computed, as its logarithm contains tau too.
 
 Claims: exponent 1 of the median weight in tau (within 0.1, a fifth of the distance to the rival; the exponent of the
-largest weight stands in the note); as the rival, at the end, the exponent
-of sqrt(S_j) is that of theory.rest_magnitude (within 0.1): S_j does not depend on how many specialists share it, which
-changes with the temperature.
+largest weight stands in the note); as the rival, at the end, the exponent of sqrt(S_j) is that of theory.rest_magnitude
+(within 0.1): S_j does not depend on how many specialists share it, which changes with the temperature.
 
 Power: 4 temperatures over a factor of 8, 6 seeds: the exponent is known to 0.03.
 """

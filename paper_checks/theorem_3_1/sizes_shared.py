@@ -10,10 +10,10 @@ steps), thresholds that track the norm. Two noise regimes (noise alone fires a n
 
 Rival: slope 1 of S3a, that is a ratio of r.
 
-Claims: alpha (root mean square over the specialists of a feature, mean over the features of a group that have any,
-as is sqrt(S_j / n_j)) follows the
-prediction with the measured n and with S of theory.rest_magnitude: measured over predicted ratio within 10 %, the slope
-of its logarithm on that of the prediction is 1 within 0.2, and the error is smaller than that of the rival.
+Claims: alpha (root mean square over the specialists of a feature, mean over the features of a group that have any, as
+is sqrt(S_j / n_j)) follows the prediction with the measured n and with S of theory.rest_magnitude: measured over
+predicted ratio within 10 %, the slope of its logarithm on that of the prediction is 1 within 0.2, and the error is
+smaller than that of the rival.
 
 Power: 6 seeds, 4 sizes and up to 5 r: a ratio is known to 3 %.
 """

@@ -142,7 +142,7 @@ def _rarer_row(noise: str, rarer: list[tuple[float, xr.Dataset]]) -> Row:
     """Return the one row on features so rare that hardly a neuron is lucky for them."""
     most = max(ratio for ratio, _ in rarer)
     claim = f"lucky neurons reach 2 r_j ||w(T1)||² by T2 for features with r_j of at most {most:g}"
-    able, fulfil = (sum(total[name].values for _, total in rarer) for name in ("lucky_able", "fulfil"))
+    able, fulfil = (np.sum([total[name].values for _, total in rarer], axis=0) for name in ("lucky_able", "fulfil"))
     note, quantity = f"{int(able.sum())} lucky pairs in all runs together", "share of the lucky pairs"
     if able.sum() < FEWEST:
         return vacuous(claim, noise, quantity, f"{note}; at r_j = {most:g} {needed(most, noise)}")

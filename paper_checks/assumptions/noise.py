@@ -199,6 +199,7 @@ CHECK = Check(
     measure=measure,
     judge=judge,
     draw=draw,
+    primary="false firing vanishes faster",
     caption="At the paper's noise, and at dynsim's default, noise alone fires a neuron more often than a feature is "
     "active, and the more so the larger d is. Chance per token against the number of features: false firing, computed "
     "(line) and on sampled tokens (points, with 95 % intervals); broken line: a feature is active.",

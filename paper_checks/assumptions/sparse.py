@@ -210,6 +210,7 @@ CHECK = Check(
     measure=measure,
     judge=judge,
     draw=draw,
+    primary="active features per sample are of order",
     caption="At sizes that can be simulated few features are active at once, but one sample in ten is empty: log log d "
     "grows too slowly. Points: drawn samples, with 95 % intervals; solid lines: closed forms; broken lines: at most "
     "one feature in ten is active, at most 1 % of the samples are empty, at most 1 % of the pairs have equal codes.",

@@ -62,8 +62,13 @@ def judge(arrays: xr.Dataset) -> list[Row]:
         one, delay = _delays(arrays, noise)
         lost = f"{int(np.isnan(delay).sum())} of {delay.size} runs have too few covered minority features for a time"
         against = {
-            "the delay exceeds 1/r": (np.log(1 / one["ratio"].values), "delay over 1/r", (1.0, INF), None),
-            "the delay is that of 1/(P - lambda)": (
+            "the delay of the first specialists of rare features exceeds 1/r": (
+                np.log(1 / one["ratio"].values),
+                "delay over 1/r",
+                (1.0, INF),
+                None,
+            ),
+            "the delay of the first specialists of rare features is that of 1/(P - lambda)": (
                 np.log(one["predicted"].values),
                 "measured over predicted delay",
                 about(1.0, SHARE),
@@ -76,7 +81,10 @@ def judge(arrays: xr.Dataset) -> list[Row]:
             rows.append(row(claim, noise, quantity, found, wanted, predicted=predicted, rival="1/r", note=lost))
         fit = _exponent(one, delay)
         if fit is not None:
-            claim, quantity = "the delay grows as 1/r", f"exponent of the delay in 1/r at d = {AT}"
+            claim, quantity = (
+                "the delay of the first specialists of rare features grows as 1/r",
+                f"exponent of the delay in 1/r at d = {AT}",
+            )
             rows.append(row(claim, noise, quantity, fit, EXPONENT, predicted=1.0, rival="0 or far above 1", note=lost))
     return rows
 

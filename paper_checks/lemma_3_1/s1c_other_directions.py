@@ -145,6 +145,7 @@ CHECK = Check(
     measure=measure,
     judge=judge,
     draw=draw,
+    primary="outside the features weights only shrink",
     caption="Outside the features weights decay as predicted while batch noise is small, and grow where it is not. "
     "Left: norm over time under strong decay, at K = 256. Right: squared norm that is there beyond the decay at the "
     "end of the run, against the batch size; an amplitude of order K^(-1/2) is a square of order 1/K.",

@@ -165,6 +165,7 @@ CHECK = Check(
     measure=measure,
     judge=judge,
     draw=draw,
+    primary="T1 is proportional to",
     caption="Stage 1 lasts as long as the closed form says; it is logarithmic in d1, not proportional to it. T1 of the "
     "majority against d / log log d at d1 = 2 d, where empty samples add a few per cent (left), and against d1/d at "
     "d = 16 (right). Points: means over seeds with 95 % intervals.",

@@ -125,7 +125,7 @@ def _luck_rows(gained: np.ndarray, lags: np.ndarray, exponent: float) -> list[Ro
     least = (luck ** (-1 / exponent) - 1) / 2  # d1/d from which on the power outweighs luck; d_maj = d/2
     return [
         row(
-            f"luck of a Gaussian start does not undo it, {word} d1",
+            f"luck of a Gaussian start does not make up for the lag of the minority, {word} d1",
             NO_THRESHOLDS,
             "sqrt(log d) times minority over majority projections at T1",
             over_seeds(luck * lags[k]),

@@ -165,7 +165,7 @@ def _against(found: Numbers) -> str:
 def results_figure(arrays: xr.Dataset, variants: Sequence[str], results: Sequence[str], columns: int = 2) -> Figure:
     """Draw one panel for each result: its number in plain runs and in every variant, at both noise levels."""
     fig, axes = drawing.panels(
-        len(results), columns=columns, height=(0.9 if columns < 3 else 1.5) + 0.22 * (len(variants) + 1)
+        len(results), columns=columns, height=(0.9 if columns < 3 else 1.75) + 0.22 * (len(variants) + 1)
     )
     names = [PLAIN, *variants]
     for k, (ax, key) in enumerate(zip(axes, results, strict=True)):
@@ -201,5 +201,5 @@ def _shade(ax: Axes, wanted: tuple[float, float]) -> None:
     ax.plot([end for end in wanted if math.isfinite(end)], [0], alpha=0)  # the end of the range is always in sight
     limits = ax.get_xlim()
     low, high = np.clip(wanted, *limits)
-    ax.axvspan(low, high, color=drawing.COLOR["grid"], linewidth=0, zorder=0)
+    ax.axvspan(low, high, color=drawing.COLOR["grid"], linewidth=0, zorder=0, label="where the result holds")
     ax.set_xlim(limits)

@@ -113,7 +113,7 @@ def draw(arrays: xr.Dataset, rows: Sequence[Row]) -> Figure:
             drawing.predicted(ax, sizes, [tail(int(d), float(ratio)) for d in sizes], label=label, kind=kind)
         ax.set_xscale("log", base=2)
         ax.set_yscale("log")
-        drawing.words(ax, x="number of features d", y="share of lucky neurons per feature", title=f"r = {ratio:g}")
+        drawing.words(ax, x="number of features d", y="share of lucky neurons", title=f"r = {ratio:g}")
     drawing.legend_below(fig, axes[0], columns=4)
     return fig
 

@@ -103,10 +103,12 @@ def draw(arrays: xr.Dataset, rows: Sequence[Row]) -> Figure:
         share = one["level"].values.astype(float)
         count = one["count"].transpose("seed", "point").values
         drawing.points(ax, share, count, label="measured", color="minority")
-        drawing.predicted(ax, share, np.full(len(share), np.nanmean(count)), label="flat, as the paper's count")
-        drawing.predicted(ax, share, one["race"].values, label="rival: race", kind="rival")
+        drawing.predicted(
+            ax, share, np.full(len(share), np.nanmean(count)), label="no dependence, as the paper's count"
+        )
+        drawing.predicted(ax, share, one["race"].values, label="the race", kind="rival")
         ax.set_ylim(bottom=0)
-        drawing.words(ax, x="share of the features that are rare", y="specialists per minority feature", title=noise)
+        drawing.words(ax, x="share of the features that are rare", y="specialists per rare feature", title=noise)
     drawing.legend_below(fig, *axes)
     return fig
 

@@ -122,13 +122,13 @@ def draw(arrays: xr.Dataset, rows: Sequence[Row]) -> Figure:
     by_batch = arrays.isel(point=np.flatnonzero(arrays["second"].values == 0)).sortby("batch")
     batch = by_batch["batch"].values.astype(float)
     added = np.array([np.subtract(*end_of(by_batch.isel(point=k))) for k in range(len(batch))]).T
-    drawing.points(right, batch, added, label="beyond the decay", color="majority")
+    drawing.points(right, batch, added, label="beyond the decay", color="all", marker="s")
     drawing.predicted(right, batch, np.nanmean(added[:, 0]) * batch[0] / batch, label="$1/K$, fixed at the smallest K")
-    right.set_xscale("log", base=2)
-    right.set_yscale("log")
-    drawing.words(left, x="step", y="norm outside / start")
+    drawing.levels(right, batch)
+    drawing.log_y(right)
+    drawing.words(left, x="step", y="norm outside the features")
     drawing.words(right, x="batch size K", y="squared norm added")
-    drawing.legend_below(fig, left, right)
+    drawing.legend_below(fig, left, right, columns=3)
     return fig
 
 

@@ -28,6 +28,7 @@ from dynsim import theory
 from dynsim.analysis import labelled
 from dynsim.analysis.groups import minority_mask
 from dynsim.config import Config
+from dynsim.plots.style import COLOR
 from dynsim.theory.specialists import is_lucky
 from paper_checks import costs, drawing
 from paper_checks.check import INF, Check, Row, joined, only, over_seeds, row, vacuous
@@ -215,24 +216,32 @@ def draw(arrays: xr.Dataset, rows: Sequence[Row]) -> Figure:
         style = {"marker": "os"[place]}
         for color, label, hit, said in (
             ("all", "lucky at the start", "lucky_right", "lucky"),
-            ("other neurons", "largest projection times gain", "race_right", "race"),
+            ("other neurons", "largest gain times projection", "race_right", "race"),
         ):
             values = np.stack([(total[hit] / total[said]).values, (total[hit] / total["specialists"]).values], axis=1)
             drawing.points(axes[0], np.arange(2) + shift, values, label=f"{label}, {noise}", color=color, **style)
-        axes[0].axhline(float((total["specialists"] / total["pairs"]).mean()), ls=":", color="0.5", lw=1)
+        by_chance = float((total["specialists"] / total["pairs"]).mean())
+        axes[0].axhline(by_chance, ls=":", color=COLOR["mark"], lw=1, label="share of all pairs")
         usable = [(r, t) for r, t in _by_ratio(here) if float(t["lucky_able"].sum()) >= FEWEST]
         shares = np.stack([(t["fulfil"] / t["lucky_able"]).values for _, t in usable], axis=1)
         drawing.points(
-            axes[1], [r for r, _ in usable], shares, label=f"lucky at the start, {noise}", color="all", **style
+            axes[1],
+            [r + shift / 8 for r, _ in usable],
+            shares,
+            label=f"lucky at the start, {noise}",
+            color="all",
+            **style,
         )
     axes[0].set_xticks([0, 1], ["precision", "recall"])
     axes[0].set_xlim(-0.5, 1.5)
-    axes[1].axhline(1.0, color="black", lw=1)
+    axes[1].axhline(1.0, color=COLOR["theory"], lw=1, label="the lemma: all of them")
     axes[1].set_ylim(0, 1.05)
     axes[1].set_xlim(0.2, 1.1)
     drawing.words(axes[0], x="", y="share of pairs", title="who becomes a specialist")
-    drawing.words(axes[1], x="relative frequency $r_j$", y="share that fulfils it", title="the lemma")
-    drawing.legend_below(fig, axes[0], columns=2)
+    drawing.words(
+        axes[1], x="relative frequency $r_j$", y="share of lucky pairs", title="who fulfils the lemma's inequality"
+    )
+    drawing.legend_below(fig, *axes, columns=2)
     return fig
 
 

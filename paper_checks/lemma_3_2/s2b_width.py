@@ -166,27 +166,29 @@ def draw(arrays: xr.Dataset, rows: Sequence[Row]) -> Figure:
     here = only(arrays, noise=noise)
     stages, width = only(here, second=0.0), only(here, second=1.0)
     sizes = sorted({int(d) for d in stages["d"].values})
-    for marker, d in zip("osD^v", sizes, strict=False):
+    for place, (marker, d) in enumerate(zip("osD^v", sizes, strict=False)):
         one = only(stages, d=d)
         missing = np.log(one["level"].values.astype(float)[:, None] / np.maximum(one["count"].values, 1 / d))
         x = 1 / one["ratio"].values.astype(float) ** 2
-        drawing.points(axes[0], x, missing.T / math.log(d), label=f"d = {d}", color="minority", fmt=marker)
+        x = drawing.beside(x, place, len(sizes), share=0.13)
+        drawing.points(axes[0], x, missing.T / math.log(d), label=f"d = {d}", color="minority", marker=marker)
     line = np.array([1.0, 1 / float(arrays["ratio"].min()) ** 2])
     drawing.predicted(axes[0], line, line, label="the paper's bound", kind="paper")
-    axes[0].set_xscale("log", base=2)
+    drawing.levels(axes[0], 1 / stages["ratio"].values.astype(float) ** 2)
     axes[0].set_ylim(0.8, 3.5)
-    drawing.words(axes[0], x="$1/r^2$", y="$\\log_d(m\\,/\\,$count$)$", title="imbalance", legend=True)
+    drawing.words(axes[0], x="$1/r^2$", y="$\\log_d(m\\,/\\,$count$)$", title="m = 4 d")
     for ax, ratio in zip(axes[1:], (1.0, float(width["ratio"].min())), strict=True):
         one = only(width, ratio=ratio)
         m = one["level"].values.astype(float)
-        drawing.points(ax, m, one["count"].values.T, label="measured", color="minority")
+        drawing.points(ax, m, one["count"].values.T, label=f"d = {int(one['d'].values[0])}", color="minority")
         drawing.predicted(ax, m, one["bound"].values, label="the paper's bound", kind="paper")
         if float(one["exact"].max()) > 0:
-            drawing.predicted(ax, m, one["exact"].values, label="exact law at its cut", kind="rival")
-        ax.set_xscale("log", base=2)
-        ax.set_yscale("log")
+            drawing.predicted(ax, m, one["exact"].values, label="exact law", kind="rival")
+        drawing.levels(ax, m)
+        drawing.log_y(ax)
         title = f"r = {ratio:g}" + (", exact law: 0" if float(one["exact"].max()) == 0 else "")
-        drawing.words(ax, x="number of neurons m", y="specialists per rare feature", title=title, legend=ratio == 1)
+        drawing.words(ax, x="number of neurons m", y="specialists per feature", title=title)
+    drawing.legend_below(fig, *axes, columns=4)
     return fig
 
 

@@ -135,17 +135,20 @@ def draw(arrays: xr.Dataset, rows: Sequence[Row]) -> Figure:
     here = only(arrays, ratio=ratio)
     kappas = sorted({float(k) for k in here["second"].values})
     fig, axes = drawing.panels(len(kappas))
+    limits = (0.3 * float(here["paper"].min()), 3 * float(here["measured"].max()))
     for ax, kappa in zip(axes, kappas, strict=True):
         one = only(here, second=kappa)
         x = one["level"].values.astype(float)
         for place, group in enumerate(GROUPS):
             part = one.isel(group=place)
             drawing.points(ax, x, part["measured"].values.T, label=f"{group}, measured", color=group)
-            drawing.predicted(ax, x, part["predicted"].values, label="closed form, each neuron's own norm")
-            drawing.predicted(ax, x, part["paper"].values, label="the paper's count", kind="rival")
-        ax.set_xscale("log", base=2)
+            drawing.predicted(ax, x, part["predicted"].values, label="closed form")
+            drawing.predicted(ax, x, part["paper"].values, label="the paper's count of specialists", kind="rival")
+        drawing.levels(ax, x)
         ax.set_yscale("log")
-        drawing.words(ax, x="token dimension over features, $d_1/d$", y="passages per feature", title=f"κ = {kappa:g}")
+        ax.set_ylim(*limits)
+        y = "neurons above threshold" if ax is axes[0] else ""
+        drawing.words(ax, x="token dimension $d_1/d$", y=y, title=f"threshold scale κ = {kappa:g}")
     drawing.legend_below(fig, axes[0], columns=2 if len(axes) > 1 else 1)
     return fig
 

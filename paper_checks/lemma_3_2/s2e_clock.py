@@ -182,26 +182,23 @@ def judge(arrays: xr.Dataset) -> list[Row]:
 
 def draw(arrays: xr.Dataset, rows: Sequence[Row]) -> Figure:
     """Draw T2 - T1 against each axis, with a line of the predicted exponent through the geometric mean."""
-    fig, axes = drawing.panels(len(AXES) + 1, columns=3)
+    fig, axes = drawing.panels(len(AXES), columns=3)
     for ax, axis in zip(axes, AXES, strict=False):
         for noise, fill in zip(NOISES, ("full", "none"), strict=True):
             here = only(arrays, noise=noise)
-            for name, color in (("coverage", "majority"), ("count", "other neurons")):
+            for name, color, marker in (("coverage", "majority", "o"), ("count", "mark", "s")):
                 x, values = _levels(axis, here, name)
                 if len(x):
                     label = f"{ENDS[name]}, {noise}"
-                    drawing.points(ax, x, _table(values), label=label, color=color, fillstyle=fill)
+                    x = drawing.beside(x, fill == "none", 2)
+                    drawing.points(ax, x, _table(values), label=label, color=color, fillstyle=fill, marker=marker)
             if fill == "full" and len(x):
                 _line(ax, axis, *_levels(axis, here, "coverage"))
-        ax.set_xscale("log")
-        ax.set_yscale("log")
-        ticks = np.unique(axis.x(axis.pick(arrays)).astype(float))
-        ax.set_xticks(ticks, [f"{tick:.2g}" for tick in ticks])
-        ax.tick_params(axis="x", which="minor", bottom=False, labelbottom=False)
+        drawing.levels(ax, axis.x(axis.pick(arrays)).astype(float))
+        drawing.log_y(ax)
         per_clock = axis.name == IMBALANCE
         drawing.words(ax, x=axis.name, y="$T_2-T_1$ over the clock" if per_clock else "$T_2-T_1$ in steps")
-    axes[-1].axis("off")
-    drawing.legend_below(fig, axes[0], columns=2)
+    drawing.legend_below(fig, *axes, columns=2)
     return fig
 
 

@@ -184,12 +184,12 @@ def draw(arrays: xr.Dataset, rows: Sequence[Row]) -> Figure:
             part = one.isel(group=place)
             x = part["race"].values
             drawing.points(ax, x, part["measured"].values.T, label=f"{group}, measured", color=group)
-        line = np.array([0.3, 40.0])
+        line = np.array([0.1, 60.0])
         drawing.predicted(ax, line, line, label="the race")
         ax.set_xscale("log")
         ax.set_yscale("log")
-        ax.set_ylim(0.1, 60)
-        drawing.words(ax, x="specialists per feature, by the race", y="specialists, measured", title=noise)
+        ax.set(xlim=(0.01, 60), ylim=(0.1, 60))
+        drawing.words(ax, x="predicted by the race", y="specialists per feature", title=noise)
     one = arrays.isel(point=np.flatnonzero((arrays["set"].values == 0) & (arrays["ratio"].values == 0.5)))
     one = only(one, second=0.5).sortby("d1").isel(group=1)
     x = one["d1"].values
@@ -197,9 +197,9 @@ def draw(arrays: xr.Dataset, rows: Sequence[Row]) -> Figure:
     for name, kind in (("race", "theory"), ("passages", "rival"), ("frequency", "second rival")):
         label = "the race" if name == "race" else RIVALS[name]
         drawing.predicted(axes[2], x, one[name].values, label=label, kind=kind)
-    axes[2].set_xscale("log", base=2)
+    drawing.levels(axes[2], x)
     axes[2].set_ylim(bottom=0)
-    drawing.words(axes[2], x="$d_1/d$", y="rare specialists, measured", title="r = 0.5, m = 256")
+    drawing.words(axes[2], x="token dimension $d_1/d$", y="specialists per rare feature", title="r = 0.5, m = 256")
     drawing.legend_below(fig, *axes, columns=3)
     return fig
 

@@ -114,8 +114,11 @@ def draw(arrays: xr.Dataset, rows: Sequence[Row]) -> Figure:
             one = only(arrays, noise=noise, second=which).sortby("ratio")
             x = one["ratio"].values.astype(float)
             values = one["coverage"].sel(group="minority").transpose("seed", "point").values
-            drawing.points(ax, x, values, label=f"minority, by {words}", color="minority", fmt=marker)
-        drawing.words(ax, x="chance to survive, or r", y="share of features covered", title=noise)
+            look = {"marker": marker, "fillstyle": "full" if marker == "o" else "none"}
+            x = x + (0.006 if marker == "s" else -0.006)
+            drawing.points(ax, x, values, label=f"minority, by {words}", color="minority", **look)
+        drawing.words(ax, x="chance to survive, or r", y="minority coverage", title=noise)
+        ax.set_ylim(0, 1.1)
     drawing.legend_below(fig, *axes)
     return fig
 

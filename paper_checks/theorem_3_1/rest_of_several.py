@@ -83,14 +83,16 @@ def draw(arrays: xr.Dataset, rows: Sequence[Row]) -> Figure:
         one, _ = resting_only(only(arrays, noise=noise))
         for place, group in enumerate(GROUPS):
             part = one.isel(group=place)
-            for name, said, fill in (("many", "formula for several", "full"), ("few", "for one feature", "none")):
+            for name, said, fill in (("many", "formula for several", "full"), ("few", "formula for one", "none")):
                 x = np.nanmean(part[name].values, axis=1) if part.sizes["point"] else np.array([])
                 label = f"{group}, {said}"
                 if len(x):
                     drawing.points(ax, x, part["strength"].values.T, label=label, color=group, fillstyle=fill)
-        line = np.array([0.0, 1.1 * np.nanmax(arrays["few"].values)])
+        line = np.array([2.0, 1.1 * np.nanmax(arrays["few"].values)])
         drawing.predicted(ax, line, line, label="equal")
-        drawing.words(ax, x="predicted strength S", y="measured strength S", title=noise)
+        drawing.words(ax, x="predicted strength S", y="measured strength S" if ax is axes[0] else "", title=noise)
+    for ax in axes:
+        ax.set(xlim=line, ylim=line)
     drawing.legend_below(fig, *axes, columns=3)
     return fig
 

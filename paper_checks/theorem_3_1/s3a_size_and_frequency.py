@@ -113,19 +113,21 @@ def draw(arrays: xr.Dataset, rows: Sequence[Row]) -> Figure:
         for noise, fill in zip(NOISES, ("full", "none"), strict=True):
             one = only(arrays, noise=noise, d=d)
             r = one["ratio"].values.astype(float)
-            for place, (moment, color) in enumerate(zip(MOMENTS, ("all", "minority"), strict=True)):
+            for place, (moment, color) in enumerate(zip(MOMENTS, ("mark", "minority"), strict=True)):
                 at = one["median"].isel(moment=place)
                 values = (at.isel(group=1) / at.isel(group=0)).values.T
-                drawing.points(ax, r, values, label=f"{moment}, {noise}", color=color, fillstyle=fill)
+                x = drawing.beside(r, 2 * place + (fill == "none"), 4, share=0.02)
+                look = {"fillstyle": fill, "marker": "so"[place]}
+                drawing.points(ax, x, values, label=f"{moment}, {noise}", color=color, **look)
         line = np.array([0.3, 1.0])
         drawing.predicted(ax, line, line, label="proportional to frequency", kind="paper")
-        drawing.predicted(ax, line, np.ones(2), label="rival: at rest", kind="rival")
-        ax.set_xscale("log")
+        drawing.predicted(ax, line, np.ones(2), label="state of rest", kind="rival")
+        drawing.levels(ax, [0.3, 0.5, 0.7, 1.0])
         ax.set_yscale("log")
-        ax.set_xticks([0.3, 0.5, 0.7, 1.0], ["0.3", "0.5", "0.7", "1"])
-        ax.set_yticks([0.3, 0.5, 0.7, 1.0, 1.5], ["0.3", "0.5", "0.7", "1", "1.5"])
-        ax.minorticks_off()
-        drawing.words(ax, x="r", y="minority / majority weight", title=f"d = {d}")
+        ax.set_ylim(0.2, 4)
+        ax.set_yticks([0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2, 3], ["0.2", "0.3", "0.5", "0.7", "1", "1.5", "2", "3"])
+        ax.set_yticks([], minor=True)
+        drawing.words(ax, x="relative frequency r", y="minority / majority weight", title=f"d = {d}")
     drawing.legend_below(fig, axes[0], columns=2)
     return fig
 

@@ -129,13 +129,15 @@ def draw(arrays: xr.Dataset, rows: Sequence[Row]) -> Figure:
         for noise, fill in zip(NOISES, ("full", "none"), strict=True):
             one = only(arrays, noise=noise, ratio=ratio).isel(moment=1)
             d = one["d"].values.astype(float)
-            drawing.points(ax, d, one["candidates"].values.T, label=f"at the end, {noise}", color="all", fillstyle=fill)
+            x = drawing.beside(d, fill == "none", 2)
+            drawing.points(ax, x, one["candidates"].values.T, label=noise, color="all", fillstyle=fill)
         first = np.nanmean(only(arrays, ratio=ratio, d=int(d[0]))["candidates"].isel(moment=1).values)
-        drawing.predicted(ax, d, first * (d / d[0]) ** (1 - ratio**2), label="d^(1-r²), from the first size on")
+        drawing.predicted(ax, d, first * (d / d[0]) ** (1 - ratio**2), label="$d^{1-r^2}$, from the first size on")
         drawing.predicted(ax, d, np.ones(len(d)), label="one feature each", kind="rival")
-        ax.set_xscale("log", base=2)
-        ax.set_ylim(bottom=0)
-        drawing.words(ax, x="number of features d", y="features of a neuron, $|N_i|$", title=f"r = {ratio:g}")
+        drawing.levels(ax, d)
+        ax.set_ylim(0, 3)
+        y = "features of a neuron" if ax is axes[0] else ""
+        drawing.words(ax, x="number of features d", y=y, title=f"r = {ratio:g}")
     drawing.legend_below(fig, axes[0], columns=2)
     return fig
 

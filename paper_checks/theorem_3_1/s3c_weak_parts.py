@@ -145,15 +145,15 @@ def draw(arrays: xr.Dataset, rows: Sequence[Row]) -> Figure:
             drawing.points(ax, d, one[name].values.T, label=noise, color="all", fillstyle=fill)
             if fill == "full":
                 line = np.nanmean(one[name].values[0]) * (d / d[0]) ** -0.5
-                drawing.predicted(ax, d, line, label="exponent -1/2")
+                drawing.predicted(ax, d, line, label="exponent $-1/2$, from the first size on")
         smallest = only(arrays, noise=noise, d=int(arrays["d"].min()))
         r = smallest["ratio"].values.astype(float)
         drawing.points(axes[2], r, smallest["purity"].values.T, label=noise, color="all", fillstyle=fill)
-    for ax, y in zip(axes, ("other features over own", "outside over own"), strict=False):
-        ax.set_xscale("log", base=2)
-        ax.set_yscale("log")
+    for ax, y in zip(axes, ("weight, other feature / own", "weight, outside / own"), strict=False):
+        drawing.levels(ax, d)
+        drawing.log_y(ax)
         drawing.words(ax, x="number of features d", y=y, title=f"r = {ratio:g}")
-    drawing.words(axes[2], x="r", y="median purity", title=f"d = {int(arrays['d'].min())}")
+    drawing.words(axes[2], x="relative frequency r", y="median purity", title=f"d = {int(arrays['d'].min())}")
     drawing.legend_below(fig, axes[0], columns=3)
     return fig
 

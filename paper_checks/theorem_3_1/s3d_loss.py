@@ -108,10 +108,12 @@ def draw(arrays: xr.Dataset, rows: Sequence[Row]) -> Figure:
         for noise, fill in zip(NOISES, ("full", "none"), strict=True):
             one = only(arrays, noise=noise, ratio=ratio)
             d = one["d"].values.astype(float)
-            for name, color in (("window", "other neurons"), ("end", "all")):
-                drawing.points(ax, d, one[name].values.T, label=f"{WHEN[name]}, {noise}", color=color, fillstyle=fill)
+            for place, (name, color) in enumerate((("window", "mark"), ("end", "all"))):
+                x = drawing.beside(d, 2 * place + (fill == "none"), 4, share=0.025)
+                look = {"fillstyle": fill, "marker": "so"[place]}
+                drawing.points(ax, x, one[name].values.T, label=f"{WHEN[name]}, {noise}", color=color, **look)
         drawing.predicted(ax, d, one["chance"].values, label="without learning", kind="rival")
-        ax.set_xscale("log", base=2)
+        drawing.levels(ax, d)
         ax.set_ylim(bottom=0)
         drawing.words(ax, x="number of features d", y="held-out loss", title=f"r = {ratio:g}")
     drawing.legend_below(fig, axes[0], columns=2)

@@ -125,13 +125,17 @@ def draw(arrays: xr.Dataset, rows: Sequence[Row]) -> Figure:
             for moment, fill in zip((0, 1), ("none", "full"), strict=True):
                 values = here["median"].isel(group=place, moment=moment).values.T
                 label = f"{group}, {MOMENTS[moment]}"
-                drawing.points(ax, tau, values, label=label, color=group, fillstyle=fill)
+                x = drawing.beside(tau, 2 * place + (fill == "full"), 4)
+                drawing.points(ax, x, values, label=label, color=group, fillstyle=fill)
         middle = float(np.nanmean(here["median"].isel(group=0, moment=1).values[np.argmin(np.abs(tau - 1))]))
-        drawing.predicted(ax, tau, middle * tau, label="proportional to tau", kind="paper")
+        drawing.predicted(ax, tau, middle * tau, label="proportional to temperature", kind="paper")
         rest = here["rest"].isel(group=0).values
-        drawing.predicted(ax, tau, middle * rest / rest[np.argmin(np.abs(tau - 1))], label="at rest", kind="rival")
-        ax.set_xscale("log", base=2)
-        ax.set_yscale("log", base=2)
+        drawing.predicted(
+            ax, tau, middle * rest / rest[np.argmin(np.abs(tau - 1))], label="state of rest", kind="rival"
+        )
+        drawing.levels(ax, tau)
+        drawing.log_y(ax)
+        ax.set_ylim(0.03, 8)
         drawing.words(ax, x="temperature", y="median weight of specialists", title=noise)
     drawing.legend_below(fig, axes[0], columns=3)
     return fig

@@ -23,6 +23,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
+from dynsim.plots.style import COLOR
 from paper_checks import drawing
 from paper_checks.check import Check, Row, only, out_of_regime, over_seeds, row
 from paper_checks.resting_strengths import mean_ratio, measured, resting_only
@@ -115,8 +116,8 @@ def draw(arrays: xr.Dataset, rows: Sequence[Row]) -> Figure:
         drawing.predicted(ax, x, many, label="formula for several", kind="second rival")
         square = np.nanmean(one["few"].isel(group=0).values, axis=1) * ratio**2
         if ratio < 1:
-            drawing.predicted(ax, x, square, label="minority, if weights go as frequency", kind="rival")
-        ax.axvline(MOST_ACTIVE, color="0.8", lw=1)
+            drawing.predicted(ax, x, square, label="minority, if weight goes with frequency", kind="rival")
+        ax.axvline(MOST_ACTIVE, color=COLOR["mark"], lw=0.8, label="formula for one is meant for the left")
         ax.set_ylim(bottom=0)
         drawing.words(ax, x="active features per sample", y="strength S", title=f"r = {ratio:g}")
     drawing.legend_below(fig, *axes, columns=3)

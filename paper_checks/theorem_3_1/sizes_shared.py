@@ -112,14 +112,15 @@ def draw(arrays: xr.Dataset, rows: Sequence[Row]) -> Figure:
         found, shared = _ratio_of(one, "rms"), predicted_ratio(one)
         r = one["ratio"].values.astype(float)
         drawing.points(axes[0], np.nanmean(shared, axis=1), found.T, label=noise, color="minority", fillstyle=fill)
-        drawing.points(axes[1], r, found.T, label=noise, color="minority", fillstyle=fill)
+        x = r + (0.008 if fill == "none" else -0.008)
+        drawing.points(axes[1], x, found.T, label=noise, color="minority", fillstyle=fill)
     line = np.array([0.8, 2.5])
-    drawing.predicted(axes[0], line, line, label="sharing")
+    drawing.predicted(axes[0], line, line, label="equal")
     drawing.predicted(
         axes[1], np.array([0.3, 1.0]), np.array([0.3, 1.0]), label="in proportion to frequency", kind="rival"
     )
-    drawing.words(axes[0], x="predicted by sharing", y="minority / majority weight")
-    drawing.words(axes[1], x="r", y="minority / majority weight")
+    drawing.words(axes[0], x="minority / majority weight, predicted", y="minority / majority weight")
+    drawing.words(axes[1], x="relative frequency r", y="minority / majority weight")
     axes[1].set_ylim(bottom=0)
     drawing.legend_below(fig, *axes, columns=2)
     return fig

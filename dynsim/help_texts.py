@@ -6,6 +6,7 @@ source, which are in odd places once the terminal has another width.
 
 import ast
 import dataclasses
+import functools
 import inspect
 import itertools
 import re
@@ -28,10 +29,12 @@ MOST_USED = {
 """The settings of a configuration that are changed most often, in a few words."""
 
 
-def attribute_docs(kind: type) -> dict[str, str]:
+@functools.cache
+def attribute_docs(kind: type) -> Mapping[str, str]:
     """Return the docstrings below the fields of a class and of its bases, each as running text.
 
-    Lines that begin with a dash stay lines of their own.
+    Lines that begin with a dash stay lines of their own. The source of a class is read once: that takes longest of all
+    that happens between the command line and the options.
     """
     found: dict[str, str] = {}
     for one in kind.__mro__[:-1]:
@@ -45,7 +48,7 @@ def attribute_docs(kind: type) -> dict[str, str]:
                 text = below.value.value if isinstance(below.value, ast.Constant) else None
                 if isinstance(text, str):
                     found.setdefault(field.target.id, running_text(text))
-    return found
+    return types.MappingProxyType(found)
 
 
 def running_text(text: str) -> str:

@@ -21,15 +21,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import xarray as xr
-from jaxtyping import Array
 
 from dynsim import theory
 from dynsim.analysis import groups, outcomes, rates, stages, summary
 from dynsim.config import Config
 from dynsim.config.checks import ConfigError
-from dynsim.engine import train
 from dynsim.engine.numbers import resolve
-from dynsim.engine.replay import held_out_batch, recorded, restored
+from dynsim.engine.replay import mean_pull, recorded
 from dynsim.results.dataset import config_of
 from dynsim.results.sealed import Json
 from dynsim.stats.intervals import t_interval
@@ -163,24 +161,10 @@ def held_out_drift(result: xr.Dataset, n_batches: int = DRIFT_BATCHES) -> np.nda
     """
     config, last = config_of(result), [recorded(result, seed) for seed in range(result.sizes["seed"])]
     resolved = resolve(config)
-    parts = train.built_in_parts(resolved.structure)
     no_penalty = resolved.numbers._replace(l2_penalty=np.zeros((), config.train.precision))
-    numbers = jax.tree.map(jnp.asarray, no_penalty)
-
-    @jax.jit
-    def drift(seed: Array, weight: Array, thresholds: Array) -> Array:
-        state, world = restored(seed, numbers, parts, weight, thresholds)
-
-        def of_batch(position: Array) -> Array:
-            batch = held_out_batch(world, parts, position)
-            gradient = jax.grad(train.objective, has_aux=True)
-            grads, _ = gradient(state.params, state.thresholds.value, batch, numbers, parts)
-            return -grads.weight @ world.dictionary
-
-        return jnp.mean(jax.lax.map(of_batch, jnp.arange(n_batches, dtype=jnp.int32)), axis=0)
-
+    numbers, drift = jax.tree.map(jnp.asarray, no_penalty), mean_pull(resolved.structure, n_batches)
     seeds = result["seed"].values
-    return np.stack([np.asarray(drift(jnp.uint32(seed), *one)) for seed, one in zip(seeds, last, strict=True)])
+    return np.stack([np.asarray(drift(jnp.uint32(seed), *one, numbers)) for seed, one in zip(seeds, last, strict=True)])
 
 
 def measured_fixed_point_residual(result: xr.Dataset) -> np.ndarray:

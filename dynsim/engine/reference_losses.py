@@ -5,6 +5,8 @@ whose columns are the features, and a is a scale. Its loss is measured on data d
 """
 
 import dataclasses
+import functools
+from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 import jax
@@ -15,7 +17,7 @@ from jaxtyping import Array, Float
 from dynsim.config import Config, PruneConfig
 from dynsim.engine import train
 from dynsim.engine.data import Batch
-from dynsim.engine.numbers import resolve
+from dynsim.engine.numbers import Numbers, resolve
 from dynsim.engine.replay import held_out_batch, with_weights
 from dynsim.engine.thresholds import init_thresholds
 from dynsim.engine.train import TrainState
@@ -46,32 +48,38 @@ def ideal_losses(
         n_batches: number of batches.
     """
     name: Literal["norm_tracking", "zero"] = "norm_tracking" if thresholded else "zero"
-    rule = dataclasses.replace(config.threshold, rule=name, start="at_step", start_step=0)
     resolved = resolve(config)
+    rule = dataclasses.replace(resolved.structure.threshold, rule=name, start="at_step", start_step=0)
     one_each = dataclasses.replace(resolved.structure.encoder, n_neurons=config.data.n_features)
     # All at once: a configuration whose mask waits for a switch that never comes would be refused in between.
     structure = dataclasses.replace(resolved.structure, encoder=one_each, threshold=rule, prune=PruneConfig())
-    parts = train.built_in_parts(structure)
     numbers = jax.tree.map(jnp.asarray, resolved.numbers)
+    at = jnp.asarray(scales, config.train.precision)
+    return np.asarray(_all_losses(structure, n_batches)(jnp.uint32(seed), at, numbers), np.float64)
 
-    def loss_at(scale: Array, batch: Batch, state: TrainState, dictionary: Array) -> Array:
-        weight = scale * dictionary.T
-        b = init_thresholds(weight, rule, numbers.threshold_scale, numbers.learning_rate, config.data.n_features)
+
+@functools.lru_cache(maxsize=32)
+def _all_losses(structure: Config, n_batches: int) -> Callable[[Array, Array, Numbers], Array]:
+    """Return the compiled (seed, scales, numbers) -> losses of ideal encoders; a structure is compiled once."""
+    parts = train.built_in_parts(structure)
+
+    def loss_at(scale: Array, batch: Batch, state: TrainState, dictionary: Array, numbers: Numbers) -> Array:
+        weight, rule = scale * dictionary.T, structure.threshold
+        b = init_thresholds(weight, rule, numbers.threshold_scale, numbers.learning_rate, structure.data.n_features)
         ideal = with_weights(state, weight, b.value)
         no_penalty = numbers._replace(l2_penalty=0 * scale)
         return train.objective(ideal.params, ideal.thresholds.value, batch, no_penalty, parts)[0]
 
-    @jax.jit
-    def all_losses(seed: Array, scales: Array) -> Array:
+    def all_losses(seed: Array, scales: Array, numbers: Numbers) -> Array:
         state, world = train.init(seed, numbers, parts)
 
         def of_batch(position: Array) -> Array:
             batch = held_out_batch(world, parts, position)
-            return jax.lax.map(lambda scale: loss_at(scale, batch, state, world.dictionary), scales)
+            return jax.lax.map(lambda scale: loss_at(scale, batch, state, world.dictionary, numbers), scales)
 
         return jnp.mean(jax.lax.map(of_batch, jnp.arange(n_batches, dtype=jnp.int32)), axis=0)
 
-    return np.asarray(all_losses(jnp.uint32(seed), jnp.asarray(scales, config.train.precision)), np.float64)
+    return jax.jit(all_losses)
 
 
 def ideal_floor(config: Config, seed: int, *, thresholded: bool) -> Floor:

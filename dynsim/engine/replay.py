@@ -3,6 +3,8 @@
 Every measurement made after a run, at weights that its result has kept, goes through this module.
 """
 
+import functools
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -11,6 +13,7 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Array, Float, Integer
 
+from dynsim.config import Config
 from dynsim.config.checks import require
 from dynsim.engine import train
 from dynsim.engine.data import Batch, batch_at
@@ -94,3 +97,26 @@ def held_out_batch(world: World, parts: Parts, position: Integer[Array, ""]) -> 
 def held_out_batches(world: World, parts: Parts, n_batches: int) -> Batch:
     """Return the first `n_batches` held-out batches, stacked on a leading axis."""
     return jax.vmap(lambda position: held_out_batch(world, parts, position))(jnp.arange(n_batches, dtype=jnp.int32))
+
+
+@functools.lru_cache(maxsize=32)
+def mean_pull(structure: Config, n_batches: int) -> Callable[[Array, Array, Array, Numbers], Array]:
+    """Return the compiled (seed, weight, thresholds, numbers) -> pull, which a structure has once.
+
+    The pull, (neuron, feature), is <-grad_i, M_j>: the mean over held-out batches of the gradient of the loss with its
+    penalty in w_i, along each feature.
+    """
+    parts = train.built_in_parts(structure)
+
+    def of_run(seed: Array, weight: Array, thresholds: Array, numbers: Numbers) -> Array:
+        state, world = restored(seed, numbers, parts, weight, thresholds)
+
+        def of_batch(position: Array) -> Array:
+            batch = held_out_batch(world, parts, position)
+            gradient = jax.grad(train.objective, has_aux=True)
+            grads, _ = gradient(state.params, state.thresholds.value, batch, numbers, parts)
+            return -grads.weight @ world.dictionary
+
+        return jnp.mean(jax.lax.map(of_batch, jnp.arange(n_batches, dtype=jnp.int32)), axis=0)
+
+    return jax.jit(of_run)

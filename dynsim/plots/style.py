@@ -11,6 +11,7 @@ from typing import Any
 
 import matplotlib
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import PlaceHolderLayoutEngine
 
 from dynsim.results.sealed import atomic_write
 
@@ -113,9 +114,10 @@ def save_figure(fig: Figure, path: Path, caption: str, metadata: Mapping[str, ob
     with matplotlib.rc_context(STYLE):
         # each drawing moves things a little, so the layout is computed once, for texts as wide as they are at this
         # resolution, and then fixed, so that all files of a figure show the same
-        given = fig.dpi
-        fig.set_dpi(DPI)
-        fig.draw_without_rendering()
-        fig.set_layout_engine("none")
-        fig.set_dpi(given)
+        if not isinstance(fig.get_layout_engine(), PlaceHolderLayoutEngine):  # that of a layout already fixed
+            given = fig.dpi
+            fig.set_dpi(DPI)
+            fig.draw_without_rendering()
+            fig.set_layout_engine("none")
+            fig.set_dpi(given)
         atomic_write(path, lambda temporary: fig.savefig(temporary, format=kind, metadata=texts, **options))

@@ -172,8 +172,8 @@ CHECK = Check(
     measure=measure,
     judge=judge,
     draw=draw,
-    caption="Share of the minority features that have a specialist at the end, against the number of neurons. Points: "
-    "mean over seeds with 95 % intervals, paler for smaller r; broken lines: the race; dotted lines: the paper's "
-    "number "
-    "of specialists, scaled so that it crosses one half at d^(1/r²).",
+    caption="Rare features are covered at far smaller widths than d^(1/r²). Share of the minority features that have "
+    "a specialist at the end, against the number of neurons. Points: mean over seeds with 95 % intervals, "
+    "paler for smaller r; broken lines: the race; dotted lines: the paper's number of specialists, scaled so "
+    "that it crosses one half at d^(1/r²).",
 )

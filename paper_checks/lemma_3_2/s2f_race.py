@@ -208,8 +208,8 @@ CHECK = Check(
     measure=measure,
     judge=judge,
     draw=draw,
-    caption="Specialists of a feature at the end of training against the number that the race at the switch predicts "
-    "without a constant (left and middle; line: equal), and against the token dimension with the rivals (right). "
-    "Points: "
-    "means over seeds with 95 % intervals; one point per setting and group.",
+    caption="At default noise the race predicts the numbers of specialists; at false firing 1 % it misses those of "
+    "many rare features. Specialists of a feature at the end of training against the number that the race at "
+    "the switch predicts without a constant (left and middle; line: equal), and against the token dimension "
+    "with the rivals (right). Points: means over seeds with 95 % intervals; one point per setting and group.",
 )

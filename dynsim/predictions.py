@@ -27,7 +27,7 @@ from dynsim.analysis import groups, outcomes, rates, stages, summary
 from dynsim.config import Config
 from dynsim.config.checks import ConfigError
 from dynsim.engine.numbers import resolve
-from dynsim.engine.replay import mean_pull, recorded
+from dynsim.engine.replay import Recorded, mean_pull, recorded
 from dynsim.results.dataset import config_of
 from dynsim.results.sealed import Json
 from dynsim.stats.intervals import t_interval
@@ -163,13 +163,11 @@ def held_out_drift(result: xr.Dataset, n_batches: int = DRIFT_BATCHES) -> np.nda
     resolved = resolve(config)
     no_penalty = resolved.numbers._replace(l2_penalty=np.zeros((), config.train.precision))
     numbers, drift = jax.tree.map(jnp.asarray, no_penalty), mean_pull(resolved.structure, n_batches)
-    seeds = result["seed"].values
-    return np.stack(
-        [
-            np.asarray(drift(jnp.uint32(seed), *map(jnp.asarray, one), numbers))
-            for seed, one in zip(seeds, last, strict=True)
-        ]
-    )
+
+    def of(seed: int, one: Recorded) -> np.ndarray:
+        return np.asarray(drift(jnp.uint32(seed), jnp.asarray(one.weight), jnp.asarray(one.thresholds), numbers))
+
+    return np.stack([of(seed, one) for seed, one in zip(result["seed"].values, last, strict=True)])
 
 
 def measured_fixed_point_residual(result: xr.Dataset) -> np.ndarray:

@@ -21,6 +21,8 @@ from paper_checks.runs import DEFAULT, RARE, Source
 NO_NOISE = "no noise"
 POINTS = {"1 percent": (RARE, 0.3), "default": (DEFAULT, 0.15), "none": (NO_NOISE, 0.4)}
 """Points of pruning_answer by their name there: noise in our words, and r (where dense runs cover under a half)."""
+NOISY = ("1 percent", "default")
+"""The two of these points that the long tables have; the third, without noise, is in the experiments on pruning."""
 WIDE = {"1 percent": RARE, "default": DEFAULT}
 """Noise levels of pruning_recipe, where d = 64 and r = 0.3."""
 MAIN, SMALL = f"{DEFAULT}, d = 64, r = 0.5", f"{DEFAULT}, d = 16, r = 0.5"

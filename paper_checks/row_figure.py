@@ -3,15 +3,19 @@
 import math
 import textwrap
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 
 from dynsim.plots.style import COLOR, SMALL_TEXT, STYLE, TWO_COLUMNS
 from paper_checks.check import Row
 
 LINE_INCHES, ROW_INCHES, PANEL_INCHES = 0.125, 0.1, 0.55
+LEGEND_INCHES = 0.25
 CHARACTERS = 62  # of a row's label in one line
 ROOM = 0.35  # share of the measured span that is left free on either side
 
@@ -28,14 +32,26 @@ def rows_figure(rows: Sequence[Row]) -> Figure:
         fig, axes = plt.subplots(
             len(parts),
             1,
-            figsize=(TWO_COLUMNS, sum(heights)),
+            figsize=(TWO_COLUMNS, sum(heights) + LEGEND_INCHES),
             height_ratios=heights,
             layout="constrained",
             squeeze=False,
         )
         for ax, (quantity, part) in zip(axes.flat, parts.items(), strict=True):
             _panel(ax, quantity, part)
+        _legend(fig, rows)
     return fig
+
+
+def _legend(fig: Figure, rows: Sequence[Row]) -> None:
+    """Name what is drawn, as far as some row has it."""
+    look: dict[str, Any] = {"marker": "o", "markersize": 3.5, "linewidth": 1.2}
+    marks: list[Line2D | Patch] = [Line2D([], [], color=COLOR["all"], label="measured, 95 % interval", **look)]
+    if any(one.wanted is not None for one in rows):
+        marks.append(Patch(color=COLOR["grid"], label="where the claim holds"))
+    if any(one.predicted is not None for one in rows):
+        marks.append(Line2D([], [], color=COLOR["theory"], linewidth=0.8, label="predicted"))
+    fig.legend(handles=marks, loc="outside lower center", ncols=len(marks))
 
 
 def _labels(part: Sequence[Row]) -> list[str]:

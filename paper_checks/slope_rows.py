@@ -88,6 +88,34 @@ def enough_levels(arrays: xr.Dataset, axis: str) -> bool:
     return len(np.unique(arrays[axis].values.astype(float))) >= FEWEST_LEVELS
 
 
+def of_most_levels(arrays: xr.Dataset, axis: str = "d") -> tuple[xr.Dataset, str]:
+    """Return the values of r that were run, and are left, at the most levels of an axis, and which they are, in words.
+
+    So that a mean over r is over the same values of r at every level.
+    """
+    ratios, levels = arrays["ratio"].values.astype(float), arrays[axis].values.astype(float)
+    at = {r: tuple(sorted(levels[ratios == r])) for r in sorted(set(ratios), reverse=True)}
+    longest = max(at.values(), key=len, default=())
+    chosen = [r for r, found in at.items() if found == longest]
+    kept = arrays.isel(point=np.flatnonzero(np.isin(ratios, chosen)))
+    return kept, "mean over r = " + " and ".join(f"{r:g}" for r in chosen) if chosen else ""
+
+
+def mean_by_level(arrays: xr.Dataset, values: np.ndarray, axis: str) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Return the levels of an axis, and at each the mean of the values (point, seed) over its points, per seed.
+
+    A seed that has no finite value at a level is NaN there.
+    """
+    at = arrays[axis].values.astype(float)
+    levels, parts = np.unique(at), []
+    for level in levels:
+        part = values[at == level]
+        there = np.isfinite(part)
+        total = np.where(there, part, 0.0).sum(axis=0)
+        parts.append(np.where(there.any(axis=0), total / np.maximum(there.sum(axis=0), 1), np.nan))
+    return levels, parts
+
+
 def settled_only(arrays: xr.Dataset) -> tuple[xr.Dataset, str]:
     """Return the points whose runs had stopped changing, by the variable `settled`, and how many were left out."""
     settled = arrays["settled"].values > 0

@@ -14,13 +14,27 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from paper_checks import drawing
-from paper_checks.check import ABOVE_0, BELOW_0, INF, Numbers, Row, joined, only, over_seeds, row
+from dynsim.stats.verdicts import OUT_OF_REGIME, SUPPORTED
+from paper_checks import costs, drawing
+from paper_checks.check import (
+    ABOVE_0,
+    BELOW_0,
+    INF,
+    Numbers,
+    Row,
+    joined,
+    only,
+    out_of_regime,
+    over_seeds,
+    row,
+    vacuous,
+)
 from paper_checks.end_states import early_growth, gap, per_group, stage_ends
-from paper_checks.runs import NOISES, Point
+from paper_checks.runs import NOISES, VARIANTS, Point, base
 
 PLAIN = "plain"
 RATIO = 0.5
+N_FEATURES, N_STEPS, N_SEEDS = 16, 4000, 6  # of the run set "variants"
 LETTERS = 72  # of all titles beside each other
 
 
@@ -80,6 +94,8 @@ RESULTS = {
     ),
 }
 """By short name. "Stages" holds where they are found in more than half of the runs."""
+AT_END = ("counts", "coverage", "sizes", "probe")
+"""Results about the end of training, for which runs must have settled."""
 
 
 def measure_points(runs: Mapping[Point, xr.Dataset]) -> xr.Dataset:
@@ -99,22 +115,45 @@ def variant(arrays: xr.Dataset, name: str, noise: str, ratio: float = RATIO) -> 
 
 
 def survival_rows(arrays: xr.Dataset, variants: Sequence[str], results: Sequence[str]) -> list[Row]:
-    """Return one row for each noise level, variant and result; the note has the paired difference to plain runs."""
+    """Return one row for each noise level, variant and result; the note has the paired difference to plain runs.
+
+    A result that plain runs do not show has nothing to survive: its rows are vacuous.
+    """
     rows = []
     for noise in NOISES:
         plain = variant(arrays, PLAIN, noise)
         for name in variants:
             one = variant(arrays, name, noise)
-            if one is None:
-                continue
-            for key in results:
-                result = RESULTS[key]
-                values = result.of_seed(one)
-                note = "" if plain is None else _against(over_seeds(values - result.of_seed(plain)))
-                note += "" if one["settled"] else "; the runs had not settled"
-                found = over_seeds(values)
-                rows.append(row(f"{result.claim}: {name}", noise, result.quantity, found, result.wanted, note=note))
+            if one is not None and plain is not None:
+                rows += [_survival_row(key, name, noise, one, plain) for key in results]
     return rows
+
+
+def _survival_row(key: str, name: str, noise: str, one: xr.Dataset, plain: xr.Dataset) -> Row:
+    result = RESULTS[key]
+    of_plain = result_row(key, PLAIN, noise, plain)
+    against = _against(over_seeds(result.of_seed(one) - result.of_seed(plain)))
+    found = result_row(key, name, noise, one, note=against)
+    if found.verdict != OUT_OF_REGIME and of_plain.verdict != SUPPORTED:
+        why = f"plain runs do not show this result, so that nothing is left to survive; {against}"
+        return vacuous(found.claim, noise, found.quantity, why, found=over_seeds(result.of_seed(one)))
+    return found
+
+
+def result_row(key: str, name: str, noise: str, one: xr.Dataset, *, note: str = "") -> Row:
+    """Return the row of one result under one departure; out of regime where it is about the end, and not settled."""
+    result = RESULTS[key]
+    claim, found = f"{result.claim}: {name}", over_seeds(result.of_seed(one))
+    if key in AT_END and not one["settled"]:
+        return out_of_regime(claim, noise, result.quantity, longer(name, noise), found=found)
+    return row(claim, noise, result.quantity, found, result.wanted, note=note)
+
+
+def longer(name: str, noise: str) -> str:
+    """Return why runs that still change decide nothing, and what twice their steps would cost."""
+    config = base(N_FEATURES, RATIO, noise, train__n_steps=2 * N_STEPS, **VARIANTS[name])
+    cost = costs.in_words(costs.hours(config, N_SEEDS))
+    return f"the runs were still changing at their last step; the same sizes at twice the steps would take about {cost}"
 
 
 def _against(found: Numbers) -> str:
@@ -126,7 +165,7 @@ def _against(found: Numbers) -> str:
 def results_figure(arrays: xr.Dataset, variants: Sequence[str], results: Sequence[str], columns: int = 2) -> Figure:
     """Draw one panel for each result: its number in plain runs and in every variant, at both noise levels."""
     fig, axes = drawing.panels(
-        len(results), columns=columns, height=(0.9 if columns < 3 else 1.5) + 0.22 * (len(variants) + 1)
+        len(results), columns=columns, height=(0.9 if columns < 3 else 1.75) + 0.22 * (len(variants) + 1)
     )
     names = [PLAIN, *variants]
     for k, (ax, key) in enumerate(zip(axes, results, strict=True)):
@@ -162,5 +201,5 @@ def _shade(ax: Axes, wanted: tuple[float, float]) -> None:
     ax.plot([end for end in wanted if math.isfinite(end)], [0], alpha=0)  # the end of the range is always in sight
     limits = ax.get_xlim()
     low, high = np.clip(wanted, *limits)
-    ax.axvspan(low, high, color=drawing.COLOR["grid"], linewidth=0, zorder=0)
+    ax.axvspan(low, high, color=drawing.COLOR["grid"], linewidth=0, zorder=0, label="where the result holds")
     ax.set_xlim(limits)

@@ -188,7 +188,7 @@ def draw(arrays: xr.Dataset, rows: Sequence[Row]) -> Figure:
         drawing.predicted(ax, grid, [getattr(one, name) for one in computed], label="closed form")
         level = ACTIVE_ALLOWED * grid if allowed is None else np.full(len(grid), allowed)
         within = level <= 8 if allowed is None else level > 0
-        drawing.predicted(ax, grid[within], level[within], label="sparse: 10 %, 1 % and 1 %", kind="rival")
+        drawing.predicted(ax, grid[within], level[within], label="largest that counts as sparse", kind="rival")
         ax.set_xscale("log")
         drawing.words(ax, x="number of features d", y=label)
     for ax in axes[1:]:
@@ -210,7 +210,9 @@ CHECK = Check(
     measure=measure,
     judge=judge,
     draw=draw,
+    primary="active features per sample are of order",
     caption="At sizes that can be simulated few features are active at once, but one sample in ten is empty: log log d "
-    "grows too slowly. Points: drawn samples, with 95 % intervals; solid lines: closed forms; broken lines: at most "
-    "one feature in ten is active, at most 1 % of the samples are empty, at most 1 % of the pairs have equal codes.",
+    "grows too slowly. Points: drawn samples, with 95 % intervals; solid lines: closed forms; broken lines, up to "
+    "which codes count as sparse: at most one feature in ten is active, at most 1 % of the samples are empty, at most "
+    "1 % of the pairs have equal codes.",
 )

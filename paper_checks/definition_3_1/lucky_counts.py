@@ -113,7 +113,7 @@ def draw(arrays: xr.Dataset, rows: Sequence[Row]) -> Figure:
             drawing.predicted(ax, sizes, [tail(int(d), float(ratio)) for d in sizes], label=label, kind=kind)
         ax.set_xscale("log", base=2)
         ax.set_yscale("log")
-        drawing.words(ax, x="number of features d", y="share of lucky neurons per feature", title=f"r = {ratio:g}")
+        drawing.words(ax, x="number of features d", y="share of lucky neurons", title=f"r = {ratio:g}")
     drawing.legend_below(fig, axes[0], columns=4)
     return fig
 
@@ -131,6 +131,7 @@ CHECK = Check(
     measure=measure,
     judge=judge,
     draw=draw,
+    primary="there are at least",
     caption="Share of the neurons that are lucky for one feature before the first step, against the number of "
     "features. Points: sampled Gaussian weights, with 95 % intervals; lines: exact law, Gaussian tail, "
     "the paper's power.",

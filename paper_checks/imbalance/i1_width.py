@@ -103,16 +103,35 @@ def judge(arrays: xr.Dataset) -> list[Row]:
         log_d = math.log(d)
         if math.isnan(found[0]):
             why = _price(arrays, noise, ratios, log_d)
-            claims = [("log m_50 grows as (1/r²) log d", SLOPE), ("it grows at most so", SLOPE)]
+            claims = [
+                ("the width that covers half of the rare features grows with 1/r² as d^(1/r²)", SLOPE),
+                ("the width that covers half of the rare features grows with 1/r² at most as d^(1/r²)", SLOPE),
+            ]
             rows += [out_of_regime(claim, noise, quantity, why) for claim, quantity in claims]
-            rows.append(out_of_regime("the race gives m_50", noise, WIDTH, why))
+            rows.append(
+                out_of_regime("the race gives the width that covers half of the rare features", noise, WIDTH, why)
+            )
             continue
         shape: Any = {"predicted": log_d, "rival": rival, "note": note}
         rows += [
-            row("log m_50 grows as (1/r²) log d", noise, SLOPE, found, about(log_d, SHARE), **shape),
-            row("it grows at most so", noise, SLOPE, found, (-INF, log_d), **shape),
             row(
-                "the race gives m_50",
+                "the width that covers half of the rare features grows with 1/r² as d^(1/r²)",
+                noise,
+                SLOPE,
+                found,
+                about(log_d, SHARE),
+                **shape,
+            ),
+            row(
+                "the width that covers half of the rare features grows with 1/r² at most as d^(1/r²)",
+                noise,
+                SLOPE,
+                found,
+                (-INF, log_d),
+                **shape,
+            ),
+            row(
+                "the race gives the width that covers half of the rare features",
                 noise,
                 WIDTH,
                 off,
@@ -146,15 +165,17 @@ def draw(arrays: xr.Dataset, rows: Sequence[Row]) -> Figure:
         for k, (r, marker) in enumerate(zip(ratios, markers, strict=False)):
             fine = np.geomspace(widths[0], widths[-1], 50)
             label = f"r = {r:g}"
-            drawing.points(ax, widths, coverage[:, k], label=label, color="minority", fmt=marker, alpha=1 - 0.25 * k)
+            x = drawing.beside(widths, k, len(ratios), share=0.05)
+            look = {"marker": marker, "alpha": 1 - 0.25 * k}
+            drawing.points(ax, x, coverage[:, k], label=label, color="minority", **look)
             line = 1 - (1 - math.log(2) / math.exp(race[k])) ** fine
-            drawing.predicted(ax, fine, line, label="rival: race", kind="rival")
+            drawing.predicted(ax, fine, line, label="the race", kind="rival")
             paper = np.minimum(1.0, HALF * fine / math.exp(math.log(16) / r**2))
-            drawing.predicted(ax, fine, paper, label="m d^(-1/r²) / 2, cut at 1", kind="second rival")
-        ax.axhline(HALF, color=drawing.COLOR["grid"], linewidth=0.8, zorder=0)
-        ax.set_xscale("log", base=2)
-        drawing.words(ax, x="number of neurons m", y="share of minority features covered", title=noise)
-    drawing.legend_below(fig, *axes, columns=5)
+            drawing.predicted(ax, fine, paper, label=r"$m\,d^{-1/r^2}/2$, at most 1", kind="second rival")
+        ax.axhline(HALF, color=drawing.COLOR["mark"], linewidth=0.6, zorder=0, label="half of the features")
+        drawing.levels(ax, widths)
+        drawing.words(ax, x="number of neurons m", y="minority features covered", title=noise)
+    drawing.legend_below(fig, *axes, columns=3)
     return fig
 
 
@@ -170,6 +191,7 @@ CHECK = Check(
     measure=measure,
     judge=judge,
     draw=draw,
+    primary="the width that covers half of the rare features grows",
     caption="Share of the minority features that have a specialist at the end, against the number of neurons. Points: "
     "mean over seeds with 95 % intervals, paler for smaller r; broken lines: the race; dotted lines: the paper's "
     "number "

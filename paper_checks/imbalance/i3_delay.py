@@ -62,8 +62,13 @@ def judge(arrays: xr.Dataset) -> list[Row]:
         one, delay = _delays(arrays, noise)
         lost = f"{int(np.isnan(delay).sum())} of {delay.size} runs have too few covered minority features for a time"
         against = {
-            "the delay exceeds 1/r": (np.log(1 / one["ratio"].values), "delay over 1/r", (1.0, INF), None),
-            "the delay is that of 1/(P - lambda)": (
+            "the delay of the first specialists of rare features exceeds 1/r": (
+                np.log(1 / one["ratio"].values),
+                "delay over 1/r",
+                (1.0, INF),
+                None,
+            ),
+            "the delay of the first specialists of rare features is that of 1/(P - lambda)": (
                 np.log(one["predicted"].values),
                 "measured over predicted delay",
                 about(1.0, SHARE),
@@ -76,7 +81,10 @@ def judge(arrays: xr.Dataset) -> list[Row]:
             rows.append(row(claim, noise, quantity, found, wanted, predicted=predicted, rival="1/r", note=lost))
         fit = _exponent(one, delay)
         if fit is not None:
-            claim, quantity = "the delay grows as 1/r", f"exponent of the delay in 1/r at d = {AT}"
+            claim, quantity = (
+                "the delay of the first specialists of rare features grows as 1/r",
+                f"exponent of the delay in 1/r at d = {AT}",
+            )
             rows.append(row(claim, noise, quantity, fit, EXPONENT, predicted=1.0, rival="0 or far above 1", note=lost))
     return rows
 
@@ -103,19 +111,18 @@ def draw(arrays: xr.Dataset, rows: Sequence[Row]) -> Figure:
     markers = "os^vD"
     for ax, noise in zip(axes, NOISES, strict=True):
         one, delay = _delays(arrays, noise)
-        for d, marker in zip(sorted(set(one["d"].values)), markers, strict=False):
+        for place, (d, marker) in enumerate(zip(sorted(set(one["d"].values)), markers, strict=False)):
             kept = np.flatnonzero(one["d"].values == d)
             x, values = 1 / one["ratio"].values[kept], np.exp(delay[kept]).T
-            drawing.points(ax, x, values, label=f"d = {d}", color="minority", fmt=marker)
+            x = drawing.beside(x, place, 4)
+            drawing.points(ax, x, values, label=f"d = {d}", color="minority", marker=marker)
         order = np.argsort(one["ratio"].values)
         x = 1 / one["ratio"].values[order]
-        drawing.predicted(ax, x, one["predicted"].values[order], label="1 / (P - lambda)")
+        drawing.predicted(ax, x, one["predicted"].values[order], label="1 / (growth rate relative to the majority's)")
         drawing.predicted(ax, x, x, label="rival: 1/r", kind="rival")
-        ax.set(xscale="log", yscale="log")
-        ticks = sorted(set(x))
-        ax.set_xticks(ticks, [f"{tick:.3g}" for tick in ticks])
-        ax.set_xticks([], minor=True)
-        drawing.words(ax, x="1 / r", y="delay of the minority, as a factor", title=noise)
+        drawing.levels(ax, x)
+        ax.set(yscale="log", ylim=(0.5, 300))
+        drawing.words(ax, x="1 / r", y="delay of the minority (factor)", title=noise)
     drawing.legend_below(fig, *axes, columns=6)
     return fig
 

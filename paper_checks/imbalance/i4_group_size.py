@@ -28,6 +28,7 @@ from paper_checks import drawing
 from paper_checks.check import Check, Row, joined, only, over_seeds, row, vacuous
 from paper_checks.end_states import per_group
 from paper_checks.runs import NOISES, Source
+from paper_checks.slope_rows import settled_only
 
 FLAT = (-0.25, 0.25)
 PER_FEATURE = "specialists per minority feature"
@@ -53,22 +54,24 @@ def judge(arrays: xr.Dataset) -> list[Row]:
     """Return, for each noise level, rows on the slope in the share, on the race, and on the bound (vacuous)."""
     rows = []
     for noise in NOISES:
-        one = only(arrays, noise=noise)
+        one, note = settled_only(only(arrays, noise=noise))
+        known = one.sizes["point"] >= 2
+        if not known:  # the count is shown, and decides nothing
+            one = only(arrays, noise=noise)
         share, count = one["level"].values.astype(float), one["count"].transpose("point", "seed").values
         mean, race = float(np.nanmean(count)), one["race"].values
         rival = f"race {np.polyfit(share, race, 1)[0] / race.mean():.2g}"
-        note = f"{int((one['settled'].values == 0).sum())} of {one.sizes['point']} points had not settled"
         claim, quantity = (
-            "the count does not depend on the size of the group",
+            "the specialists of a rare feature do not depend on how many features are rare",
             "slope of the count in the share, over the mean",
         )
-        value, low, high = _slope(share, count)
+        value, low, high = _slope(share, count) if known else (np.nan,) * 3
         found = (value / mean, low / mean, high / mean)
         rows.append(row(claim, noise, quantity, found, FLAT, predicted=0.0, rival=rival, note=note))
-        ratio = over_seeds((count / race[:, None]).mean(axis=0))
+        ratio = over_seeds((count / race[:, None]).mean(axis=0) if known else np.full(1, np.nan))
         rows.append(
             row(
-                "the race gives the count",
+                "the race gives the number of specialists of a rare feature",
                 noise,
                 "measured over predicted count",
                 ratio,
@@ -80,7 +83,9 @@ def judge(arrays: xr.Dataset) -> list[Row]:
         bound = float(one["bound"].values.max())
         why = f"the bound is {bound:.1g} neurons, which any count obeys; at r = 0.5 it says something from m = d^4 on"
         found = over_seeds(count.mean(axis=0))
-        rows.append(vacuous("there are at least m d^(-1/r²) specialists", noise, PER_FEATURE, why, found=found))
+        rows.append(
+            vacuous("a rare feature has at least m d^(-1/r²) specialists", noise, PER_FEATURE, why, found=found)
+        )
     return rows
 
 
@@ -98,10 +103,12 @@ def draw(arrays: xr.Dataset, rows: Sequence[Row]) -> Figure:
         share = one["level"].values.astype(float)
         count = one["count"].transpose("seed", "point").values
         drawing.points(ax, share, count, label="measured", color="minority")
-        drawing.predicted(ax, share, np.full(len(share), np.nanmean(count)), label="flat, as the paper's count")
-        drawing.predicted(ax, share, one["race"].values, label="rival: race", kind="rival")
+        drawing.predicted(
+            ax, share, np.full(len(share), np.nanmean(count)), label="no dependence, as the paper's count"
+        )
+        drawing.predicted(ax, share, one["race"].values, label="the race", kind="rival")
         ax.set_ylim(bottom=0)
-        drawing.words(ax, x="share of the features that are rare", y="specialists per minority feature", title=noise)
+        drawing.words(ax, x="share of the features that are rare", y="specialists per rare feature", title=noise)
     drawing.legend_below(fig, *axes)
     return fig
 

@@ -8,8 +8,8 @@ In regime: always. False firing 1 % and default (15 to 24 %); about two active f
 Rival: an effect of the order of features, for instance in how ties are broken.
 
 Claim: coverage, specialists, T1, first specialists and probe accuracy of both halves are equal: coverage within one
-feature of a half, counts and T1 within a tenth, the time of
-specialists within a quarter (records are 20 % apart, and single features scatter), accuracy within 0.02.
+feature of a half, counts and T1 within a tenth, the time of specialists within a quarter (records are 20 % apart, and
+single features scatter), accuracy within 0.02.
 
 Power: six seeds and two or three sizes; specialists per half scatter by 12 % per run, so by 4 % in their mean.
 """
@@ -48,15 +48,27 @@ def _relative(values: xr.DataArray) -> np.ndarray:
 
 
 QUANTITIES: dict[str, tuple[str, str, Callable[[xr.DataArray], np.ndarray]]] = {
-    "coverage": ("coverage is equal", "difference in coverage, first half - second", gap),
-    "specialists": ("numbers of specialists are equal", "difference, as a share of the mean", _relative),
-    "T1": ("collective growth ends together (T1)", "difference, as a share of the mean", _relative),
-    "first": (
-        "half of the features have a specialist at the same time",
+    "coverage": ("two equally frequent halves have equal coverage", "difference in coverage, first half - second", gap),
+    "specialists": (
+        "two equally frequent halves have as many specialists",
         "difference, as a share of the mean",
         _relative,
     ),
-    "probe_few": ("a linear probe with few labels is as accurate", "difference in accuracy, first half - second", gap),
+    "T1": (
+        "collective growth of two equally frequent halves ends together (T1)",
+        "difference, as a share of the mean",
+        _relative,
+    ),
+    "first": (
+        "half of the features of two equally frequent halves have a specialist at the same time",
+        "difference, as a share of the mean",
+        _relative,
+    ),
+    "probe_few": (
+        "a linear probe with few labels is as accurate for two equally frequent halves",
+        "difference in accuracy, first half - second",
+        gap,
+    ),
 }
 
 

@@ -138,18 +138,18 @@ def draw(arrays: xr.Dataset, rows: Sequence[Row]) -> Figure:
     for ax, name, label, color in (
         (left, "size", "computed constant", "all"),
         (right, "share", "computed constant", "all"),
-        (right, "share_of_part", "a quarter of it, over stage 1", "majority"),
+        (right, "share_of_part", "a quarter of the constant, over stage 1", "mark"),
     ):
         values = arrays[name].values.T
-        drawing.points(ax, batch, values, label=label, color=color)
+        drawing.points(ax, batch, values, label=label, color=color, marker="s" if color == "mark" else "o")
         if name != "share":
             anchored = fall * np.nanmean(values[:, 0])
             drawing.predicted(ax, batch, anchored, label="$K^{-1/2}$, fixed at the smallest K")
-    drawing.predicted(right, batch, np.full(len(batch), 0.5), label="half: noise of mean 0", kind="rival")
+    drawing.predicted(right, batch, np.full(len(batch), 0.5), label="one half: noise of mean 0", kind="rival")
     for ax in (left, right):
-        ax.set_xscale("log", base=2)
-        ax.set_yscale("log")
-    drawing.words(left, x="batch size K", y="missing growth / ||w||")
+        drawing.levels(ax, batch)
+        drawing.log_y(ax)
+    drawing.words(left, x="batch size K", y="missing growth / norm")
     drawing.words(right, x="batch size K", y="share of violations")
     drawing.legend_below(fig, left, right, columns=2)
     return fig

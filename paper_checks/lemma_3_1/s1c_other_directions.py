@@ -122,13 +122,13 @@ def draw(arrays: xr.Dataset, rows: Sequence[Row]) -> Figure:
     by_batch = arrays.isel(point=np.flatnonzero(arrays["second"].values == 0)).sortby("batch")
     batch = by_batch["batch"].values.astype(float)
     added = np.array([np.subtract(*end_of(by_batch.isel(point=k))) for k in range(len(batch))]).T
-    drawing.points(right, batch, added, label="beyond the decay", color="majority")
+    drawing.points(right, batch, added, label="beyond the decay", color="all", marker="s")
     drawing.predicted(right, batch, np.nanmean(added[:, 0]) * batch[0] / batch, label="$1/K$, fixed at the smallest K")
-    right.set_xscale("log", base=2)
-    right.set_yscale("log")
-    drawing.words(left, x="step", y="norm outside / start")
+    drawing.levels(right, batch)
+    drawing.log_y(right)
+    drawing.words(left, x="step", y="norm outside the features")
     drawing.words(right, x="batch size K", y="squared norm added")
-    drawing.legend_below(fig, left, right)
+    drawing.legend_below(fig, left, right, columns=3)
     return fig
 
 
@@ -145,6 +145,7 @@ CHECK = Check(
     measure=measure,
     judge=judge,
     draw=draw,
+    primary="outside the features weights only shrink",
     caption="Outside the features weights decay as predicted while batch noise is small, and grow where it is not. "
     "Left: norm over time under strong decay, at K = 256. Right: squared norm that is there beyond the decay at the "
     "end of the run, against the batch size; an amplitude of order K^(-1/2) is a square of order 1/K.",

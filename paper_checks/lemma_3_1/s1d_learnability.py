@@ -120,8 +120,8 @@ def draw(arrays: xr.Dataset, rows: Sequence[Row]) -> Figure:
         ends = frequency[kept][[0, -1]]
         drawing.predicted(ax, ends, [0.0, 0.0], label="no growth", kind="second rival")
         ax.axvline(floor, color=COLOR["note"], linestyle="--", linewidth=1, label="learnability floor")
-    drawing.words(axes[0], x="relative frequency", y="log growth per step")
-    drawing.words(axes[1], x="relative frequency, near the floor", y="log growth per step")
+    drawing.words(axes[0], x="relative frequency", y="growth of log weights per step")
+    drawing.words(axes[1], x="relative frequency, near the floor", y="growth of log weights per step")
     drawing.legend_below(fig, axes[0], columns=4)
     return fig
 

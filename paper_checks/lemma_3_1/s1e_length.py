@@ -137,17 +137,17 @@ def draw(arrays: xr.Dataset, rows: Sequence[Row]) -> Figure:
     ):
         drawing.points(ax, x, part["t1"].values.T, label="measured", color="majority")
         drawing.predicted(ax, x, part["predicted"].values, label="closed form")
-        ax.set_xscale("log", base=2)
-        ax.set_yscale("log", base=2)
+        drawing.levels(ax, x)
     start = float(by_d["predicted"][0])
     sizes = by_d["d"].values.astype(float)
     scaled = reduced_size(sizes) * np.log(sizes)
     drawing.predicted(left, reduced_size(sizes), start * scaled / scaled[0], label="d log d / log log d", kind="rival")
     factor = by_d1["level"].values.astype(float)
     quote = float(by_d1["predicted"][0]) * factor / factor[0]
-    drawing.predicted(right, factor, quote, label="proportional to d1, as quoted", kind="second rival")
-    drawing.words(left, x="d / log log d", y="T1 in steps", title="d1 = 2 d")
-    drawing.words(right, x="d1 / d", y="T1 in steps", title=f"d = {SIZE}")
+    drawing.predicted(right, factor, quote, label="proportional to $d_1$, as quoted", kind="second rival")
+    drawing.log_y(left, right)
+    drawing.words(left, x="d / log log d", y="$T_1$ in steps", title="$d_1 = 2d$")
+    drawing.words(right, x="$d_1/d$", y="$T_1$ in steps", title=f"d = {SIZE}")
     drawing.legend_below(fig, left, right, columns=4)
     return fig
 
@@ -165,6 +165,7 @@ CHECK = Check(
     measure=measure,
     judge=judge,
     draw=draw,
+    primary="T1 is proportional to",
     caption="Stage 1 lasts as long as the closed form says; it is logarithmic in d1, not proportional to it. T1 of the "
     "majority against d / log log d at d1 = 2 d, where empty samples add a few per cent (left), and against d1/d at "
     "d = 16 (right). Points: means over seeds with 95 % intervals.",

@@ -26,6 +26,7 @@ from matplotlib.figure import Figure
 
 from dynsim import theory
 from dynsim.config import Config
+from dynsim.plots.style import COLOR
 from paper_checks import drawing, linear_growth, slopes
 from paper_checks.check import Check, Row, about, joined, only, over_seeds, row
 from paper_checks.linear_growth import NO_THRESHOLDS
@@ -125,7 +126,7 @@ def _luck_rows(gained: np.ndarray, lags: np.ndarray, exponent: float) -> list[Ro
     least = (luck ** (-1 / exponent) - 1) / 2  # d1/d from which on the power outweighs luck; d_maj = d/2
     return [
         row(
-            f"luck of a Gaussian start does not undo it, {word} d1",
+            f"luck of a Gaussian start does not make up for the lag of the minority, {word} d1",
             NO_THRESHOLDS,
             "sqrt(log d) times minority over majority projections at T1",
             over_seeds(luck * lags[k]),
@@ -141,22 +142,25 @@ def draw(arrays: xr.Dataset, rows: Sequence[Row]) -> Figure:
     """Draw the ratio over time for the smallest and largest d1, and at T1 against 1 + d1/d_maj."""
     fig, (left, right) = drawing.panels(2)
     by_d1 = only(arrays, d=SIZE).sortby("gained")
-    for k, color in ((0, "minority"), (by_d1.sizes["point"] - 1, "majority")):
+    for k, marker, color in ((0, "o", "all"), (by_d1.sizes["point"] - 1, "s", "mark")):
         one = by_d1.isel(point=k).dropna("record", how="all", subset=["steps"])
-        label = f"d1 = {float(one['level']):g} d"
-        drawing.points(left, one["steps"].values, one["lag"].values, label=label, color=color)
+        label = f"$d_1 = {float(one['level']):g}\\,d$"
+        drawing.points(left, one["steps"].values, one["lag"].values, label=label, color=color, marker=marker)
         drawing.predicted(left, one["steps"].values, one["predicted"].values, label="closed form")
-        left.axvline(float(one["end"]), color="0.6", linewidth=0.8, linestyle=":")
+        left.axvline(
+            float(one["end"]), color=COLOR["mark"], linewidth=0.8, linestyle=":", label="$T_1$ of the majority"
+        )
     gained = by_d1["gained"].values
-    drawing.points(right, gained, at_end(by_d1).T, label="at T1", color="all")
+    drawing.points(right, gained, at_end(by_d1).T, label="all $d_1$, at $T_1$", color="all", marker="D")
     exponent = -(1 - float(by_d1["ratio"].values[0])) / 2
-    drawing.predicted(right, gained, gained**exponent, label="power -(1-r)/2")
+    drawing.predicted(right, gained, gained**exponent, label="power $-(1-r)/2$", kind="paper")
     drawing.predicted(right, gained, gained**-0.5, label="rival: the minority does not grow", kind="rival")
-    right.set_xscale("log", base=2)
-    for ax in (left, right):
-        ax.set_yscale("log", base=2)
-    drawing.words(left, x="step", y="minority / majority")
-    drawing.words(right, x="1 + d1 / d_maj", y="the same at T1")
+    drawing.levels(right, gained)
+    drawing.log_y(left, right)
+    drawing.words(left, x="step", y="minority / majority projection", title="over time")
+    drawing.words(
+        right, x="$1 + d_1$ / number of frequent features", y="minority / majority projection", title="at $T_1$"
+    )
     drawing.legend_below(fig, left, right)
     return fig
 

@@ -5,8 +5,8 @@ Statement (Lemma 3.2, in our words): a neuron that is lucky for feature j before
 
 In regime: there must be lucky neurons. Our cut is (1/r_j) sqrt(2 log d / d) (theory 5.3). It exceeds 1, the largest
 cosine there is, for r_j = 0.5 up to d = 26 or so, and at the widths that can be run hardly any neuron is lucky for a
-rare feature. A row is judged with at least 20 lucky pairs in all runs together. Two noise regimes; 2 to 3 features
-are active in a sample at every size.
+rare feature. A row is judged with at least 20 lucky pairs in all runs together; all features with r_j below 0.8, for
+which hardly one pair is expected, share a row. Two noise regimes; 2 to 3 features are active in a sample at every size.
 
 Rivals: the label says nothing (its precision is the base rate, the share of all pairs that end as specialists); the
 largest initial projection times the predicted gain says more (theory 6.2, S2f).
@@ -28,6 +28,7 @@ from dynsim import theory
 from dynsim.analysis import labelled
 from dynsim.analysis.groups import minority_mask
 from dynsim.config import Config
+from dynsim.plots.style import COLOR
 from dynsim.theory.specialists import is_lucky
 from paper_checks import costs, drawing
 from paper_checks.check import INF, Check, Row, joined, only, over_seeds, row, vacuous
@@ -36,6 +37,8 @@ from paper_checks.specialist_sizes import GROUPS, finite_runs, found_at, record_
 
 FEWEST = 20
 """Lucky pairs in all runs together without which nothing is judged."""
+JUDGED = 0.8
+"""Relative frequency below which features share a row: there less than one lucky pair is expected in all runs."""
 MOST = 0.9
 """Share of the lucky neurons that must fulfil the lemma."""
 N_SEEDS = 6
@@ -113,8 +116,11 @@ def judge(arrays: xr.Dataset) -> list[Row]:
         here = only(arrays, noise=noise)
         if here.sizes["point"] == 0:
             continue
-        for ratio, total in _by_ratio(here):
-            rows.append(_lemma_row(noise, ratio, total))
+        by_ratio = _by_ratio(here)
+        rows += [_lemma_row(noise, ratio, total) for ratio, total in by_ratio if ratio >= JUDGED]
+        rarer = [(ratio, total) for ratio, total in by_ratio if ratio < JUDGED]
+        if rarer:
+            rows.append(_rarer_row(noise, rarer))
         rows += _predictor_rows(noise, here.fillna(0).sum(("point", "group")))
     return rows
 
@@ -131,6 +137,18 @@ def _lemma_row(noise: str, ratio: float, total: xr.Dataset) -> Row:
     if n < FEWEST:
         found, note = (found[0], np.nan, np.nan), f"{note}, {FEWEST} are needed; {needed(ratio, noise)}"
     return row(claim, noise, quantity, found, (MOST, 1.0), predicted=1.0, note=note)
+
+
+def _rarer_row(noise: str, rarer: list[tuple[float, xr.Dataset]]) -> Row:
+    """Return the one row on features so rare that hardly a neuron is lucky for them."""
+    most = max(ratio for ratio, _ in rarer)
+    claim = f"lucky neurons reach 2 r_j ||w(T1)||² by T2 for features with r_j of at most {most:g}"
+    able, fulfil = (np.sum([total[name].values for _, total in rarer], axis=0) for name in ("lucky_able", "fulfil"))
+    note, quantity = f"{int(able.sum())} lucky pairs in all runs together", "share of the lucky pairs"
+    if able.sum() < FEWEST:
+        return vacuous(claim, noise, quantity, f"{note}; at r_j = {most:g} {needed(most, noise)}")
+    with np.errstate(invalid="ignore"):
+        return row(claim, noise, quantity, over_seeds(fulfil / able), (MOST, 1.0), predicted=1.0, note=note)
 
 
 def needed(ratio: float, noise: str = DEFAULT) -> str:
@@ -198,24 +216,32 @@ def draw(arrays: xr.Dataset, rows: Sequence[Row]) -> Figure:
         style = {"marker": "os"[place]}
         for color, label, hit, said in (
             ("all", "lucky at the start", "lucky_right", "lucky"),
-            ("other neurons", "largest projection times gain", "race_right", "race"),
+            ("other neurons", "largest gain times projection", "race_right", "race"),
         ):
             values = np.stack([(total[hit] / total[said]).values, (total[hit] / total["specialists"]).values], axis=1)
             drawing.points(axes[0], np.arange(2) + shift, values, label=f"{label}, {noise}", color=color, **style)
-        axes[0].axhline(float((total["specialists"] / total["pairs"]).mean()), ls=":", color="0.5", lw=1)
+        by_chance = float((total["specialists"] / total["pairs"]).mean())
+        axes[0].axhline(by_chance, ls=":", color=COLOR["mark"], lw=1, label="share of all pairs")
         usable = [(r, t) for r, t in _by_ratio(here) if float(t["lucky_able"].sum()) >= FEWEST]
         shares = np.stack([(t["fulfil"] / t["lucky_able"]).values for _, t in usable], axis=1)
         drawing.points(
-            axes[1], [r for r, _ in usable], shares, label=f"lucky at the start, {noise}", color="all", **style
+            axes[1],
+            [r + shift / 8 for r, _ in usable],
+            shares,
+            label=f"lucky at the start, {noise}",
+            color="all",
+            **style,
         )
     axes[0].set_xticks([0, 1], ["precision", "recall"])
     axes[0].set_xlim(-0.5, 1.5)
-    axes[1].axhline(1.0, color="black", lw=1)
+    axes[1].axhline(1.0, color=COLOR["theory"], lw=1, label="the lemma: all of them")
     axes[1].set_ylim(0, 1.05)
     axes[1].set_xlim(0.2, 1.1)
     drawing.words(axes[0], x="", y="share of pairs", title="who becomes a specialist")
-    drawing.words(axes[1], x="relative frequency $r_j$", y="share that fulfils it", title="the lemma")
-    drawing.legend_below(fig, axes[0], columns=2)
+    drawing.words(
+        axes[1], x="relative frequency $r_j$", y="share of lucky pairs", title="who fulfils the lemma's inequality"
+    )
+    drawing.legend_below(fig, *axes, columns=2)
     return fig
 
 

@@ -26,6 +26,7 @@ from dynsim import theory
 from dynsim.analysis import labelled, outcomes
 from dynsim.analysis.groups import minority_mask
 from dynsim.config import Config
+from dynsim.plots.style import COLOR
 from dynsim.theory.specialists import is_lucky
 from paper_checks import drawing
 from paper_checks.check import INF, Check, Row, joined, only
@@ -127,15 +128,16 @@ def draw(arrays: xr.Dataset, rows: Sequence[Row]) -> Figure:
     shown = [noise for noise in NOISES if noise in arrays["noise"].values]
     fig, axes = drawing.panels(len(shown))
     for ax, noise in zip(axes, shown, strict=True):
-        for reading, place in CASES:
+        for beside, (reading, place) in enumerate(CASES):
             sizes, values = _pooled(only(arrays, noise=noise), reading, place)
             fill = "full" if reading == "specialist" else "none"
             label = f"{GROUPS[place]}, {READINGS[reading]}"
-            drawing.points(ax, sizes * (1 + 0.02 * place), values.T, label=label, color=GROUPS[place], fillstyle=fill)
-        ax.axhline(1.0, color="0.3", ls="--", lw=1, label="as large as the best lucky one")
-        ax.set_xscale("log", base=2)
+            x = drawing.beside(sizes, beside, len(CASES))
+            drawing.points(ax, x, values.T, label=label, color=GROUPS[place], fillstyle=fill)
+        ax.axhline(1.0, color=COLOR["mark"], ls="--", lw=1, label="as large as the best lucky one")
+        drawing.levels(ax, arrays["d"].values)
         ax.set_ylim(bottom=0)
-        drawing.words(ax, x="number of features d", y="best ordinary / best lucky", title=noise)
+        drawing.words(ax, x="number of features d", y="best other / best lucky neuron", title=noise)
     drawing.legend_below(fig, axes[0], columns=2)
     return fig
 

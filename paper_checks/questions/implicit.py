@@ -77,17 +77,29 @@ def judge(arrays: xr.Dataset) -> list[Row]:
             note = "" if one["settled"] else "the runs had not settled"
             closed = float(one["predicted"])
             growth = over_seeds(np.exp(-gap(xr.apply_ufunc(np.log, one["growth"]))))
-            claim, quantity = "early growth is that of an effective frequency", "growth, minority over majority"
+            claim, quantity = (
+                "features that survive less often grow at first like rarer ones",
+                "growth, minority over majority",
+            )
             rows.append(row(claim, where, quantity, growth, about(closed, TENTH), predicted=closed, rival="1"))
             counts = gap(one["specialists"]) / float(one["n_neurons"])
-            claim, quantity = "they have fewer specialists", "specialists, majority - minority, over the neurons"
+            claim, quantity = (
+                "features that survive less often have fewer specialists",
+                "specialists, majority - minority, over the neurons",
+            )
             rows.append(row(claim, where, quantity, over_seeds(counts), ABOVE_0, rival="0", note=note))
-            claim, quantity = "they are left without specialists", "coverage, majority - minority"
+            claim, quantity = (
+                "features that survive less often are left without specialists",
+                "coverage, majority - minority",
+            )
             rows.append(row(claim, where, quantity, over_seeds(gap(one["coverage"])), ABOVE_0, rival="0", note=note))
             if other is not None:
                 n = min(one.sizes["seed"], other.sizes["seed"])
                 a, b = (part["coverage"].sel(group="minority").values[:n] for part in (one, other))
-                claim, quantity = "their coverage is that at an explicit r", "minority coverage, implicit - explicit"
+                claim, quantity = (
+                    "features that survive less often are covered like features as much rarer",
+                    "minority coverage, implicit - explicit",
+                )
                 rows.append(
                     row(claim, where, quantity, over_seeds(a - b), (-FEATURE, FEATURE), predicted=0.0, note=note)
                 )
@@ -102,8 +114,11 @@ def draw(arrays: xr.Dataset, rows: Sequence[Row]) -> Figure:
             one = only(arrays, noise=noise, second=which).sortby("ratio")
             x = one["ratio"].values.astype(float)
             values = one["coverage"].sel(group="minority").transpose("seed", "point").values
-            drawing.points(ax, x, values, label=f"minority, by {words}", color="minority", fmt=marker)
-        drawing.words(ax, x="chance to survive, or r", y="share of features covered", title=noise)
+            look = {"marker": marker, "fillstyle": "full" if marker == "o" else "none"}
+            x = x + (0.006 if marker == "s" else -0.006)
+            drawing.points(ax, x, values, label=f"minority, by {words}", color="minority", **look)
+        drawing.words(ax, x="chance to survive, or r", y="minority coverage", title=noise)
+        ax.set_ylim(0, 1.1)
     drawing.legend_below(fig, *axes)
     return fig
 
@@ -120,7 +135,7 @@ CHECK = Check(
     measure=measure,
     judge=judge,
     draw=draw,
-    primary="they have fewer specialists",
+    primary="features that survive less often have fewer specialists",
     caption="Minority coverage against the chance that a minority feature survives into the second view, at equal "
     "frequencies, "
     "and against an explicit frequency ratio r. Points: mean over seeds with 95 % intervals.",

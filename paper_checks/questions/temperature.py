@@ -101,14 +101,13 @@ def draw(arrays: xr.Dataset, rows: Sequence[Row]) -> Figure:
         for noise, color, marker in zip(NOISES, ("all", "mark"), "os", strict=True):
             one = only(arrays, noise=noise).sortby("level")
             tau = one["level"].values.astype(float)
-            drawing.points(ax, tau, _values(one, name).T, label=noise, color=color, fmt=marker)
+            x = drawing.beside(tau, marker == "s", 2, share=0.06)
+            drawing.points(ax, x, _values(one, name).T, label=noise, color=color, marker=marker)
         if name == "growth":
             ratio = float(arrays["ratio"].values[0])
-            drawing.predicted(ax, tau, np.full(len(tau), ratio), label="r: no dependence on tau")
-        ax.set_xscale("log", base=2)
-        drawing.words(
-            ax, x="temperature tau", y=words.replace(" over", "\nover").replace(" of the spec", "\nof the spec")
-        )
+            drawing.predicted(ax, tau, np.full(len(tau), ratio), label="r: no dependence on the temperature")
+        drawing.levels(ax, tau)
+        drawing.words(ax, x="temperature", y=words.replace(" over", "\nover").replace(" of the spec", "\nof the spec"))
     drawing.legend_below(fig, *axes)
     return fig
 

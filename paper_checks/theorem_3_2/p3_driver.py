@@ -29,7 +29,7 @@ AT_END = (
         (1.0, INF),
     ),
     (
-        "it raises the minority's driver more than the majority's",
+        "at the end the mask raises the driver of minority features more than that of majority features",
         "difference of two such ratios",
         "minority ratio - majority ratio",
         "It raises the minority's more than the majority's.",

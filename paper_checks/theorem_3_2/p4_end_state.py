@@ -3,7 +3,7 @@
 Statement (Theorem 3.2, in our words): without a mask, weights on a rare feature are smaller in proportion to r and its
 specialists are few; with the mask neither depends on r, and every rare feature has at least of order m/d specialists.
 
-In regime: runs that have settled (others are named with their price); 1 %, default and no false firing; about 1.8
+In regime: runs that have settled (others are named with their price); 1 % and default false firing; about 1.8
 active features per sample. Two readings of the mask: single weights on one branch (the one that helps most, 60 %), and
 Algorithm 1 taken literally (single weights, gradient at the masked weights).
 
@@ -20,7 +20,7 @@ from paper_checks.check import INF
 from paper_checks.committed import (
     COVERAGE,
     MARGIN,
-    POINTS,
+    NOISY,
     SMALL,
     Quote,
     answer_regime,
@@ -73,7 +73,7 @@ QUOTES = [
         rival=RIVAL,
     )
     for label, words in (("one branch", "with the mask (one branch)"), ("no mask", "even without a mask"))
-    for noise in POINTS
+    for noise in NOISY
 ]
 QUOTES += [
     Quote(
@@ -85,7 +85,7 @@ QUOTES += [
         predicted=0.0,
         rival=RIVAL,
     )
-    for noise in POINTS
+    for noise in NOISY
 ]
 QUOTES += [
     Quote(
@@ -99,7 +99,7 @@ QUOTES += [
         note="the constant 1 before m/d is ours; the paper's is hidden",
     )
     for reading in READINGS
-    for noise in POINTS
+    for noise in NOISY
 ]
 QUOTES += [
     Quote(

@@ -86,7 +86,7 @@ def draw(arrays: xr.Dataset, rows: Sequence[Row]) -> Figure:
             label = "settled" if settled else "still changing"
             bars = np.nan_to_num(np.abs([estimate - low, high - estimate]))
             ax.errorbar(estimate, kept, xerr=bars, fmt=look, color=drawing.COLOR["all"], markersize=3.5, label=label)
-        ax.axvline(0, color=drawing.COLOR["theory"], linewidth=0.8)
+        ax.axvline(0, color=drawing.COLOR["theory"], linewidth=0.8, label="no gain")
         ax.set_yticks(range(len(names)), names if ax is axes[0] else [""] * len(names))
         ax.invert_yaxis()
         drawing.words(

@@ -35,8 +35,8 @@ POWER = (
     "numbers are of the earlier comparison)."
 )
 HOW = (
-    "Points: measured, with 95 % intervals; grey: the range in which the claim holds. Numbers are those of the "
-    "committed experiments on pruning."
+    "Points: measured, with 95 % intervals; grey: the range in which the claim holds; line: predicted. Numbers are "
+    "those of the committed experiments on pruning."
 )
 LONGER = 2  # runs that had not settled are priced at twice their steps
 
@@ -97,9 +97,12 @@ def judge(quotes: Sequence[Quote], arrays: xr.Dataset) -> list[Row]:
     return rows
 
 
-def quoting(quotes: Sequence[Quote], **texts: Any) -> Check:
-    """Return the check that these quotations make; the texts are the remaining fields of `Check`."""
-    asked = {"statement": "Theorem 3.2", "constants": "none.", "power": POWER, "caption": f"{texts['title']}. {HOW}"}
+def quoting(quotes: Sequence[Quote], bottom_line: str, **texts: Any) -> Check:
+    """Return the check that these quotations make; the texts are the remaining fields of `Check`.
+
+    The bottom line begins the caption, without a full stop.
+    """
+    asked = {"statement": "Theorem 3.2", "constants": "none.", "power": POWER, "caption": f"{bottom_line}. {HOW}"}
     return Check(
         measure=partial(measure, quotes),
         judge=partial(judge, quotes),

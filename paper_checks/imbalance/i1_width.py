@@ -84,63 +84,40 @@ def _table(arrays: xr.Dataset, noise: str) -> tuple[np.ndarray, np.ndarray, np.n
 
 def judge(arrays: xr.Dataset) -> list[Row]:
     """Return, for each noise level, a row on the slope as stated, one on it as a bound, and one on the race."""
-    rows = []
-    for noise in NOISES:
-        ratios, widths, coverage, race = _table(arrays, noise)
-        d = int(only(arrays, noise=noise)["d"].values[0])
+    return [one for noise in NOISES for one in _of_noise(arrays, noise)]
 
-        def slope(values: np.ndarray, r: np.ndarray = ratios, m: np.ndarray = widths) -> float:
-            halves = [half_width(m, line) for line in values.mean(axis=0)]
-            return float(np.polyfit(1 / r**2, halves, 1)[0]) if np.isfinite(halves).all() else math.nan
 
-        def excess(values: np.ndarray, m: np.ndarray = widths, own: np.ndarray = race) -> float:
-            return float(np.mean([half_width(m, line) for line in values.mean(axis=0)] - own))
+AS_LAW = "the width that covers half of the rare features grows with 1/r² as d^(1/r²)"
+AS_BOUND = "the width that covers half of the rare features grows with 1/r² at most as d^(1/r²)"
+BY_RACE = "the race gives the width that covers half of the rare features"
 
-        rival = f"race {np.polyfit(1 / ratios**2, race, 1)[0]:.2g}"
-        moving = int((only(arrays, noise=noise)["settled"].values == 0).sum())
-        note = f"{moving} of {only(arrays, noise=noise).sizes['point']} points had not settled"
-        found, off = jackknife(slope, coverage), jackknife(excess, coverage)
-        log_d = math.log(d)
-        if math.isnan(found[0]):
-            why = _price(arrays, noise, ratios, log_d)
-            claims = [
-                ("the width that covers half of the rare features grows with 1/r² as d^(1/r²)", SLOPE),
-                ("the width that covers half of the rare features grows with 1/r² at most as d^(1/r²)", SLOPE),
-            ]
-            rows += [out_of_regime(claim, noise, quantity, why) for claim, quantity in claims]
-            rows.append(
-                out_of_regime("the race gives the width that covers half of the rare features", noise, WIDTH, why)
-            )
-            continue
-        shape: Any = {"predicted": log_d, "rival": rival, "note": note}
-        rows += [
-            row(
-                "the width that covers half of the rare features grows with 1/r² as d^(1/r²)",
-                noise,
-                SLOPE,
-                found,
-                about(log_d, SHARE),
-                **shape,
-            ),
-            row(
-                "the width that covers half of the rare features grows with 1/r² at most as d^(1/r²)",
-                noise,
-                SLOPE,
-                found,
-                (-INF, log_d),
-                **shape,
-            ),
-            row(
-                "the race gives the width that covers half of the rare features",
-                noise,
-                WIDTH,
-                off,
-                (-math.log(FACTOR), math.log(FACTOR)),
-                predicted=0.0,
-                note=note,
-            ),
-        ]
-    return rows
+
+def _of_noise(arrays: xr.Dataset, noise: str) -> list[Row]:
+    ratios, widths, coverage, race = _table(arrays, noise)
+    log_d = math.log(int(only(arrays, noise=noise)["d"].values[0]))
+
+    def slope(values: np.ndarray) -> float:
+        halves = [half_width(widths, line) for line in values.mean(axis=0)]
+        return float(np.polyfit(1 / ratios**2, halves, 1)[0]) if np.isfinite(halves).all() else math.nan
+
+    def excess(values: np.ndarray) -> float:
+        return float(np.mean([half_width(widths, line) for line in values.mean(axis=0)] - race))
+
+    found, off = jackknife(slope, coverage), jackknife(excess, coverage)
+    if math.isnan(found[0]):
+        why = _price(arrays, noise, ratios, log_d)
+        claims = ((AS_LAW, SLOPE), (AS_BOUND, SLOPE), (BY_RACE, WIDTH))
+        return [out_of_regime(claim, noise, quantity, why) for claim, quantity in claims]
+    moving = int((only(arrays, noise=noise)["settled"].values == 0).sum())
+    note = f"{moving} of {only(arrays, noise=noise).sizes['point']} points had not settled"
+    rival = f"race {np.polyfit(1 / ratios**2, race, 1)[0]:.2g}"
+    shape: Any = {"predicted": log_d, "rival": rival, "note": note}
+    within = (-math.log(FACTOR), math.log(FACTOR))
+    return [
+        row(AS_LAW, noise, SLOPE, found, about(log_d, SHARE), **shape),
+        row(AS_BOUND, noise, SLOPE, found, (-INF, log_d), **shape),
+        row(BY_RACE, noise, WIDTH, off, within, predicted=0.0, note=note),
+    ]
 
 
 def _price(arrays: xr.Dataset, noise: str, ratios: np.ndarray, log_d: float) -> str:
@@ -192,8 +169,8 @@ CHECK = Check(
     judge=judge,
     draw=draw,
     primary="the width that covers half of the rare features grows",
-    caption="Share of the minority features that have a specialist at the end, against the number of neurons. Points: "
-    "mean over seeds with 95 % intervals, paler for smaller r; broken lines: the race; dotted lines: the paper's "
-    "number "
-    "of specialists, scaled so that it crosses one half at d^(1/r²).",
+    caption="Rare features are covered at far smaller widths than d^(1/r²). Share of the minority features that have "
+    "a specialist at the end, against the number of neurons. Points: mean over seeds with 95 % intervals, "
+    "paler for smaller r; broken lines: the race; dotted lines: the paper's number of specialists, scaled so "
+    "that it crosses one half at d^(1/r²).",
 )

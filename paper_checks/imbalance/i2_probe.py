@@ -197,7 +197,8 @@ CHECK = Check(
     judge=judge,
     draw=draw,
     primary="purity explains at least half of the accuracy",
-    caption="Accuracy of a linear probe with few labels for each feature at the end, against three properties of the "
-    "neurons. "
-    "Points: features of all seeds and r of at most 0.7. R² is that of a straight line, mean over seeds.",
+    caption="Purity explains the accuracy where some features have no specialist; at default noise all have one. "
+    "Accuracy of a linear probe with few labels for each feature at the end, against three properties of the "
+    "neurons. Points: features of all seeds and r of at most 0.7. R² is that of a straight line, mean over "
+    "seeds.",
 )

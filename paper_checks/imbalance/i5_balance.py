@@ -110,6 +110,7 @@ CHECK = Check(
     measure=measure,
     judge=judge,
     draw=draw,
-    caption="Differences between the two halves of equally frequent features. Points: mean over seeds and sizes, with "
-    "95 % intervals; grey: the margin within which both count as equal.",
+    caption="Two equally frequent halves fare alike; their numbers of specialists are known less well. Differences "
+    "between the two halves of equally frequent features. Points: mean over seeds and sizes, with 95 % "
+    "intervals; grey: the margin within which both count as equal.",
 )

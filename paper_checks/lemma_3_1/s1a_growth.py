@@ -106,7 +106,8 @@ CHECK = Check(
     judge=judge,
     draw=draw,
     primary="growth before decay is proportional",
-    caption="Growth per step of a neuron's projection on a feature, against how often the feature is active. Points: "
-    "mean over seeds with 95 % intervals; solid line: closed form without a fitted constant; broken line: what growth "
-    "with the square of the frequency would give.",
+    caption="Every feature grows at the predicted rate, in proportion to its frequency. Growth per step of a neuron's "
+    "projection on a feature, against how often the feature is active. Points: mean over seeds with 95 % "
+    "intervals; solid line: closed form without a fitted constant; broken line: what growth with the square "
+    "of the frequency would give.",
 )

@@ -258,8 +258,9 @@ CHECK = Check(
     measure=measure,
     judge=judge,
     draw=draw,
-    caption="Left: of the pairs of a neuron and a feature that a label picks at the start, how many end as "
-    "specialists (precision), and how many of the specialists it had picked (recall); dotted: share of all pairs. "
-    "Right: share of the lucky pairs that fulfil the lemma's inequality at T2, where at least 20 exist; the lemma "
-    "says 1. Circles: false firing 1 %, squares: default noise.",
+    caption="Lucky neurons become specialists, but most specialists were not lucky. Left: of the pairs of a neuron "
+    "and a feature that a label picks at the start, how many end as specialists (precision), and how many of "
+    "the specialists it had picked (recall); dotted: share of all pairs. Right: share of the lucky pairs that "
+    "fulfil the lemma's inequality at T2, where at least 20 exist; the lemma says 1. Circles: false firing 1 "
+    "%, squares: default noise.",
 )

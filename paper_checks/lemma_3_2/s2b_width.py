@@ -205,8 +205,9 @@ CHECK = Check(
     measure=measure,
     judge=judge,
     draw=draw,
-    caption="Specialists of a minority feature at false firing 1 %. Left: share of neurons in powers of d, against "
-    "1/r²; on the line the paper's bound would be an equality. Middle and right: counts against width at equal "
-    "frequencies and at the smallest r, with the bound and the exact law at its cut. Points: means with 95 % "
-    "intervals.",
+    caption="There are as many specialists of rare features as the bound asks for, and far more at strong imbalance. "
+    "Specialists of a minority feature at false firing 1 %. Left: share of neurons in powers of d, against "
+    "1/r²; on the line the paper's bound would be an equality. Middle and right: counts against width at "
+    "equal frequencies and at the smallest r, with the bound and the exact law at its cut. Points: means with "
+    "95 % intervals.",
 )

@@ -166,7 +166,8 @@ CHECK = Check(
     judge=judge,
     draw=draw,
     primary="as many neurons pass the threshold on a minority",
-    caption="Neurons whose projection on a feature is above their threshold when thresholds come on, per feature, at "
-    "the smallest r. Points: means over seeds with 95 % intervals; solid line: closed form without a fitted constant; "
+    caption="The closed form says how many neurons pass the threshold; the paper's count does not. Neurons whose "
+    "projection on a feature is above their threshold when thresholds come on, per feature, at the smallest "
+    "r. Points: means over seeds with 95 % intervals; solid line: closed form without a fitted constant; "
     "broken line: the paper's bound on specialists, read per feature.",
 )

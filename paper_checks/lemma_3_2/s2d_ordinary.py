@@ -154,7 +154,9 @@ CHECK = Check(
     measure=measure,
     judge=judge,
     draw=draw,
-    caption="Largest projection on a feature among the neurons that are no specialists for it at T2, over the largest "
-    "among its specialists, against the number of features. Geometric means over features, then means over seeds with "
-    "95 % intervals. Filled: lucky means specialist at T2, open: lucky at the start. The lemma says: bounded.",
+    caption="Other neurons stay below the best lucky one at all sizes; the exponent is known only roughly. Largest "
+    "projection on a feature among the neurons that are no specialists for it at T2, over the largest among "
+    "its specialists, against the number of features. Geometric means over features, then means over seeds "
+    "with 95 % intervals. Filled: lucky means specialist at T2, open: lucky at the start. The lemma says: "
+    "bounded.",
 )

@@ -194,7 +194,10 @@ def draw(arrays: xr.Dataset, rows: Sequence[Row]) -> Figure:
                     drawing.points(ax, x, _table(values), label=label, color=color, fillstyle=fill, marker=marker)
             if fill == "full" and len(x):
                 _line(ax, axis, *_levels(axis, here, "coverage"))
-        drawing.levels(ax, axis.x(axis.pick(arrays)).astype(float))
+        ticks = axis.x(axis.pick(arrays)).astype(float)
+        drawing.levels(ax, ticks)
+        if len(ticks) == 0:
+            ax.text(0.5, 0.5, "no runs", transform=ax.transAxes, ha="center")
         drawing.log_y(ax)
         per_clock = axis.name == IMBALANCE
         drawing.words(ax, x=axis.name, y="$T_2-T_1$ over the clock" if per_clock else "$T_2-T_1$ in steps")
@@ -228,7 +231,8 @@ CHECK = Check(
     judge=judge,
     draw=draw,
     primary="the length of the majority's stage 2 does not depend",
-    caption="Length of stage 2 of the majority against what should set it. Points: means over seeds with 95 % "
-    "intervals, T2 by coverage and by the number of specialists; filled: false firing 1 %, open: default noise; lines: "
-    "the predicted exponents, through the means at false firing 1 %.",
+    caption="Stage 2 becomes longer and shorter with the majority's clock; the exponents are known only roughly. "
+    "Length of stage 2 of the majority against what should set it. Points: means over seeds with 95 % "
+    "intervals, T2 by coverage and by the number of specialists; filled: false firing 1 %, open: default "
+    "noise; lines: the predicted exponents, through the means at false firing 1 %.",
 )

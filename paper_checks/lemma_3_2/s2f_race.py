@@ -172,7 +172,11 @@ def _error(kept: xr.Dataset, name: str) -> np.ndarray:
     if kept.sizes["point"] == 0:
         return np.array([np.nan])
     ratio = ((kept["measured"] + 0.5) / (kept[name] + 0.5)).transpose("seed", "point", "group").values
-    return np.asarray(np.nanmean(np.abs(np.log(ratio)), axis=(1, 2)))
+    gaps = np.abs(np.log(ratio))
+    known = np.isfinite(gaps)
+    total = np.where(known, gaps, 0.0).sum(axis=(1, 2))
+    n = known.sum(axis=(1, 2))
+    return np.where(n > 0, total / np.maximum(n, 1), np.nan)
 
 
 def draw(arrays: xr.Dataset, rows: Sequence[Row]) -> Figure:
@@ -218,8 +222,8 @@ CHECK = Check(
     judge=judge,
     draw=draw,
     primary="the race gives the number of minority",
-    caption="Specialists of a feature at the end of training against the number that the race at the switch predicts "
-    "without a constant (left and middle; line: equal), and against the token dimension with the rivals (right). "
-    "Points: "
-    "means over seeds with 95 % intervals; one point per setting and group.",
+    caption="At default noise the race predicts the numbers of specialists; at false firing 1 % it misses those of "
+    "many rare features. Specialists of a feature at the end of training against the number that the race at "
+    "the switch predicts without a constant (left and middle; line: equal), and against the token dimension "
+    "with the rivals (right). Points: means over seeds with 95 % intervals; one point per setting and group.",
 )

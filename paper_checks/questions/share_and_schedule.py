@@ -151,6 +151,7 @@ CHECK = quoting(
     code="QPRUNE",
     statement="question",
     title="how pruning depends on the share and on the schedule of the mask",
+    bottom_line="A larger mask is not always better, and one to the end covers less than one that is released early",
     formula="gain ~ rho (Theorem 3.2), with a mask at every step to the end.",
     rival="a mask frees neurons early on: large shares and long masks harm.",
     power="10 seeds per share; 4 to 12 paired settings with two seeds each.",

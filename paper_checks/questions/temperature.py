@@ -124,7 +124,7 @@ CHECK = Check(
     measure=measure,
     judge=judge,
     draw=draw,
-    caption="Early growth, minority coverage and minority share of the specialists against the temperature, at r = "
-    "0.5 with a loss "
-    "without the factor tau. Points: mean over seeds with 95 % intervals; line: r.",
+    caption="A small temperature does not favour the majority: at the end the minority has more specialists then. "
+    "Early growth, minority coverage and minority share of the specialists against the temperature, at r = "
+    "0.5 with a loss without the factor tau. Points: mean over seeds with 95 % intervals; line: r.",
 )

@@ -111,7 +111,8 @@ CHECK = Check(
     measure=measure,
     judge=judge,
     draw=draw,
-    caption="Strength S at the end of training against its prediction, one point per setting and group that has "
-    "come to "
-    "rest. Filled: formula for several active features; open: formula for one. On the line both agree.",
+    caption="The formula for several active features gives the strength at rest, but for default noise, where "
+    "strengths are lower. Strength S at the end of training against its prediction, one point per setting and "
+    "group that has come to rest. Filled: formula for several active features; open: formula for one. On the "
+    "line both agree.",
 )

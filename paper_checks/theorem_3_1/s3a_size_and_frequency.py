@@ -145,7 +145,8 @@ CHECK = Check(
     judge=judge,
     draw=draw,
     primary="the median weight",
-    caption="Median weight of the specialists of a minority feature over that of a majority feature, against r, in the "
-    "middle of the paper's window and at the end. The theorem says that it is proportional to r (solid), a state of "
-    "rest that it hardly depends on it (broken). Filled: false firing 1 %, open: default noise.",
+    caption="Weights are not proportional to frequency: at the end those of rare features are the larger ones. Median "
+    "weight of the specialists of a minority feature over that of a majority feature, against r, in the "
+    "middle of the paper's window and at the end. The theorem says that it is proportional to r (solid), a "
+    "state of rest that it hardly depends on it (broken). Filled: false firing 1 %, open: default noise.",
 )

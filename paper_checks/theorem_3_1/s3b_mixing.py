@@ -155,8 +155,8 @@ CHECK = Check(
     judge=judge,
     draw=draw,
     primary="a neuron mixes at most about d^(1-r²) features at r = 0.5",
-    caption="Mean number of features on which a neuron has at least half of its largest projection, at the end of "
-    "training, against d. Solid: the theorem's upper bound as an equality, drawn from the smallest size on; broken: "
-    "one "
-    "feature per neuron. Filled: false firing 1 %, open: default noise.",
+    caption="Neurons end with about one feature each, whatever d and r. Mean number of features on which a neuron has "
+    "at least half of its largest projection, at the end of training, against d. Solid: the theorem's upper "
+    "bound as an equality, drawn from the smallest size on; broken: one feature per neuron. Filled: false "
+    "firing 1 %, open: default noise.",
 )

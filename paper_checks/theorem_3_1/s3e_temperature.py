@@ -154,8 +154,8 @@ CHECK = Check(
     judge=judge,
     draw=draw,
     primary="the median weight of majority",
-    caption="Median weight of specialists against the temperature, in the middle of the paper's window (open) and "
-    "at the "
-    "end (filled). Solid: proportional, as the theorem has it; broken: as at rest; both drawn through the majority's "
-    "weight at temperature 1.",
+    caption="At the end weights rise with the temperature, but more slowly than in proportion. Median weight of "
+    "specialists against the temperature, in the middle of the paper's window (open) and at the end (filled). "
+    "Solid: proportional, as the theorem has it; broken: as at rest; both drawn through the majority's weight "
+    "at temperature 1.",
 )

@@ -112,12 +112,12 @@ def draw(arrays: xr.Dataset, rows: Sequence[Row]) -> Figure:
             part = one.isel(group=place)
             drawing.points(ax, x * (1 + 0.01 * place), part["strength"].values.T, label=group, color=group)
         few, many = (np.nanmean(one[name].values, axis=(1, 2)) for name in ("few", "many"))
-        drawing.predicted(ax, x, few, label="formula for one active feature")
+        drawing.predicted(ax, x, few, label="formula for one")
         drawing.predicted(ax, x, many, label="formula for several", kind="second rival")
         square = np.nanmean(one["few"].isel(group=0).values, axis=1) * ratio**2
         if ratio < 1:
             drawing.predicted(ax, x, square, label="minority, if weight goes with frequency", kind="rival")
-        ax.axvline(MOST_ACTIVE, color=COLOR["mark"], lw=0.8, label="formula for one is meant for the left")
+        ax.axvline(MOST_ACTIVE, color=COLOR["mark"], lw=0.8, label="meant for the left")
         ax.set_ylim(bottom=0)
         drawing.words(ax, x="active features per sample", y="strength S", title=f"r = {ratio:g}")
     drawing.legend_below(fig, *axes, columns=3)
@@ -137,8 +137,9 @@ CHECK = Check(
     judge=judge,
     draw=draw,
     primary="the strength of a feature hardly depends",
-    caption="Strength S of a feature at the end of training without noise, against the number of active features of a "
-    "sample. The formula for one active feature (solid) is meant for the left of the grey line; dotted: the formula "
-    "for "
-    "several; broken: strength of the minority if weights went with frequency. Means over seeds, 95 % intervals.",
+    caption="Strength hardly depends on frequency, but falls with the number of active features. Strength S of a "
+    "feature at the end of training without noise, against the number of active features of a sample. The "
+    "formula for one active feature (solid) is meant for the left of the thin grey line; dotted: the formula for "
+    "several; broken: strength of the minority if weights went with frequency. Means over seeds, 95 % "
+    "intervals.",
 )

@@ -138,8 +138,8 @@ CHECK = Check(
     measure=measure,
     judge=judge,
     draw=draw,
-    caption="Weight of the specialists of a minority feature over that of a majority feature, against the "
-    "prediction by "
-    "sharing (left; line: equal) and against r (right; broken: in proportion to frequency). One point per setting that "
-    "has come to rest, means over seeds with 95 % intervals. Filled: false firing 1 %, open: default noise.",
+    caption="Rare features have fewer specialists with larger weights, as sharing predicts. Weight of the specialists "
+    "of a minority feature over that of a majority feature, against the prediction by sharing (left; line: "
+    "equal) and against r (right; broken: in proportion to frequency). One point per setting that has come to "
+    "rest, means over seeds with 95 % intervals. Filled: false firing 1 %, open: default noise.",
 )

@@ -82,6 +82,7 @@ CHECK = quoting(
     QUOTES,
     code="ESCAPE",
     title="whatever lifts neurons out of their dead zone helps as much as a mask",
+    bottom_line="Noise that fades and lower thresholds help the minority about as much as a mask on one branch",
     formula="coverage(perturbed) - coverage(masked) >= -0.125 without any mask.",
     rival="it takes a mask of the smallest weights.",
     sets=("pruning_answer", "pruning_recipe"),

@@ -47,6 +47,7 @@ CHECK = quoting(
     QUOTES,
     code="FREEZE",
     title="a mask computed once does as much as one computed at every step",
+    bottom_line="It is undecided whether a mask computed once does as much as one computed at every step",
     formula="|coverage(computed once) - coverage(each step)| < 0.125.",
     rival="the mask must follow the weights; or any fixed mask does it.",
     sets=("pruning_answer",),

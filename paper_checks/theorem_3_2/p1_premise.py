@@ -49,6 +49,7 @@ CHECK = quoting(
     QUOTES,
     code="P1",
     title="masks of the smallest neurons hide the minority's specialists",
+    bottom_line="Masks of the smallest neurons spare the specialists of the minority instead of hiding them",
     formula="P(masked | minority specialist) > P(masked | majority specialist).",
     rival="the smallest neurons have learned nothing, or share a frequent feature with many others.",
     sets=("pruning_answer", "pruning_comparison"),

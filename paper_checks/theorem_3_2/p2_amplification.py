@@ -99,6 +99,7 @@ CHECK = quoting(
     QUOTES,
     code="P2",
     title="one masked step amplifies the growth of the minority",
+    bottom_line="A masked step amplifies the minority's growth, but the majority's more",
     formula="A_min - 1 is proportional to rho, and (A_maj - 1) / (A_min - 1) is of order 1/d.",
     rival="all features gain, since the mask weakens every logit.",
     sets=("pruning_answer", "pruning_comparison"),

@@ -62,6 +62,7 @@ CHECK = quoting(
     QUOTES,
     code="P3",
     title="a mask acts through the driver of a feature, once the softmax is not uniform",
+    bottom_line="A mask acts on drivers only once thresholds are on, and then more on those of the majority",
     formula="D_j = E[zhat_Xj (zhat_Yj - sum over V of q_V zhat_Vj) | j active in X].",
     rival="a mask of any neurons blurs samples, and so raises every feature's driver.",
     sets=("pruning_answer", "pruning_comparison"),

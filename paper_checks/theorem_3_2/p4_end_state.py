@@ -118,6 +118,7 @@ CHECK = quoting(
     QUOTES,
     code="P4",
     title="the end state of pruned training does not depend on r",
+    bottom_line="With a mask coverage depends on r far less; rare features get fewer specialists than claimed",
     formula="alpha_min / alpha_maj ~ r^0 and at least m/d specialists per feature under the mask; r^1 without it.",
     rival="nothing depended on r without the mask either.",
     sets=("pruning_answer", "pruning_comparison"),

@@ -87,6 +87,7 @@ CHECK = quoting(
     QUOTES,
     code="P5",
     title="pruning covers more of the minority than training without it, and than placebos",
+    bottom_line="A mask on one branch covers more than no mask and most placebos; the literal one hardly",
     formula="coverage(masked) - coverage(other) > 0 for no mask and for every placebo.",
     rival="any mask of that size helps, or any faster or stronger training.",
     sets=("pruning_answer", "pruning_comparison"),

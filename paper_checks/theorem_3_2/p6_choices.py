@@ -108,7 +108,7 @@ CHECK = Check(
     measure=measure,
     judge=judge,
     draw=draw,
-    caption="Minority coverage with the mask minus that without, for every way of pruning. Points: mean over seeds, "
-    "with "
-    "95 % intervals; crosses: runs that were still changing. The claim needs all points right of the line.",
+    caption="Whether pruning helps depends on how it is done: some ways help at all noise levels, some harm. Minority "
+    "coverage with the mask minus that without, for every way of pruning. Points: mean over seeds, with 95 % "
+    "intervals; crosses: runs that were still changing. The claim needs all points right of the line.",
 )

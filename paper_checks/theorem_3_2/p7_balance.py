@@ -72,6 +72,7 @@ CHECK = quoting(
     QUOTES,
     code="P7",
     title="pruning gains little at r = 1, and something where imbalance is implicit",
+    bottom_line="At equal frequencies pruning leaves coverage as it is; of implicit imbalance no gain is resolved",
     formula="coverage(masked) - coverage(no mask) = 0 at r = 1.",
     rival="a mask acts on all features alike.",
     sets=("pruning_answer", "pruning_comparison"),

@@ -75,6 +75,7 @@ CHECK = quoting(
     QUOTES,
     code="P8",
     title="a mask that is released early leaves its effect, and the choice of weights counts",
+    bottom_line="A mask that is released early leaves its effect; that it takes the smallest weights matters at d = 64",
     formula="coverage(released) > coverage(no mask), coverage(random, released), coverage(mask to the end).",
     rival="training fewer weights for a while is enough, whichever they are.",
     sets=("pruning_answer", "pruning_recipe"),

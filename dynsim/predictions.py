@@ -164,7 +164,12 @@ def held_out_drift(result: xr.Dataset, n_batches: int = DRIFT_BATCHES) -> np.nda
     no_penalty = resolved.numbers._replace(l2_penalty=np.zeros((), config.train.precision))
     numbers, drift = jax.tree.map(jnp.asarray, no_penalty), mean_pull(resolved.structure, n_batches)
     seeds = result["seed"].values
-    return np.stack([np.asarray(drift(jnp.uint32(seed), *one, numbers)) for seed, one in zip(seeds, last, strict=True)])
+    return np.stack(
+        [
+            np.asarray(drift(jnp.uint32(seed), jnp.asarray(one.weight), jnp.asarray(one.thresholds), numbers))
+            for seed, one in zip(seeds, last, strict=True)
+        ]
+    )
 
 
 def measured_fixed_point_residual(result: xr.Dataset) -> np.ndarray:

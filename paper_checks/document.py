@@ -1,6 +1,7 @@
 """The report as text: paper_checks/README.md, and the table that is printed. All numbers come from the summary."""
 
 import os
+import re
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -185,4 +186,5 @@ def render(summary: Json, checks: Mapping[str, Check], folder: Path, figures: Pa
     parts = [head, summary_table(summary, checks, theory_codes), "\n## What is assumed\n", choices_table()]
     parts += ["## All verdicts\n", verdict_table(summary, place, theory_codes), ""]
     parts += [repeats_text(folder), "## The checks, one by one\n", "\n\n".join(sections)]
-    return "\n".join(part for part in parts if part) + "\n"
+    text = "\n".join(part for part in parts if part) + "\n"
+    return re.sub(r"(?<!\[)\btheory (\d+(?:\.\d+)*)", r"[theory \1](theory.md#\1)", text)

@@ -16,7 +16,7 @@ import xarray as xr
 from dynsim.results.sealed import Json
 from dynsim.stats import verdicts
 from dynsim.stats.intervals import t_interval
-from paper_checks.runs import Point, Source
+from paper_checks.runs import NOISES, Point, Source
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -161,3 +161,9 @@ def only(arrays: xr.Dataset, **axes: float | str) -> xr.Dataset:
     for name, value in axes.items():
         kept &= arrays[name].values == value
     return arrays.isel(point=np.flatnonzero(kept))
+
+
+def noises_in(arrays: xr.Dataset) -> list[str]:
+    """Return the noise levels of `joined` arrays, in their usual order: the quick preset has not both everywhere."""
+    present = set(arrays["noise"].values)
+    return [noise for noise in NOISES if noise in present]

@@ -19,7 +19,8 @@ ROOT = Path(__file__).resolve().parent.parent
 # rounded in another order. The slow tests, which compute more than they compile, run optimised code. XLA ends the
 # process where it does not know a flag, so they are set for the versions in which they were tried.
 QUICK_FLAGS = (
-    "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true --xla_cpu_use_fusion_emitters=false"
+    "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true "
+    "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
 )
 if os.environ.get("DYNSIM_TESTS") != "optimised" and importlib.metadata.version("jaxlib").startswith("0.10."):
     os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {QUICK_FLAGS}".strip()

@@ -28,7 +28,7 @@ from dynsim import theory
 from dynsim.config import Config
 from dynsim.results import provenance_of
 from paper_checks import drawing
-from paper_checks.check import INF, Check, Row, about, joined, only, out_of_regime, row
+from paper_checks.check import INF, Check, Row, about, joined, noises_in, only, out_of_regime, row
 from paper_checks.end_states import per_group
 from paper_checks.jackknife import jackknife
 from paper_checks.runs import NOISES, Source
@@ -84,7 +84,7 @@ def _table(arrays: xr.Dataset, noise: str) -> tuple[np.ndarray, np.ndarray, np.n
 
 def judge(arrays: xr.Dataset) -> list[Row]:
     """Return, for each noise level, a row on the slope as stated, one on it as a bound, and one on the race."""
-    return [one for noise in NOISES for one in _of_noise(arrays, noise)]
+    return [one for noise in noises_in(arrays) for one in _of_noise(arrays, noise)]
 
 
 AS_LAW = "the width that covers half of the rare features grows with 1/r² as d^(1/r²)"

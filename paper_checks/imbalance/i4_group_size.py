@@ -25,9 +25,9 @@ from matplotlib.figure import Figure
 from dynsim import theory
 from dynsim.config import Config
 from paper_checks import drawing
-from paper_checks.check import Check, Row, joined, only, over_seeds, row, vacuous
+from paper_checks.check import Check, Row, joined, noises_in, only, over_seeds, row, vacuous
 from paper_checks.end_states import per_group
-from paper_checks.runs import NOISES, Source
+from paper_checks.runs import Source
 from paper_checks.slope_rows import settled_only
 
 FLAT = (-0.25, 0.25)
@@ -53,7 +53,7 @@ def _of_point(config: Config, result: xr.Dataset) -> xr.Dataset:
 def judge(arrays: xr.Dataset) -> list[Row]:
     """Return, for each noise level, rows on the slope in the share, on the race, and on the bound (vacuous)."""
     rows = []
-    for noise in NOISES:
+    for noise in noises_in(arrays):
         one, note = settled_only(only(arrays, noise=noise))
         known = one.sizes["point"] >= 2
         if not known:  # the count is shown, and decides nothing
@@ -97,8 +97,8 @@ def _slope(share: np.ndarray, count: np.ndarray) -> tuple[float, float, float]:
 
 def draw(arrays: xr.Dataset, rows: Sequence[Row]) -> Figure:
     """Draw specialists per minority feature against the share of the minority, with race and a flat line."""
-    fig, axes = drawing.panels(len(NOISES))
-    for ax, noise in zip(axes, NOISES, strict=True):
+    fig, axes = drawing.panels(len(noises_in(arrays)))
+    for ax, noise in zip(axes, noises_in(arrays), strict=True):
         one = only(arrays, noise=noise).sortby("level")
         share = one["level"].values.astype(float)
         count = one["count"].transpose("seed", "point").values

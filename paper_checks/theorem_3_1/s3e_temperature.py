@@ -27,7 +27,7 @@ from matplotlib.figure import Figure
 from dynsim import theory
 from dynsim.config import Config
 from paper_checks import drawing
-from paper_checks.check import Check, Row, joined, only
+from paper_checks.check import Check, Row, joined, noises_in, only
 from paper_checks.runs import NOISES, Source
 from paper_checks.slope_rows import settled_only, slope_row
 from paper_checks.slopes import power
@@ -118,7 +118,9 @@ def _exponent(x: np.ndarray, y: np.ndarray) -> float:
 def draw(arrays: xr.Dataset, rows: Sequence[Row]) -> Figure:
     """Draw median weights against tau, with both exponents through the weights at tau = 1."""
     fig, axes = drawing.panels(2)
-    for ax, noise in zip(axes, NOISES, strict=True):
+    for ax in axes[len(noises_in(arrays)) :]:
+        ax.set_visible(False)
+    for ax, noise in zip(axes, noises_in(arrays), strict=False):
         here = only(arrays, noise=noise)
         tau = here["level"].values.astype(float)
         for place, group in enumerate(GROUPS):

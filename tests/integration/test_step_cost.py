@@ -10,7 +10,8 @@ from dynsim.config import Config
 from dynsim.experiment import run
 from experiments import make_figures, step_cost
 
-TIMED = {"seeds": step_cost.Sweep("seeds", "seeds", {"K": 8, "L": 1, "d": 4, "d1": 4, "m": 4}, (1, 2, 4))}
+# the sizes of the middle one of the sweep over features below: one program for both
+TIMED = {"seeds": step_cost.Sweep("seeds", "seeds", {"K": 8, "L": 1, "d": 4, "d1": 8, "m": 4}, (1, 2, 4))}
 
 
 @pytest.fixture(scope="module")

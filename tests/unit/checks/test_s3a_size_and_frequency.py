@@ -43,8 +43,18 @@ def test_at_the_end_unsettled_settings_are_left_out():
     assert {row.verdict for row in rows if "window" in row.regime} == {SUPPORTED}
 
 
-def test_a_size_with_two_ratios_has_no_slope_but_keeps_its_bound():
+def test_a_size_with_two_ratios_has_no_part_in_the_slope_but_in_the_bound():
     arrays = planted(1.0, 0)
-    kept = (arrays["d"].values == 16) | np.isin(arrays["ratio"].values, (1.0, 0.5))
-    rows = [row for row in CHECK.judge(arrays.isel(point=np.flatnonzero(kept))) if "d = 64" in row.regime]
-    assert {row.claim for row in rows} == {"a weight is at most r tau"}
+    at_64 = arrays["d"].values == 64
+    arrays["largest"][at_64] *= np.where(arrays["ratio"].values[at_64] < 1, 3.0, 1.0)[:, None, None, None]
+    arrays = arrays.isel(point=np.flatnonzero(~at_64 | np.isin(arrays["ratio"].values, (1.0, 0.5))))
+    rows = CHECK.judge(arrays)
+    assert {row.verdict for row in rows if "proportional" in row.claim} == {SUPPORTED}
+    bounds = [row for row in rows if "at most" in row.claim]
+    assert {row.verdict for row in bounds} == {NOT_SUPPORTED}
+    assert all("d = 64, r = 0.5" in row.note for row in bounds)
+
+
+def test_rows_are_few_and_the_same_whatever_has_settled():
+    names = [[(row.claim, row.regime) for row in CHECK.judge(planted(1.0, 0, settled=x))] for x in (1.0, 0.0)]
+    assert names[0] == names[1] and len(names[0]) == len(set(names[0])) == 12

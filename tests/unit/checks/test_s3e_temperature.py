@@ -31,10 +31,10 @@ def found(arrays, words):
 @pytest.mark.parametrize("seed", range(3))
 def test_weights_in_proportion_to_the_temperature(seed):
     arrays = planted(1.0, seed)
-    assert found(arrays, "proportional") == {SUPPORTED} and found(arrays, "as at rest") == {NOT_SUPPORTED}
+    assert found(arrays, "proportional") == {SUPPORTED} and found(arrays, "state of rest") == {NOT_SUPPORTED}
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_weights_as_at_rest(seed):
     arrays = planted(0.45, seed)
-    assert found(arrays, "proportional") == {NOT_SUPPORTED} and found(arrays, "as at rest") == {SUPPORTED}
+    assert found(arrays, "proportional") == {NOT_SUPPORTED} and found(arrays, "state of rest") == {SUPPORTED}

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from dynsim.stats.verdicts import NOT_SUPPORTED, SUPPORTED
+from dynsim.stats.verdicts import NOT_SUPPORTED, OUT_OF_REGIME, SUPPORTED, VACUOUS
 from paper_checks.check import joined
 from paper_checks.questions import attention, correlated, cosine, implicit, narrow, survival, temperature
 from paper_checks.runs import NOISES, VARIANTS, Point
@@ -49,16 +49,50 @@ def found(module, arrays, part=""):
 def test_results_that_survive_and_that_do_not(seed):
     assert found(correlated, variants(seed)) == {SUPPORTED}
     better = {name: {"harm": -0.3, "sizes": 0.5} for name in correlated.VARIANTS}
-    rows = [one for one in correlated.CHECK.judge(variants(seed, better)) if "stages" not in one.claim]
+    rows = correlated.CHECK.judge(variants(seed, better))
     assert {one.verdict for one in rows} == {NOT_SUPPORTED}
     counts = next(one for one in rows if "fewer specialists" in one.claim)
     assert counts.note.startswith("variant - plain: -0.7")  # 0.6 * (-0.3 - 1)
 
 
+def test_what_plain_runs_do_not_show_cannot_survive():
+    spared = {PLAIN: {"harm": -0.3}}
+    for module in (correlated, attention):
+        rows = [one for one in module.CHECK.judge(variants(0, spared)) if "rare features" in one.claim]
+        assert {one.verdict for one in rows} == {VACUOUS}
+    rows = [one for one in survival.CHECK.judge(variants(0, spared)) if "coverage" in one.claim or "left" in one.claim]
+    assert {one.verdict for one in rows} == {VACUOUS}
+    arrays = variants(0, balanced=1.0)  # equal gaps at r = 0.5 and r = 1
+    assert found(cosine, arrays, "NT-Xent") == {VACUOUS} and SUPPORTED not in found(cosine, arrays, "plain")
+
+
+def test_runs_that_still_change_decide_nothing_about_the_end():
+    arrays = variants(0)
+    arrays["settled"][:] = 0.0
+    for module in (attention, cosine, narrow):
+        rows = module.CHECK.judge(arrays)
+        assert {one.verdict for one in rows} == {OUT_OF_REGIME}
+        assert all("hours on 2 cores" in one.note for one in rows)
+    assert found(correlated, arrays, "grow more slowly") <= {SUPPORTED, VACUOUS}
+    assert found(correlated, arrays, "fewer") == {OUT_OF_REGIME}
+    one_unsettled = variants(0)
+    one_unsettled["settled"][one_unsettled["level"].values == "Adam"] = 0.0
+    rows = [one for one in survival.CHECK.judge(one_unsettled) if "fewer specialists" in one.claim]
+    n = len(survival.DEPARTURES) - 1
+    assert [(one.verdict, one.measured) for one in rows] == [(SUPPORTED, n)] * len(NOISES)
+    assert all("Adam" in one.note for one in rows)
+
+
+def test_a_mask_has_nothing_to_gain_where_all_is_covered():
+    arrays = variants(0)
+    arrays["coverage"][np.isin(arrays["level"].values, ["trained attention", attention.AT_RANDOM])] = 1.0
+    assert found(attention, arrays, "under trained") == {VACUOUS}
+
+
 def test_stages_that_are_not_found():
     arrays = variants(0)
-    arrays["T2"][:] = np.nan
-    assert found(correlated, arrays, "stages") == {NOT_SUPPORTED}
+    arrays["T2"][arrays["level"].values != PLAIN] = np.nan
+    assert found(survival, arrays, "stages") == {NOT_SUPPORTED}
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -67,8 +101,8 @@ def test_masks_under_trained_attention(seed):
     assert found(attention, helps) == {SUPPORTED}
     harms = variants(seed, {attention.MASKED: {"harm": 1.5}})
     assert found(attention, harms, "under trained") == {NOT_SUPPORTED}
-    elsewhere = variants(seed, {name: {"harm": 0.1} for name in attention.VARIANTS})
-    assert found(attention, elsewhere, "is that of plain") == {NOT_SUPPORTED}
+    elsewhere = variants(seed, {name: {"harm": -0.3} for name in attention.VARIANTS})
+    assert found(attention, elsewhere, "rare features") == {NOT_SUPPORTED}
 
 
 @pytest.mark.parametrize("seed", range(3))

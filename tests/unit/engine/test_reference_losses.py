@@ -102,3 +102,15 @@ def test_reference_losses_of_a_pruned_run_are_those_of_the_unpruned_network(mome
             for config in (toy(), pruned)
         ]
         np.testing.assert_array_equal(*losses)
+
+
+def test_numbers_and_seeds_do_not_recompile():
+    """Else every seed, and every move of the grid of scales, would cost seconds."""
+    found = [
+        reference_losses.ideal_losses(toy(**changes), seed, SCALES, thresholded=True, n_batches=3)
+        for changes, seed in (({}, 0), ({}, 1), ({"loss__temperature": 2.0}, 0), ({"data__minority_ratio": 0.9}, 0))
+    ]
+    assert len({losses.tobytes() for losses in found}) == len(found)  # each number is seen
+    before = reference_losses._all_losses.cache_info()
+    reference_losses.ideal_losses(toy(threshold__scale=0.4), 5, SCALES, thresholded=True, n_batches=3)
+    assert reference_losses._all_losses.cache_info().misses == before.misses

@@ -1,5 +1,7 @@
 """Figures of tiny reduced results: they build without warnings, say what they show, and save reproducibly."""
 
+import functools
+
 import matplotlib
 import numpy as np
 import pytest
@@ -18,8 +20,13 @@ from dynsim.theory import feature_groups
 STEPS = np.array([0, 1, 3, 10, 30, 100])
 
 
-def tiny_curves(found=True, fraction=0.5, token_dim=6, diverged=-1):
+def tiny_curves(**options):
     """Return the curves of three seeds, five neurons and four features that grow at random."""
+    return made_curves(**options).copy(deep=True)
+
+
+@functools.cache
+def made_curves(found=True, fraction=0.5, token_dim=6, diverged=-1):
     data = DataConfig(n_features=4, token_dim=token_dim, minority_fraction=fraction)
     config = Config(data=data, encoder=EncoderConfig(n_neurons=5))
     rng = np.random.default_rng(0)

@@ -12,7 +12,7 @@ from dynsim.stats.verdicts import CHECK_VERDICTS, NOT_SUPPORTED, OUT_OF_REGIME, 
 from paper_checks import document, drawing, registry, report
 from paper_checks.__main__ import FOLDER, CheckOptions, main
 from paper_checks.check import ABOVE_0, Check, about, joined, only, out_of_regime, over_seeds, row, vacuous
-from paper_checks.repeats import table
+from paper_checks.repeats import main_claims, table
 from paper_checks.runs import RUN_SETS, Point, Source
 
 
@@ -106,8 +106,12 @@ def test_the_document_has_a_row_a_figure_and_a_section_for_each(made):
 
 def test_repeats_are_counted_by_the_usual_verdict(tmp_path):
     found = {"A1 | r | c": [SUPPORTED] * 9 + [UNDECIDED], "B1 | r | c": [NOT_SUPPORTED] * 10}
-    counted = table(found, 10, Source(tmp_path, "quick"))
-    assert counted["repeated"] == 0.95 and counted["pairs"] == 20
+    found["A1 | r | d"] = [SUPPORTED] * 8 + [NOT_SUPPORTED] * 2
+    main = main_claims({"A1": check_of("A1", np.ones(3)), "B1": check_of("B1", np.ones(3))}, found)
+    assert main == {"A1 | r | c", "B1 | r | c"}
+    counted = table(found, 10, Source(tmp_path, "quick"), main)
+    assert counted["repeated"] == 0.9 and counted["pairs"] == 30
+    assert counted["main_repeated"] == 0.95 and counted["main_pairs"] == 20 and counted["opposite"] == 2
     assert counted["rows"]["A1 | r | c"]["repeats"] == 9
 
 

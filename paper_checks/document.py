@@ -155,8 +155,9 @@ def repeats_text(folder: Path) -> str:
         f"The {repeats['preset']} preset was run {repeats['reseedings']} times with other seeds. In "
         f"{repeats['repeated']:.1%} of {repeats['pairs']} (row, reseeding) pairs the verdict was the usual one of its "
         f"row, and in {repeats['main_repeated']:.1%} of the {repeats['main_pairs']} pairs on main claims. In "
-        f"{repeats['opposite']} of all pairs one verdict said supported and the other not supported; all other changes are to "
-        "or from a verdict that decides nothing, which few seeds give more often. The rows that did not always repeat:",
+        f"{repeats['opposite']} of all pairs one verdict said supported and the other not supported; all other changes "
+        "are to or from a verdict that decides nothing, which few seeds give more often. The rows that did not always "
+        "repeat:",
         "",
         "| row | usual verdict | repeated | verdicts |",
         "|---|---|---|---|",

@@ -93,7 +93,8 @@ CHECK = Check(
     judge=judge,
     draw=draw,
     primary="rare features are left without specialists",
-    caption="With attention the gaps between majority and minority are nearly gone. Results at r = 0.5 with other "
+    caption="With attention the gaps between majority and minority look small, but most runs still "
+    "changed at their end. Results at r = 0.5 with other "
     "kinds of attention, and with masks under trained attention. Points: mean over seeds with 95 % intervals; "
     "grey: where the result holds.",
 )

@@ -57,7 +57,8 @@ CHECK = Check(
     judge=judge,
     draw=draw,
     primary="rare features are left without specialists",
-    caption="Correlated directions weaken the harm of imbalance; features that occur together leave it as it is. "
+    caption="Correlated directions seem to weaken the harm of imbalance (undecided); features that "
+    "occur together leave it as it is. "
     "Results at r = 0.5 with correlated directions, and with features of a group that occur together. Points: "
     "mean over seeds with 95 % intervals; grey: where the result holds.",
 )

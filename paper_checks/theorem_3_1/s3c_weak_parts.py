@@ -171,7 +171,8 @@ CHECK = Check(
     judge=judge,
     draw=draw,
     primary="the largest weights of a specialist on another feature",
-    caption="The other parts of a specialist are weak, and the weaker the larger d is. Typical weight of a specialist "
+    caption="The typical other parts of a specialist are weak; whether the largest shrink with d is "
+    "open. Typical weight of a specialist "
     "on another feature (left) and on a direction outside the features (middle), over its weight on its own "
     "feature, against d; lines: exponent -1/2 from the smallest size on. Right: median purity of active "
     "neurons against r. Medians over neurons, then means over seeds with 95 % intervals.",

@@ -56,7 +56,8 @@ CHECK = quoting(
     QUOTES,
     code="MAGNITUDE",
     title="it is the smallest weights that must be masked",
-    bottom_line="On one branch the smallest weights are the right ones to mask; taken literally, random ones do better",
+    bottom_line="On one branch masks of the smallest weights do better than random ones; taken literally, "
+    "random ones do better",
     formula="coverage(smallest masked) - coverage(as many at random) > 0.",
     rival="any mask of that size does it.",
     sets=("pruning_answer", "pruning_recipe"),

@@ -164,7 +164,7 @@ def held_out_drift(result: xr.Dataset, n_batches: int = DRIFT_BATCHES) -> np.nda
     no_penalty = resolved.numbers._replace(l2_penalty=np.zeros((), config.train.precision))
     numbers, drift = jax.tree.map(jnp.asarray, no_penalty), mean_pull(resolved.structure, n_batches)
 
-    def of(seed: int, one: Recorded) -> np.ndarray:
+    def of(seed: np.integer, one: Recorded) -> np.ndarray:
         return np.asarray(drift(jnp.uint32(seed), jnp.asarray(one.weight), jnp.asarray(one.thresholds), numbers))
 
     return np.stack([of(seed, one) for seed, one in zip(result["seed"].values, last, strict=True)])

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 ROWS = {
     UNMASKED: ("no mask", "no mask"),
     "literal": ("Algorithm 1 taken literally: smallest\nweights masked for both views", "smallest masked"),
-    "literal, fixed random": ("as many weights masked there,\nchosen at random and kept", "fixed random mask"),
+    "literal, fixed random": ("as many for both views, chosen\nat random and kept", "fixed random mask"),
     "one branch": ("smallest weights masked\nfor one of the two views", "smallest masked"),
-    "one branch, fixed random": ("as many weights masked there,\nchosen at random and kept", "fixed random mask"),
+    "one branch, fixed random": ("as many for one view, chosen\nat random and kept", "fixed random mask"),
     FADING: ("no mask, but noise on the tokens\nthat fades within 1,000 steps", "perturbed"),
 }
 """The arms that are shown, by their label: what the figure calls them, and the meaning of their colour."""

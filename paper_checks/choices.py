@@ -22,7 +22,11 @@ def choices(config: Config) -> list[Choice]:
         Choice("values of the codes", "-1, 0, 1 with symmetric signs", "no; used by its two ancestors"),
         Choice("how a sample's tokens are drawn", f"{data.sampling_rule}: each feature once per sample", tells),
         Choice("tokens per sample L", str(data.n_tokens), "no"),
-        Choice("noise per coordinate", f"{data.noise_level}, or set by the false-firing rate", "yes, and it is another: sqrt(log d) / d"),
+        Choice(
+            "noise per coordinate",
+            f"{data.noise_level}, or set by the false-firing rate",
+            "yes, and it is another: sqrt(log d) / d",
+        ),
         Choice("attention", f"{encoder.attention}, not trained", "partly: identity matrices; the scaling is not known"),
         Choice("pooling", encoder.pooling, "inconsistent in our sources"),
         Choice("factor tau before the loss", str(loss.temperature_prefactor).lower(), "inconsistent in our sources"),

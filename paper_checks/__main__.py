@@ -52,6 +52,8 @@ class CheckOptions:
             positive_int("seed", self.seed, 0)
         alone = self.verify + self.redraw + (self.repeats > 0)
         require(alone <= 1, "verify", "one of --verify, --redraw and --repeats", alone)
+        part = self.repeats > 0 and self.only
+        require(not part, "only", "none with --repeats, whose table is about all checks", self.only)
 
 
 def report_folder(options: CheckOptions) -> Path:
@@ -69,7 +71,8 @@ def run(options: CheckOptions) -> None:
     checks, folder = registry.chosen(options.only), report_folder(options)
     figures = FOLDER.parent / "figures" / "checks" if folder == FOLDER else folder
     if options.verify:
-        print(f"{report.require_alike(checks, folder)} rows of {folder / report.SUMMARY} computed again: no difference")
+        n_rows = report.require_alike(checks, folder, options.only)
+        print(f"{n_rows} rows of {folder / report.SUMMARY} computed again: no difference")
         return
     runs_folder = options.out / options.preset
     source = Source(runs_folder, options.preset, FIRST_SEED if options.seed is None else options.seed)

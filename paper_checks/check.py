@@ -139,7 +139,7 @@ def over_seeds(values: np.ndarray) -> Numbers:
     return float(kept.mean()), *t_interval(kept)
 
 
-def joined(parts: Mapping[Point, xr.Dataset]) -> xr.Dataset:
+def at_points(parts: Mapping[Point, xr.Dataset]) -> xr.Dataset:
     """Return the arrays of several points as one Dataset with the dimension `point`; shorter ones end in NaN.
 
     The fields of `Point` are coordinates along it. Dimensions are aligned by position, so that features of different
@@ -156,7 +156,7 @@ def joined(parts: Mapping[Point, xr.Dataset]) -> xr.Dataset:
 
 
 def only(arrays: xr.Dataset, **axes: float | str) -> xr.Dataset:
-    """Return the points of `joined` arrays at which the named fields of `Point` have these values, in their order."""
+    """Return the points of `at_points` arrays at which the named fields of `Point` have these values, in order."""
     kept = np.ones(arrays.sizes["point"], bool)
     for name, value in axes.items():
         kept &= arrays[name].values == value
@@ -164,6 +164,6 @@ def only(arrays: xr.Dataset, **axes: float | str) -> xr.Dataset:
 
 
 def noises_in(arrays: xr.Dataset) -> list[str]:
-    """Return the noise levels of `joined` arrays, in their usual order: the quick preset has not both everywhere."""
+    """Return the noise levels of `at_points` arrays, in their usual order: the quick preset has not both everywhere."""
     present = set(arrays["noise"].values)
     return [noise for noise in NOISES if noise in present]

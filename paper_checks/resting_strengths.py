@@ -5,7 +5,7 @@ import xarray as xr
 
 from dynsim import theory
 from dynsim.config import Config
-from paper_checks.check import joined
+from paper_checks.check import at_points
 from paper_checks.runs import Source
 from paper_checks.specialist_sizes import active_features, at_rest, by_group, finite_runs, sizes
 
@@ -18,7 +18,7 @@ def measured(source: Source, name: str) -> xr.Dataset:
     whether the setting has come to rest, `active` how many features a sample has.
     """
     points, runs = source.points(name), source.runs(name)
-    return joined({point: _of_run(points[point], finite_runs(result)) for point, result in runs.items()})
+    return at_points({point: _of_run(points[point], finite_runs(result)) for point, result in runs.items()})
 
 
 def _of_run(config: Config, result: xr.Dataset) -> xr.Dataset:

@@ -6,11 +6,9 @@ from collections.abc import Sequence
 import numpy as np
 import xarray as xr
 
-from dynsim.stats.trends import Trend, exponent, trend
+from dynsim.stats.trends import Trend
+from paper_checks import slopes
 from paper_checks.check import Numbers, Row, over_seeds, row
-
-FEWEST_LEVELS = 3
-"""Levels without which a straight line proves nothing."""
 
 
 def slope_row(
@@ -42,7 +40,7 @@ def slope_row(
     else:
         said.append(f"{n_left} levels; R² {fit.r_squared:.3f}; p-value of a misfit {fit.misfit_p:.2g}")
         span = fit.span
-        if n_left == FEWEST_LEVELS:
+        if n_left == slopes.MIN_LEVELS:
             span = _of_each_seed(x, values, logarithmic=logarithmic) or span
     return row(claim, regime, quantity, span, wanted, predicted=predicted, rival=rival, note="; ".join(said))
 
@@ -71,21 +69,15 @@ def fitted(
     x: Sequence[float] | np.ndarray, values: Sequence[np.ndarray], *, logarithmic: bool = True
 ) -> tuple[Trend | None, int]:
     """Return the line through the levels that have two usable seeds, None for under three such, and their number."""
-    levels, kept = [], []
-    for at, part in zip(x, values, strict=True):
-        flat = np.asarray(part, np.float64).ravel()
-        flat = flat[np.isfinite(flat) & ((flat > 0) | (not logarithmic))]
-        if len(flat) >= 2:
-            levels.append(float(at))
-            kept.append(flat)
-    if len(set(levels)) < FEWEST_LEVELS:
-        return None, len(set(levels))
-    return (exponent if logarithmic else trend)(levels, kept), len(levels)
+    fit = slopes.power(x, values) if logarithmic else slopes.line(x, values)
+    if fit.n_levels:
+        return fit, fit.n_levels
+    return None, len({at for at, _ in slopes.usable(x, slopes.logarithms(values) if logarithmic else values)})
 
 
 def enough_levels(arrays: xr.Dataset, axis: str) -> bool:
     """Return whether a run set has enough levels of an axis for a line, settled or not; if not, it has no such row."""
-    return len(np.unique(arrays[axis].values.astype(float))) >= FEWEST_LEVELS
+    return len(np.unique(arrays[axis].values.astype(float))) >= slopes.MIN_LEVELS
 
 
 def of_most_levels(arrays: xr.Dataset, axis: str = "d") -> tuple[xr.Dataset, str]:

@@ -11,20 +11,30 @@ UNKNOWN = Trend(*(math.nan,) * 8, 0, 0)
 MIN_LEVELS, MIN_SEEDS = 3, 2
 
 
+def usable(x: Sequence[float] | np.ndarray, values: Sequence[np.ndarray]) -> list[tuple[float, np.ndarray]]:
+    """Return the levels that have at least two finite values, each with these values."""
+    flat = [(float(at), np.asarray(one, np.float64).ravel()) for at, one in zip(x, values, strict=True)]
+    kept = [(at, one[np.isfinite(one)]) for at, one in flat]
+    return [(at, one) for at, one in kept if len(one) >= MIN_SEEDS]
+
+
 def line(x: Sequence[float] | np.ndarray, values: Sequence[np.ndarray]) -> Trend:
     """Return `trend` through the levels that have at least two finite values; unknown for fewer than three levels."""
-    kept = [(at, one[np.isfinite(one)]) for at, one in zip(x, map(np.asarray, values), strict=True)]
-    kept = [(at, one) for at, one in kept if len(one) >= MIN_SEEDS]
+    kept = usable(x, values)
     if len({at for at, _ in kept}) < MIN_LEVELS:
         return UNKNOWN
     return trend([at for at, _ in kept], [one for _, one in kept])
 
 
+def logarithms(values: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Return the logarithms, not finite for a number that is not above 0."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return [np.log(np.asarray(one, np.float64)) for one in values]
+
+
 def power(x: Sequence[float] | np.ndarray, values: Sequence[np.ndarray]) -> Trend:
     """Return `line` of the logarithms: its slope is an exponent. A number that is not above 0 is left out."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        logs = [np.log(np.asarray(one, np.float64)) for one in values]
-    return line(np.log(np.asarray(x, np.float64)), logs)
+    return line(np.log(np.asarray(x, np.float64)), logarithms(values))
 
 
 def log_of_mean(values: np.ndarray) -> np.ndarray:

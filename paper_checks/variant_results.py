@@ -22,7 +22,7 @@ from paper_checks.check import (
     INF,
     Numbers,
     Row,
-    joined,
+    at_points,
     only,
     out_of_regime,
     over_seeds,
@@ -100,7 +100,7 @@ AT_END = ("counts", "coverage", "sizes", "probe")
 
 def measure_points(runs: Mapping[Point, xr.Dataset]) -> xr.Dataset:
     """Return what `RESULTS` need of every point, per seed and group."""
-    return joined({point: _of_run(result) for point, result in runs.items()})
+    return at_points({point: _of_run(result) for point, result in runs.items()})
 
 
 def _of_run(result: xr.Dataset) -> xr.Dataset:

@@ -23,7 +23,8 @@ FLOW_CAPTION = (
     "which the simulated neuron ends. A dashed line that falls where the solid one rises is a neuron that the "
     "prediction sends to another feature. Right: error of the median neuron (its projections on all features, as a "
     "share of the neuron's norm) and of the median feature (the squared projections of all neurons on it, summed). "
-    "The vertical line is the step from which on the median neuron's error stays above the tolerance (dotted)."
+    "The vertical line, where there is one, is the step from which on the median neuron's error stays above the "
+    "tolerance (dotted)."
 )
 
 

@@ -28,7 +28,7 @@ from dynsim import theory
 from dynsim.config import Config
 from dynsim.results import provenance_of
 from paper_checks import drawing
-from paper_checks.check import INF, Check, Row, about, joined, noises_in, only, out_of_regime, row
+from paper_checks.check import INF, Check, Row, about, at_points, noises_in, only, out_of_regime, row
 from paper_checks.end_states import per_group
 from paper_checks.jackknife import jackknife
 from paper_checks.runs import NOISES, Source
@@ -44,7 +44,7 @@ SLOPE, WIDTH = "slope of log m_50 in 1/r²", "log of measured over predicted m_5
 def measure(source: Source) -> xr.Dataset:
     """Return minority coverage at the end per seed, the chance of the race, and what a run costs, by noise, r and m."""
     points, runs = source.points("width"), source.runs("width")
-    return joined({point: _of_point(points[point], result) for point, result in runs.items()})
+    return at_points({point: _of_point(points[point], result) for point, result in runs.items()})
 
 
 def _of_point(config: Config, result: xr.Dataset) -> xr.Dataset:

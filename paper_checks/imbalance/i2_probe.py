@@ -28,7 +28,7 @@ from scipy import stats
 
 from dynsim.results import provenance_of
 from paper_checks import committed, drawing
-from paper_checks.check import ABOVE_0, INF, Check, Row, joined, only, out_of_regime, over_seeds, row
+from paper_checks.check import ABOVE_0, INF, Check, Row, at_points, only, out_of_regime, over_seeds, row
 from paper_checks.committed import POINTS, Found, Quote, answer_regime, difference, interval
 from paper_checks.end_states import per_feature
 from paper_checks.runs import NOISES, Source
@@ -83,7 +83,7 @@ def measure(source: Source) -> xr.Dataset:
         for point, result in source.runs("stages").items()
         if point.d == AT and point.ratio <= LARGEST_RATIO
     }
-    arrays = joined({point: _of_run(result) for point, result in runs.items()})
+    arrays = at_points({point: _of_run(result) for point, result in runs.items()})
     return arrays.merge(committed.measure(QUOTES, source))
 
 

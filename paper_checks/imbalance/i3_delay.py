@@ -26,7 +26,7 @@ from dynsim import theory
 from dynsim.config import Config
 from dynsim.stats.trends import exponent
 from paper_checks import drawing
-from paper_checks.check import INF, Check, Row, about, joined, only, over_seeds, row
+from paper_checks.check import INF, Check, Row, about, at_points, only, over_seeds, row
 from paper_checks.end_states import first_steps
 from paper_checks.runs import NOISES, Source
 
@@ -39,7 +39,7 @@ AT = 16  # the size at which the exponent in r is taken, which has all ratios
 def measure(source: Source) -> xr.Dataset:
     """Return when a quarter of each group has a specialist, and the predicted delay, by noise, d and r."""
     points, runs = source.points("stages"), source.runs("stages")
-    return joined({point: _of_point(points[point], result) for point, result in runs.items()})
+    return at_points({point: _of_point(points[point], result) for point, result in runs.items()})
 
 
 def _of_point(config: Config, result: xr.Dataset) -> xr.Dataset:

@@ -25,7 +25,7 @@ from matplotlib.figure import Figure
 from dynsim import theory
 from dynsim.config import Config
 from paper_checks import drawing
-from paper_checks.check import Check, Row, joined, noises_in, only, over_seeds, row, vacuous
+from paper_checks.check import Check, Row, at_points, noises_in, only, over_seeds, row, vacuous
 from paper_checks.end_states import per_group
 from paper_checks.runs import Source
 from paper_checks.slope_rows import settled_only
@@ -38,7 +38,7 @@ NEAR = (0.8, 1.25)
 def measure(source: Source) -> xr.Dataset:
     """Return specialists per minority feature, measured, by the race and by the paper's bound, for each share."""
     points, runs = source.points("fraction"), source.runs("fraction")
-    return joined({point: _of_point(points[point], result) for point, result in runs.items()})
+    return at_points({point: _of_point(points[point], result) for point, result in runs.items()})
 
 
 def _of_point(config: Config, result: xr.Dataset) -> xr.Dataset:

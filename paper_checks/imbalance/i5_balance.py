@@ -20,7 +20,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
-from paper_checks.check import Check, Row, joined, only, over_seeds, row
+from paper_checks.check import Check, Row, at_points, only, over_seeds, row
 from paper_checks.end_states import first_steps, gap, per_group, stage_ends
 from paper_checks.row_figure import rows_figure
 from paper_checks.runs import NOISES, Source
@@ -34,7 +34,7 @@ ACCURACY = (-0.02, 0.02)
 def measure(source: Source) -> xr.Dataset:
     """Return the group measures of the runs with r = 1."""
     runs = {point: result for point, result in source.runs("stages").items() if point.ratio == 1}
-    return joined({point: _of_point(result) for point, result in runs.items()})
+    return at_points({point: _of_point(result) for point, result in runs.items()})
 
 
 def _of_point(result: xr.Dataset) -> xr.Dataset:

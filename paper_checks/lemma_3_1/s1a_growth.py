@@ -27,7 +27,7 @@ from dynsim.analysis import rates
 from dynsim.config import Config
 from dynsim.stats.trends import exponent
 from paper_checks import drawing
-from paper_checks.check import Check, Row, joined, only, over_seeds, row
+from paper_checks.check import Check, Row, at_points, only, over_seeds, row
 from paper_checks.runs import Source
 
 MARGIN = 0.03
@@ -38,7 +38,7 @@ NO_THRESHOLDS = "no thresholds"
 def measure(source: Source) -> xr.Dataset:
     """Return growth per step with the decay added back, measured and predicted, per seed and feature of each size."""
     points, runs = source.points("growth"), source.runs("growth")
-    return joined({point: _of_size(points[point], result) for point, result in runs.items()})
+    return at_points({point: _of_size(points[point], result) for point, result in runs.items()})
 
 
 def _of_size(config: Config, result: xr.Dataset) -> xr.Dataset:

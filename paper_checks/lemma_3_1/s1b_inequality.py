@@ -32,7 +32,7 @@ from matplotlib.figure import Figure
 from dynsim import theory
 from dynsim.config import Config
 from paper_checks import drawing, linear_growth, slopes
-from paper_checks.check import INF, Check, Row, joined, over_seeds, row
+from paper_checks.check import INF, Check, Row, at_points, over_seeds, row
 from paper_checks.linear_growth import NEAR_ROOT, NO_THRESHOLDS
 from paper_checks.runs import Source
 
@@ -44,7 +44,7 @@ small batches."""
 def measure(source: Source) -> xr.Dataset:
     """Return shares and sizes of violations per seed and batch size, up to T1."""
     points, runs = source.points("growth_batches"), source.runs("growth_batches")
-    return joined({point: _of_batch_size(points[point], result) for point, result in runs.items()})
+    return at_points({point: _of_batch_size(points[point], result) for point, result in runs.items()})
 
 
 def _of_batch_size(config: Config, result: xr.Dataset) -> xr.Dataset:

@@ -26,7 +26,7 @@ from matplotlib.figure import Figure
 from dynsim import theory
 from dynsim.config import Config
 from paper_checks import drawing, linear_growth, slopes
-from paper_checks.check import Check, Row, about, joined, over_seeds, row
+from paper_checks.check import Check, Row, about, at_points, over_seeds, row
 from paper_checks.linear_growth import NEAR_ROOT, NO_THRESHOLDS
 from paper_checks.runs import Source
 
@@ -40,7 +40,7 @@ def measure(source: Source) -> xr.Dataset:
         points, runs = source.points(name), source.runs(name)
         for point, result in runs.items():
             parts[point._replace(second=decays)] = _of_run(points[point], result, until_t1=bool(decays))
-    return joined(parts)
+    return at_points(parts)
 
 
 def _of_run(config: Config, result: xr.Dataset, *, until_t1: bool) -> xr.Dataset:

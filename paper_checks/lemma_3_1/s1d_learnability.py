@@ -27,7 +27,7 @@ from dynsim.analysis import rates
 from dynsim.config import Config
 from dynsim.plots.style import COLOR
 from paper_checks import drawing, linear_growth
-from paper_checks.check import BELOW_0, INF, Check, Row, about, joined, over_seeds, row
+from paper_checks.check import BELOW_0, INF, Check, Row, about, at_points, over_seeds, row
 from paper_checks.runs import Source
 
 RIGHT = 0.9
@@ -40,7 +40,7 @@ REGIME = "strong decay, no thresholds"
 def measure(source: Source) -> xr.Dataset:
     """Return log growth per step until T1, measured and predicted, frequencies and the floor."""
     points, runs = source.points("growth_decay"), source.runs("growth_decay")
-    return joined({point: _of_run(points[point], result) for point, result in runs.items()})
+    return at_points({point: _of_run(points[point], result) for point, result in runs.items()})
 
 
 def _of_run(config: Config, result: xr.Dataset) -> xr.Dataset:

@@ -30,7 +30,7 @@ from dynsim import theory
 from dynsim.config import Config
 from dynsim.stats.trends import Trend
 from paper_checks import drawing, linear_growth, slopes
-from paper_checks.check import Check, Row, about, joined, only, over_seeds, row
+from paper_checks.check import Check, Row, about, at_points, only, over_seeds, row
 from paper_checks.linear_growth import NO_THRESHOLDS
 from paper_checks.runs import Source
 
@@ -44,7 +44,7 @@ SIZE = 16
 def measure(source: Source) -> xr.Dataset:
     """Return T1 of the majority, measured and predicted, of all sizes."""
     points, runs = source.points("growth_sizes"), source.runs("growth_sizes")
-    return joined({point: _of_size(points[point], result) for point, result in runs.items()})
+    return at_points({point: _of_size(points[point], result) for point, result in runs.items()})
 
 
 def _of_size(config: Config, result: xr.Dataset) -> xr.Dataset:

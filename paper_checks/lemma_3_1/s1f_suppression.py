@@ -28,7 +28,7 @@ from dynsim import theory
 from dynsim.config import Config
 from dynsim.plots.style import COLOR
 from paper_checks import drawing, linear_growth, slopes
-from paper_checks.check import Check, Row, about, joined, only, over_seeds, row
+from paper_checks.check import Check, Row, about, at_points, only, over_seeds, row
 from paper_checks.linear_growth import NO_THRESHOLDS
 from paper_checks.runs import Source
 
@@ -41,7 +41,7 @@ SIZE = 16
 def measure(source: Source) -> xr.Dataset:
     """Return minority over majority projections over time, measured and predicted, and the measured T1."""
     points, runs = source.points("growth_sizes"), source.runs("growth_sizes")
-    return joined({point: _of_size(points[point], result) for point, result in runs.items()})
+    return at_points({point: _of_size(points[point], result) for point, result in runs.items()})
 
 
 def _of_size(config: Config, result: xr.Dataset) -> xr.Dataset:

@@ -31,7 +31,7 @@ from dynsim.config import Config
 from dynsim.plots.style import COLOR
 from dynsim.theory.specialists import is_lucky
 from paper_checks import costs, drawing
-from paper_checks.check import INF, Check, Row, joined, only, over_seeds, row, vacuous
+from paper_checks.check import INF, Check, Row, at_points, only, over_seeds, row, vacuous
 from paper_checks.runs import DEFAULT, NOISES, Source, base
 from paper_checks.specialist_sizes import GROUPS, finite_runs, found_at, record_after
 
@@ -47,7 +47,7 @@ N_SEEDS = 6
 def measure(source: Source) -> xr.Dataset:
     """Return numbers of pairs per seed and group: lucky, as the lemma says, predicted, specialists."""
     points, runs = source.points("stages"), source.runs("stages")
-    return joined({point: _of_run(points[point], finite_runs(result)) for point, result in runs.items()})
+    return at_points({point: _of_run(points[point], finite_runs(result)) for point, result in runs.items()})
 
 
 def _of_run(config: Config, result: xr.Dataset) -> xr.Dataset:

@@ -30,7 +30,7 @@ from dynsim import theory
 from dynsim.analysis.groups import minority_mask
 from dynsim.config import Config, replace
 from paper_checks import costs, drawing
-from paper_checks.check import INF, Check, Row, joined, only, over_seeds, row, vacuous
+from paper_checks.check import INF, Check, Row, at_points, only, over_seeds, row, vacuous
 from paper_checks.runs import NOISES, Source, base
 from paper_checks.slope_rows import enough_levels, mean_by_level, settled_only, slope_row
 from paper_checks.specialist_sizes import finite_runs, found_at, settled_flag
@@ -50,7 +50,7 @@ def measure(source: Source) -> xr.Dataset:
         for point, result in source.runs(name).items():
             part = _of_run(points[point], finite_runs(result)).assign(in_width=float(axis))
             parts[point._replace(level=points[point].encoder.n_neurons, second=float(axis))] = part
-    return joined(parts)
+    return at_points(parts)
 
 
 def _of_run(config: Config, result: xr.Dataset) -> xr.Dataset:

@@ -28,7 +28,7 @@ from matplotlib.figure import Figure
 from dynsim import theory
 from dynsim.config import Config
 from paper_checks import drawing
-from paper_checks.check import Check, Row, joined, only, over_seeds, row, vacuous
+from paper_checks.check import Check, Row, at_points, only, over_seeds, row, vacuous
 from paper_checks.runs import RARE, Source
 from paper_checks.slope_rows import slope_row, totals_ratio
 from paper_checks.specialist_sizes import GROUPS, by_group, finite_runs, record_after
@@ -40,7 +40,7 @@ MARGIN, SLOPE, FEWEST = 0.15, 0.1, 0.5
 def measure(source: Source) -> xr.Dataset:
     """Return passages per feature, measured per seed and predicted, by group."""
     points, runs = source.points("passages"), source.runs("passages")
-    return joined({point: _of_run(points[point], finite_runs(result)) for point, result in runs.items()})
+    return at_points({point: _of_run(points[point], finite_runs(result)) for point, result in runs.items()})
 
 
 def passages(config: Config, result: xr.Dataset) -> np.ndarray:

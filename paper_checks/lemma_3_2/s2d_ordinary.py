@@ -29,7 +29,7 @@ from dynsim.config import Config
 from dynsim.plots.style import COLOR
 from dynsim.theory.specialists import is_lucky
 from paper_checks import drawing
-from paper_checks.check import INF, Check, Row, joined, only
+from paper_checks.check import INF, Check, Row, at_points, only
 from paper_checks.runs import NOISES, Source
 from paper_checks.slope_rows import slope_row
 from paper_checks.specialist_sizes import GROUPS, finite_runs, mean_over, record_after
@@ -42,7 +42,7 @@ READINGS = {"specialist": "specialists at T2", "lucky": "lucky at the start"}
 def measure(source: Source) -> xr.Dataset:
     """Return the ratio of best ordinary to best lucky projection at T2, per seed and group, for both readings."""
     points, runs = source.points("stages"), source.runs("stages")
-    return joined({point: _of_run(points[point], finite_runs(result)) for point, result in runs.items()})
+    return at_points({point: _of_run(points[point], finite_runs(result)) for point, result in runs.items()})
 
 
 def _of_run(config: Config, result: xr.Dataset) -> xr.Dataset:

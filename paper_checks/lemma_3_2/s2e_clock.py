@@ -31,7 +31,7 @@ from dynsim.analysis import labelled
 from dynsim.config import Config
 from dynsim.theory.specialists import COVERED
 from paper_checks import drawing
-from paper_checks.check import Check, Row, joined, only
+from paper_checks.check import Check, Row, at_points, only
 from paper_checks.runs import NOISES, Source
 from paper_checks.slope_rows import fitted, slope_row
 from paper_checks.specialist_sizes import finite_runs
@@ -99,7 +99,7 @@ def measure(source: Source) -> xr.Dataset:
             part = _of_run(points[point], finite_runs(result)).assign(set=float(place))
             # one axis of points for three run sets: temperatures are numbers, names of the clock are text
             parts[point._replace(level=str(point.level), second=f"{name} {point.second}")] = part
-    return joined(parts)
+    return at_points(parts)
 
 
 def _of_run(config: Config, result: xr.Dataset) -> xr.Dataset:

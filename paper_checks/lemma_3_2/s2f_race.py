@@ -28,7 +28,7 @@ from matplotlib.figure import Figure
 from dynsim import theory
 from dynsim.config import Config
 from paper_checks import drawing
-from paper_checks.check import INF, Check, Row, joined, only, over_seeds, row
+from paper_checks.check import INF, Check, Row, at_points, only, over_seeds, row
 from paper_checks.runs import NOISES, Source
 from paper_checks.slope_rows import settled_only, slope_row, totals_ratio
 from paper_checks.specialist_sizes import GROUPS, by_group, finite_runs, found_at, record_after, settled_flag
@@ -52,7 +52,7 @@ def measure(source: Source) -> xr.Dataset:
         for point, result in source.runs(name).items():
             part = _of_run(points[point], finite_runs(result))
             parts[point._replace(level=f"{name} {point.level}")] = part.assign(set=float(place))
-    return joined(parts)
+    return at_points(parts)
 
 
 def _of_run(config: Config, result: xr.Dataset) -> xr.Dataset:

@@ -26,7 +26,7 @@ from matplotlib.figure import Figure
 from dynsim.analysis.flow_error import LEFT_AT, FlowError, flow_error, predicted
 from dynsim.plots.flow import FLOW_CAPTION, predicted_trajectories, shown_neurons
 from dynsim.theory.flow import Flow
-from paper_checks.check import Check, Row, joined, over_seeds, row
+from paper_checks.check import Check, Row, at_points, over_seeds, row
 from paper_checks.runs import RARE, Point, Source
 
 SIZE, RATIOS = 16, (0.7, 0.5)
@@ -39,7 +39,7 @@ def measure(source: Source) -> xr.Dataset:
     """Return errors over records, leaving steps and seconds per seed, and some projections of the run that is drawn."""
     runs = {point: run for point, run in source.runs("stages").items() if point.d == SIZE and point.ratio in RATIOS}
     parts = {point: _of_point(run) for point, run in runs.items()}
-    out = joined(parts)
+    out = at_points(parts)
     return xr.merge([out, _drawn(runs[SHOWN])]) if SHOWN in runs else out
 
 

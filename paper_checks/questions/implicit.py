@@ -25,7 +25,7 @@ from matplotlib.figure import Figure
 from dynsim import theory
 from dynsim.results.dataset import config_of
 from paper_checks import drawing
-from paper_checks.check import ABOVE_0, Check, Row, about, joined, only, over_seeds, row
+from paper_checks.check import ABOVE_0, Check, Row, about, at_points, only, over_seeds, row
 from paper_checks.end_states import early_growth, gap, per_group
 from paper_checks.runs import NOISES, Point, Source
 
@@ -48,7 +48,7 @@ def measure(source: Source) -> xr.Dataset:
         for point, result in source.runs("stages").items()
         if point.d == AT and point.ratio in keeps
     }
-    return joined({point: _of_run(result) for point, result in runs.items()})
+    return at_points({point: _of_run(result) for point, result in runs.items()})
 
 
 def _of_run(result: xr.Dataset) -> xr.Dataset:

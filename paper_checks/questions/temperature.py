@@ -25,7 +25,7 @@ from matplotlib.figure import Figure
 
 from dynsim.stats.trends import trend
 from paper_checks import drawing
-from paper_checks.check import ABOVE_0, Check, Numbers, Row, joined, only, row
+from paper_checks.check import ABOVE_0, Check, Numbers, Row, at_points, only, row
 from paper_checks.end_states import early_growth, gap, per_group
 from paper_checks.runs import NOISES, Source
 
@@ -39,7 +39,7 @@ NAMES = {
 
 def measure(source: Source) -> xr.Dataset:
     """Return growth, coverage and specialists by temperature, seed and group."""
-    return joined({point: _of_run(result) for point, result in source.runs("temperature").items()})
+    return at_points({point: _of_run(result) for point, result in source.runs("temperature").items()})
 
 
 def _of_run(result: xr.Dataset) -> xr.Dataset:

@@ -27,7 +27,7 @@ from matplotlib.figure import Figure
 
 from dynsim.config import Config
 from paper_checks import drawing
-from paper_checks.check import Check, Row, joined, only, over_seeds, row
+from paper_checks.check import Check, Row, at_points, only, over_seeds, row
 from paper_checks.runs import NOISES, Source
 from paper_checks.slope_rows import enough_levels, mean_by_level, settled_only, slope_row
 from paper_checks.specialist_sizes import MOMENTS, by_group, finite_runs, moments, settled_flag, sizes
@@ -39,7 +39,7 @@ KINDS = ("largest", "median")
 def measure(source: Source) -> xr.Dataset:
     """Return largest and median |alpha| of specialists per seed, group and moment."""
     points, runs = source.points("stages"), source.runs("stages")
-    return joined({point: _of_run(points[point], finite_runs(result)) for point, result in runs.items()})
+    return at_points({point: _of_run(points[point], finite_runs(result)) for point, result in runs.items()})
 
 
 def _of_run(config: Config, result: xr.Dataset) -> xr.Dataset:

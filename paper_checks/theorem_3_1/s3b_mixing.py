@@ -26,9 +26,10 @@ from matplotlib.figure import Figure
 from dynsim.config import Config
 from dynsim.theory.specialists import is_active, is_candidate
 from paper_checks import drawing
-from paper_checks.check import INF, Check, Row, joined, only, over_seeds
+from paper_checks.check import INF, Check, Row, at_points, only, over_seeds
 from paper_checks.runs import NOISES, Source
-from paper_checks.slope_rows import FEWEST_LEVELS, enough_levels, settled_only, slope_row
+from paper_checks.slope_rows import enough_levels, settled_only, slope_row
+from paper_checks.slopes import MIN_LEVELS
 from paper_checks.specialist_sizes import MOMENTS, finite_runs, moments, settled_flag
 
 MARGIN, SLOPE = 0.1, 0.25
@@ -38,7 +39,7 @@ SHOWN = (1.0, 0.5)
 def measure(source: Source) -> xr.Dataset:
     """Return the mean number of candidate features of an active neuron, per seed and moment."""
     points, runs = source.points("stages"), source.runs("stages")
-    return joined({point: _of_run(points[point], finite_runs(result)) for point, result in runs.items()})
+    return at_points({point: _of_run(points[point], finite_runs(result)) for point, result in runs.items()})
 
 
 def _of_run(config: Config, result: xr.Dataset) -> xr.Dataset:
@@ -76,7 +77,7 @@ def judge(arrays: xr.Dataset) -> list[Row]:
 def _ratios(here: xr.Dataset) -> bool:
     """Return whether three values of r were run at three sizes, so that exponents in d can be compared."""
     ratios = np.unique(here["ratio"].values.astype(float))
-    return sum(enough_levels(only(here, ratio=float(r)), "d") for r in ratios) >= FEWEST_LEVELS
+    return sum(enough_levels(only(here, ratio=float(r)), "d") for r in ratios) >= MIN_LEVELS
 
 
 def _bound_row(regime: str, ratio: float, one: xr.Dataset, lost: str) -> Row:
@@ -98,11 +99,11 @@ def _bound_row(regime: str, ratio: float, one: xr.Dataset, lost: str) -> Row:
 
 def _imbalance_row(regime: str, one: xr.Dataset, lost: str) -> Row:
     """Return the row on the exponent against 1 - r²: each seed has an exponent at each r, over the same three sizes."""
-    sizes, bounds, exponents = np.unique(one["d"].values)[:FEWEST_LEVELS], [], []
+    sizes, bounds, exponents = np.unique(one["d"].values)[:MIN_LEVELS], [], []
     for ratio in np.unique(one["ratio"].values.astype(float)):
         of_ratio = only(one, ratio=float(ratio))
         of_ratio = of_ratio.isel(point=np.flatnonzero(np.isin(of_ratio["d"].values, sizes))).sortby("d")
-        if of_ratio.sizes["point"] == FEWEST_LEVELS:
+        if of_ratio.sizes["point"] == MIN_LEVELS:
             x = np.log(of_ratio["d"].values.astype(float))
             logs = np.log(of_ratio["candidates"].transpose("point", "seed").values)
             bounds.append(1 - ratio**2)

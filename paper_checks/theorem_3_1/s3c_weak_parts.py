@@ -32,7 +32,7 @@ from dynsim.analysis import outcomes
 from dynsim.config import Config
 from dynsim.theory.specialists import is_active, purity
 from paper_checks import drawing
-from paper_checks.check import INF, Check, Row, joined, only, over_seeds
+from paper_checks.check import INF, Check, Row, at_points, only, over_seeds
 from paper_checks.runs import NOISES, Source
 from paper_checks.slope_rows import enough_levels, mean_by_level, of_most_levels, settled_only, slope_row
 from paper_checks.specialist_sizes import finite_runs, settled_flag
@@ -48,7 +48,7 @@ PARTS = {
 def measure(source: Source) -> xr.Dataset:
     """Return medians over specialists of the weak parts over alpha, and the median purity, per seed at the end."""
     points, runs = source.points("stages"), source.runs("stages")
-    return joined({point: _of_run(points[point], finite_runs(result)) for point, result in runs.items()})
+    return at_points({point: _of_run(points[point], finite_runs(result)) for point, result in runs.items()})
 
 
 def _of_run(config: Config, result: xr.Dataset) -> xr.Dataset:

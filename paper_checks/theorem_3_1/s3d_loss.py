@@ -27,7 +27,7 @@ from matplotlib.figure import Figure
 from dynsim import theory
 from dynsim.config import Config
 from paper_checks import drawing
-from paper_checks.check import INF, Check, Row, joined, only, over_seeds
+from paper_checks.check import INF, Check, Row, at_points, only, over_seeds
 from paper_checks.runs import NOISES, Source
 from paper_checks.slope_rows import enough_levels, of_most_levels, settled_only, slope_row
 from paper_checks.specialist_sizes import finite_runs, settled_flag
@@ -38,7 +38,7 @@ WHEN = {"window": "mean over the window", "end": "at the end"}
 def measure(source: Source) -> xr.Dataset:
     """Return held-out losses per seed, over the window and at the end, and the loss without learning."""
     points, runs = source.points("stages"), source.runs("stages")
-    return joined({point: _of_run(points[point], finite_runs(result)) for point, result in runs.items()})
+    return at_points({point: _of_run(points[point], finite_runs(result)) for point, result in runs.items()})
 
 
 def _of_run(config: Config, result: xr.Dataset) -> xr.Dataset:

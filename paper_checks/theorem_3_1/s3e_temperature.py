@@ -27,7 +27,7 @@ from matplotlib.figure import Figure
 from dynsim import theory
 from dynsim.config import Config
 from paper_checks import drawing
-from paper_checks.check import Check, Row, joined, noises_in, only
+from paper_checks.check import Check, Row, at_points, noises_in, only
 from paper_checks.runs import NOISES, Source
 from paper_checks.slope_rows import settled_only, slope_row
 from paper_checks.slopes import power
@@ -40,7 +40,7 @@ KINDS = ("largest", "median")
 def measure(source: Source) -> xr.Dataset:
     """Return largest and median |alpha| per seed, group and moment, and sqrt(S_j) at rest by group."""
     points, runs = source.points("temperature"), source.runs("temperature")
-    return joined({point: _of_run(points[point], finite_runs(result)) for point, result in runs.items()})
+    return at_points({point: _of_run(points[point], finite_runs(result)) for point, result in runs.items()})
 
 
 def _of_run(config: Config, result: xr.Dataset) -> xr.Dataset:

@@ -5,7 +5,7 @@ import pytest
 import xarray as xr
 
 from dynsim.stats.verdicts import NOT_SUPPORTED, SUPPORTED
-from paper_checks.check import joined
+from paper_checks.check import at_points
 from paper_checks.questions.flow import CHECK
 from paper_checks.runs import NOISES, Point
 
@@ -22,7 +22,7 @@ def planted(strength, same, error, seed):
         single = {"leaving_step": 9.0, "flow_seconds": 20.0, "simulation_seconds": 10.0}
         values |= {name: ("seed", level * (1 + 0.03 * rng.standard_normal(6))) for name, level in single.items()}
         parts[Point(noise, 16, 0.5)] = xr.Dataset(values | {"step": ("record", np.array([0.0, 1.0, 10.0, 100.0]))})
-    return joined(parts)
+    return at_points(parts)
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -7,7 +7,7 @@ import pytest
 import xarray as xr
 
 from dynsim.stats.verdicts import NOT_SUPPORTED, OUT_OF_REGIME, SUPPORTED, UNDECIDED, VACUOUS
-from paper_checks.check import ABOVE_0, joined, over_seeds, row
+from paper_checks.check import ABOVE_0, at_points, over_seeds, row
 from paper_checks.imbalance import i1_width, i2_probe, i3_delay, i4_group_size, i5_balance
 from paper_checks.jackknife import jackknife
 from paper_checks.runs import NOISES, Point
@@ -49,7 +49,7 @@ def coverage_runs(log_half, seed, widths=WIDTHS):
                 covered = rng.binomial(8, chance, 6) / 8
                 values = {"coverage": ("seed", covered), "settled": 1.0, "race_chance": 0.02, "wall_s": 30.0}
                 parts[Point(noise, 16, r, m)] = xr.Dataset(values)
-    return joined(parts)
+    return at_points(parts)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -101,7 +101,7 @@ def probed(explains, seed):
     quoted = {name: ("row", np.full(n, 1.0)) for name in ("settled", "hours")}
     side = np.array([-1.0 if quote.wanted[1] == 0 else 1.0 for quote in i2_probe.QUOTES])
     quoted |= {"value": ("row", side), "low": ("row", side - 0.1), "high": ("row", side + 0.1)}
-    return joined(parts).merge(xr.Dataset(quoted))
+    return at_points(parts).merge(xr.Dataset(quoted))
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -138,7 +138,7 @@ def delayed(factor, power, seed):
                 first = 20.0 * np.stack([np.ones(6), late], axis=1)
                 values = {"first": (("seed", "group"), first), "predicted": 1.01 / r}
                 parts[Point(noise, d, r)] = xr.Dataset(values, {"group": GROUPS})
-    return joined(parts)
+    return at_points(parts)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -173,7 +173,7 @@ def counted(growth, seed):
             mean = 3.0 * (1 + growth * (share - 0.4))
             values = {"count": ("seed", mean + 0.1 * rng.standard_normal(6)), "settled": 1.0}
             parts[Point(noise, 16, 0.5, share)] = xr.Dataset(values | {"race": 3.0, "bound": 0.001})
-    return joined(parts)
+    return at_points(parts)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -211,7 +211,7 @@ def halves(change, seed):
             }
             exact = {name: (("seed", "group"), np.ones((6, 1)) * factor / change) for name in ("coverage", "probe_few")}
             parts[Point(noise, d, 1.0)] = xr.Dataset(values | exact, {"group": GROUPS})
-    return joined(parts)
+    return at_points(parts)
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -11,7 +11,7 @@ from dynsim.results.sealed import ResultError
 from dynsim.stats.verdicts import CHECK_VERDICTS, NOT_SUPPORTED, OUT_OF_REGIME, SUPPORTED, UNDECIDED, VACUOUS
 from paper_checks import document, drawing, registry, report
 from paper_checks.__main__ import FOLDER, CheckOptions, main
-from paper_checks.check import ABOVE_0, Check, about, joined, only, out_of_regime, over_seeds, row, vacuous
+from paper_checks.check import ABOVE_0, Check, about, at_points, only, out_of_regime, over_seeds, row, vacuous
 from paper_checks.repeats import main_claims, table
 from paper_checks.runs import RUN_SETS, Point, Source
 
@@ -62,7 +62,7 @@ def test_points_of_different_sizes_are_joined_and_found_again():
     parts = {
         Point("a", d, 0.5, f"level {d}"): xr.Dataset({"x": ("feature", np.arange(d, dtype=float))}) for d in (3, 5)
     }
-    one = only(joined(parts), d=3)
+    one = only(at_points(parts), d=3)
     assert one["x"].values[0, :3].tolist() == [0, 1, 2] and np.isnan(one["x"].values[0, 3:]).all()
     assert one["level"].values.tolist() == ["level 3"]
 
@@ -142,6 +142,18 @@ def test_the_command_line_refuses_two_ways_at_once(capsys):
         main(["--verify", "--redraw"])
     assert caught.value.code == 2 and len(capsys.readouterr().err.splitlines()) == 1
     assert CheckOptions(repeats=3).repeats == 3
+
+
+def test_a_part_of_the_checks_gives_no_table_of_repeats():
+    with pytest.raises(ConfigError, match="only: wanted none with --repeats"):
+        CheckOptions(repeats=3, only=("S1a",))
+
+
+def test_a_part_of_the_report_is_computed_again_alone(made):
+    checks, folder = made
+    assert report.require_alike({"A1": checks["A1"]}, folder, ["A1"]) == 1
+    with pytest.raises(ResultError, match="B1: no check of this name"):
+        report.require_alike({"A1": checks["A1"]}, folder)
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ import pytest
 import xarray as xr
 
 from dynsim.stats.verdicts import NOT_SUPPORTED, OUT_OF_REGIME, SUPPORTED, UNDECIDED
-from paper_checks.check import joined
+from paper_checks.check import at_points
 from paper_checks.runs import NOISES, Point
 from paper_checks.theorem_3_1 import rest_of_several, s3f_rest, sizes_shared
 
@@ -29,7 +29,7 @@ def rest_runs(seed, factor=1.0, of_frequency=0.0, **more):
             parts[Point("no noise", 16, ratio, rate)] = setting(
                 rng, true, few=few, many=0.8 * few, count=5, rms=1.0, active=active, **more
             )
-    return joined(parts)
+    return at_points(parts)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -69,7 +69,7 @@ def stage_runs(seed, share):
             of_frequency = np.array([1.0, ratio])
             rms = share * shared + (1 - share) * of_frequency
             parts[Point(noise, 16, ratio)] = setting(rng, many, few=many, many=many, count=count, rms=rms, active=2.4)
-    return joined(parts)
+    return at_points(parts)
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -5,7 +5,7 @@ import pytest
 import xarray as xr
 
 from dynsim.stats.verdicts import NOT_SUPPORTED, SUPPORTED
-from paper_checks.check import joined
+from paper_checks.check import at_points
 from paper_checks.lemma_3_1.s1a_growth import CHECK
 from paper_checks.runs import Point
 
@@ -20,7 +20,7 @@ def planted(power, factor, seed):
         noise = 1 + 0.02 * rng.standard_normal((8, d))
         values = {"predicted": ("feature", predicted), "probability": ("feature", chance)}
         parts[Point("", d)] = xr.Dataset({"measured": (("seed", "feature"), true * noise), **values})
-    return joined(parts)
+    return at_points(parts)
 
 
 @pytest.mark.parametrize("seed", range(5))

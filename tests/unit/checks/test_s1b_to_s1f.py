@@ -7,7 +7,7 @@ import xarray as xr
 from dynsim import theory
 from dynsim.stats.verdicts import NOT_SUPPORTED, OUT_OF_REGIME, SUPPORTED
 from paper_checks import linear_growth
-from paper_checks.check import joined
+from paper_checks.check import at_points
 from paper_checks.lemma_3_1 import (
     s1b_inequality,
     s1c_other_directions,
@@ -44,7 +44,7 @@ def inequality(seed, *, share=0.5, power=-0.5, growth=1.0, tilt=0.0):
         }
         arrays = {name: ("seed", one) for name, one in values.items()}
         parts[Point(DEFAULT, 16, 0.5, batch)] = xr.Dataset(arrays | {"tilt": ((), tilt)})
-    return joined(parts)
+    return at_points(parts)
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -88,7 +88,7 @@ def outside(seed, *, shrinks=1.0, power=-1.0, amplitude=0.5):
         values = {"energy": (("seed", "record"), energy), "steps": ("record", steps.astype(float))}
         scalars = {"decay": ((), decay), "batch": ((), batch), "tilt": ((), 0.0)}
         parts[Point(DEFAULT, 16, 0.5, batch, second)] = xr.Dataset(values | scalars)
-    return joined(parts)
+    return at_points(parts)
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -108,7 +108,7 @@ def learnability(seed, *, true_floor=0.11, floor=0.11):
     measured = 0.027 * (frequency - true_floor) + 3e-4 * rng.standard_normal((SEEDS, 16))
     values = {"predicted": predicted, "frequency": frequency, "floor": np.full(16, floor)}
     arrays = {name: ("feature", one) for name, one in values.items()}
-    return joined(
+    return at_points(
         {Point(DEFAULT): xr.Dataset(arrays | {"measured": (("seed", "feature"), measured), "tilt": ((), 0.0)})}
     )
 
@@ -145,7 +145,7 @@ def lengths(seed, *, in_d=1.0, in_d1=None, factor=1.0):
         scalars = {"predicted": predicted, "not_empty": not_empty, "to_gain": np.log1p(2 * f), "rate": rate, "tilt": 0}
         arrays = {name: ((), float(value)) for name, value in scalars.items()}
         parts[Point(DEFAULT, d, 0.5, f)] = xr.Dataset(arrays | {"t1": ("seed", true * scatter(rng, 0.02))})
-    return joined(parts)
+    return at_points(parts)
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -171,7 +171,7 @@ def lags(seed, *, speed=1.0):
         arrays |= {"lag": (("seed", "record"), measured), "t1": ("seed", end * scatter(rng, 0.02))}
         arrays |= {"predicted": ("record", predicted), "steps": ("record", steps)}
         parts[Point(DEFAULT, 16, 0.5, f)] = xr.Dataset(arrays)
-    return joined(parts)
+    return at_points(parts)
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -5,7 +5,7 @@ import pytest
 import xarray as xr
 
 from dynsim.stats.verdicts import NOT_SUPPORTED, SUPPORTED, UNDECIDED, VACUOUS
-from paper_checks.check import joined
+from paper_checks.check import at_points
 from paper_checks.lemma_3_2.s2a_lucky_start import CHECK, needed
 from paper_checks.runs import NOISES, Point
 
@@ -37,7 +37,7 @@ def planted(seed, *, fulfil, precision, recall, race, rare=0):
             parts[Point(noise, 16, ratio)] = xr.Dataset(
                 {name: (("seed", "group"), np.asarray(x, float)) for name, x in numbers.items()}
             )
-    return joined(parts)
+    return at_points(parts)
 
 
 def verdicts(arrays):

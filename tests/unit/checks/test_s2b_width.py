@@ -6,7 +6,7 @@ import xarray as xr
 
 from dynsim import theory
 from dynsim.stats.verdicts import NOT_SUPPORTED, SUPPORTED, UNDECIDED, VACUOUS
-from paper_checks.check import joined
+from paper_checks.check import at_points
 from paper_checks.lemma_3_2.s2b_width import CHECK, needed
 from paper_checks.runs import NOISES, Point
 
@@ -26,7 +26,7 @@ def planted(law, seed, settled=1.0, ratios=RATIOS):
             exact, bound = m * float(theory.lucky_tail(d, cut)), m * d ** (-1 / r**2)
             values = {"count": ("seed", count), "exact": exact, "bound": bound, "settled": settled, "in_width": axis}
             parts[Point(noise, d, r, m, axis)] = xr.Dataset(values)
-    return joined(parts)
+    return at_points(parts)
 
 
 def found(arrays, words):

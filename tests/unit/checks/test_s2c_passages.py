@@ -5,7 +5,7 @@ import pytest
 import xarray as xr
 
 from dynsim.stats.verdicts import NOT_SUPPORTED, SUPPORTED, VACUOUS
-from paper_checks.check import joined
+from paper_checks.check import at_points
 from paper_checks.lemma_3_2.s2c_passages import CHECK, passages
 from paper_checks.runs import RARE, Point, base
 
@@ -24,7 +24,7 @@ def planted(seed, factor=1.0, power=1.0, paper=0.02):
                 "paper": ("group", np.full(2, paper)),
             }
             parts[Point(RARE, 16, ratio, level, 0.5)] = xr.Dataset(values)
-    return joined(parts)
+    return at_points(parts)
 
 
 def found(arrays, words):

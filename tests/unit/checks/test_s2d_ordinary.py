@@ -5,7 +5,7 @@ import pytest
 import xarray as xr
 
 from dynsim.stats.verdicts import NOT_SUPPORTED, SUPPORTED
-from paper_checks.check import joined
+from paper_checks.check import at_points
 from paper_checks.lemma_3_2.s2d_ordinary import CHECK, best_ratio
 from paper_checks.runs import NOISES, Point
 
@@ -21,7 +21,7 @@ def planted(exponent, seed):
                     for name in ("specialist", "lucky")
                 }
                 parts[Point(noise, d, ratio)] = xr.Dataset(values)
-    return joined(parts)
+    return at_points(parts)
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -5,7 +5,7 @@ import pytest
 import xarray as xr
 
 from dynsim.stats.verdicts import NOT_SUPPORTED, SUPPORTED
-from paper_checks.check import joined
+from paper_checks.check import at_points
 from paper_checks.lemma_3_2.s2e_clock import CHECK, SETS, count_end
 from paper_checks.runs import NOISES, Point
 
@@ -26,7 +26,7 @@ def planted(seed, *, scale=1.0, of_ratio=0.0):
             ends = {kind: ("seed", mean * np.exp(0.06 * rng.standard_normal(6))) for kind in ("coverage", "count")}
             numbers = {key: one[key] for key in ("eta", "chance", "tau", "clock")} | {"set": float(SETS.index(name))}
             parts[Point(noise, one["d"], one["ratio"], level, f"{name} {second}")] = xr.Dataset(ends | numbers)
-    return joined(parts)
+    return at_points(parts)
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -5,7 +5,7 @@ import pytest
 import xarray as xr
 
 from dynsim.stats.verdicts import NOT_SUPPORTED, SUPPORTED, UNDECIDED
-from paper_checks.check import joined
+from paper_checks.check import at_points
 from paper_checks.lemma_3_2.s2f_race import CHECK, RIVALS, SETS, share_right
 from paper_checks.runs import NOISES, Point
 
@@ -31,7 +31,7 @@ def planted(truth, seed, settled=1.0, right=0.9):
                     | {"settled": settled, "d1": 2.0, "set": float(place)}
                     | values
                 )
-    return joined(parts)
+    return at_points(parts)
 
 
 def found(arrays, words):

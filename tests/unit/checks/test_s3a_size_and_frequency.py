@@ -5,7 +5,7 @@ import pytest
 import xarray as xr
 
 from dynsim.stats.verdicts import NOT_SUPPORTED, SUPPORTED, UNDECIDED
-from paper_checks.check import joined
+from paper_checks.check import at_points
 from paper_checks.runs import NOISES, Point
 from paper_checks.theorem_3_1.s3a_size_and_frequency import CHECK
 
@@ -24,7 +24,7 @@ def planted(exponent, seed, scale=0.8, settled=1.0):
                 parts[Point(noise, d, ratio)] = xr.Dataset(
                     values | {"settled": settled, "tau": 1.0, "step": ("moment", [64, 4000])}
                 )
-    return joined(parts)
+    return at_points(parts)
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -5,7 +5,7 @@ import pytest
 import xarray as xr
 
 from dynsim.stats.verdicts import NOT_SUPPORTED, SUPPORTED
-from paper_checks.check import joined
+from paper_checks.check import at_points
 from paper_checks.runs import NOISES, Point
 from paper_checks.theorem_3_1.s3b_mixing import CHECK, mean_candidates
 
@@ -19,7 +19,7 @@ def planted(extra, seed):
                 mean = d ** (1 - ratio**2 + extra)
                 values = ("moment", "seed"), mean * np.exp(0.015 * rng.standard_normal((2, 6)))
                 parts[Point(noise, d, ratio)] = xr.Dataset({"candidates": values, "settled": 1.0})
-    return joined(parts)
+    return at_points(parts)
 
 
 def found(arrays, words):

@@ -5,7 +5,7 @@ import pytest
 import xarray as xr
 
 from dynsim.stats.verdicts import NOT_SUPPORTED, SUPPORTED
-from paper_checks.check import joined
+from paper_checks.check import at_points
 from paper_checks.runs import NOISES, Point
 from paper_checks.theorem_3_1.s3c_weak_parts import CHECK, PARTS, weak_parts
 
@@ -19,7 +19,7 @@ def planted(exponent, fall, seed):
                 ratios = {name: ("seed", 0.2 * d**exponent * np.exp(0.03 * rng.standard_normal(6))) for name in PARTS}
                 pure = ("seed", 0.9 + fall * np.log(ratio) + 0.005 * rng.standard_normal(6))
                 parts[Point(noise, d, ratio)] = xr.Dataset(ratios | {"purity": pure, "settled": 1.0})
-    return joined(parts)
+    return at_points(parts)
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -5,7 +5,7 @@ import pytest
 import xarray as xr
 
 from dynsim.stats.verdicts import NOT_SUPPORTED, SUPPORTED, UNDECIDED
-from paper_checks.check import joined
+from paper_checks.check import at_points
 from paper_checks.runs import NOISES, Point
 from paper_checks.theorem_3_1.s3d_loss import CHECK, mean_between
 
@@ -20,7 +20,7 @@ def planted(exponent, seed, settled=1.0):
                     name: ("seed", d**exponent * np.exp(0.02 * rng.standard_normal(6))) for name in ("window", "end")
                 }
                 parts[Point(noise, d, ratio)] = xr.Dataset(values | {"chance": np.log(4 * d), "settled": settled})
-    return joined(parts)
+    return at_points(parts)
 
 
 @pytest.mark.parametrize("seed", range(3))

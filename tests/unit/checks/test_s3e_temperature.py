@@ -5,7 +5,7 @@ import pytest
 import xarray as xr
 
 from dynsim.stats.verdicts import NOT_SUPPORTED, SUPPORTED
-from paper_checks.check import joined
+from paper_checks.check import at_points
 from paper_checks.runs import NOISES, Point
 from paper_checks.theorem_3_1.s3e_temperature import CHECK
 
@@ -21,7 +21,7 @@ def planted(exponent, seed):
             }
             rest = ("group", np.full(2, 2 * tau**0.45))
             parts[Point(noise, 16, 0.5, tau)] = xr.Dataset(values | {"rest": rest, "settled": 1.0})
-    return joined(parts)
+    return at_points(parts)
 
 
 def found(arrays, words):

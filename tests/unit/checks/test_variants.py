@@ -5,7 +5,7 @@ import pytest
 import xarray as xr
 
 from dynsim.stats.verdicts import NOT_SUPPORTED, OUT_OF_REGIME, SUPPORTED, VACUOUS
-from paper_checks.check import joined
+from paper_checks.check import at_points
 from paper_checks.questions import attention, correlated, cosine, implicit, narrow, survival, temperature
 from paper_checks.runs import NOISES, VARIANTS, Point
 from paper_checks.variant_results import PLAIN, RESULTS
@@ -38,7 +38,7 @@ def variants(seed, change=None, balanced=0.0, **options):
             own = options | (change or {}).get(name, {})
             parts[Point(noise, 16, 0.5, name)] = ends(rng, **own)
             parts[Point(noise, 16, 1.0, name)] = ends(rng, **options | {"harm": balanced})
-    return joined(parts)
+    return at_points(parts)
 
 
 def found(module, arrays, part=""):
@@ -162,7 +162,7 @@ def by_temperature(drift, seed):
     for noise in NOISES:
         for tau in (0.25, 0.5, 1.0, 2.0):
             parts[Point(noise, 16, 0.5, tau)] = ends(rng, harm=0.7 - drift * np.log(tau))
-    return joined(parts)
+    return at_points(parts)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -184,7 +184,7 @@ def by_survival(harm, explicit, seed):
             one["growth"].values[:, 1] = one["growth"].values[:, 0] * (keep if harm > 0 else 1.0)
             parts[Point(noise, 16, keep, keep, implicit.IMPLICIT)] = one.assign(predicted=keep)
             parts[Point(noise, 16, keep, keep, implicit.EXPLICIT)] = ends(rng, harm=explicit).assign(predicted=keep)
-    return joined(parts)
+    return at_points(parts)
 
 
 @pytest.mark.parametrize("seed", range(3))

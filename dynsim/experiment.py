@@ -98,6 +98,8 @@ class Experiment(Generic[OptionsT, RunsT]):
     """Raises `ConfigError` for options that cannot be run; called before anything is simulated."""
     configuration: Callable[[Any], tuple[Config, Sequence[int]]] = configuration_of
     """(options) -> the configuration and the seeds whose hash identifies the study."""
+    identity: Callable[[Any], str] | None = None
+    """(options) -> what identifies the study instead, where it runs no simulation; it then computes in float32."""
     about_presets: Mapping[str, str] = field(default_factory=dict)
     """What each of several presets runs and how long that takes, in a few words, by name."""
     published: OptionsT | None = None
@@ -114,6 +116,12 @@ class Experiment(Generic[OptionsT, RunsT]):
     def program(self) -> str:
         """Name of its program in messages and in the metadata of figures."""
         return f"{self.name}.py"
+
+    def config_hash(self, options: OptionsT) -> str:
+        """Return 12 hexadecimal digits that identify what the options run."""
+        from dynsim.config import serial
+
+        return self.identity(options) if self.identity else serial.config_hash(*self.configuration(options))
 
     def options(self, preset: str = "") -> OptionsT:
         """Return the options of a preset, by default of the first one."""
@@ -163,13 +171,11 @@ def save_figures(
 def compute(experiment: Experiment[OptionsT, RunsT], options: OptionsT, folder: Path) -> tuple[Json, Reduced]:
     """Simulate and analyse, save the summary and the Datasets in the folder, and return them."""
     from dynsim import results, study
-    from dynsim.config import serial
-
     began = time.perf_counter()
     with study.one_bar(experiment.name):
         runs = experiment.simulate(options, folder)
     numbers, reduced = experiment.analyse(runs, options)
-    numbers["config_hash"] = serial.config_hash(*experiment.configuration(options))
+    numbers["config_hash"] = experiment.config_hash(options)
     numbers.setdefault("provenance", results.provenance())
     numbers["total_wall_s"] = round(time.perf_counter() - began, 1)
     if experiment.curves:
@@ -219,8 +225,8 @@ def main(experiment: Experiment[OptionsT, RunsT], arguments: Sequence[str] | Non
         options = parse_plain(type(experiment.options()), arguments, **texts)
 
     def body() -> None:
-        config, _ = experiment.configuration(options)
-        set_up_jax(options.device, config.train.precision, texts["program"])
+        precision = "float32" if experiment.identity else experiment.configuration(options)[0].train.precision
+        set_up_jax(options.device, precision, texts["program"])
         run(experiment, options)
 
     run_main(body, texts["program"])

@@ -41,12 +41,18 @@ def info_nce(
         The loss, which is log(|N|+1) for |N| negatives if all similarities agree (times tau with the prefactor), and
         the mean of q_Y.
     """
-    scaled = similarity / temperature
-    logits = jnp.where(is_candidate, scaled, -jnp.inf)
-    positive = jnp.diagonal(scaled)
-    gap = positive - jax.nn.logsumexp(logits, axis=1)
+    gap = log_positive_weight(similarity, is_candidate, temperature)
     loss = -jnp.mean(gap)
     return LossValue(loss * temperature if prefactor else loss, jnp.mean(jnp.exp(gap)))
+
+
+def log_positive_weight(
+    similarity: Float[Array, "query candidate"], is_candidate: Bool[Array, "query candidate"], temperature: Array
+) -> Float[Array, " query"]:
+    """Return log q_Y of each anchor, the logarithm of the softmax weight of its positive; arguments: `info_nce`."""
+    scaled = similarity / temperature
+    logits = jnp.where(is_candidate, scaled, -jnp.inf)
+    return jnp.diagonal(scaled) - jax.nn.logsumexp(logits, axis=1)
 
 
 def normalise(embeddings: Float[Array, "sample neuron"]) -> Float[Array, "sample neuron"]:

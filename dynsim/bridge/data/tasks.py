@@ -1,0 +1,130 @@
+"""A task: the images to train on without labels, and the labelled ones by which the encoder is judged."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from dynsim.bridge.data.generated import generated_images
+from dynsim.bridge.data.groups import groups_by_rank
+from dynsim.bridge.data.images import ImageSet
+from dynsim.bridge.data.source import data_folder, load_images
+from dynsim.bridge.data.splits import Split, make_split, released_split
+from dynsim.config.checks import Section, number, positive_int, require, words_and_flags
+
+GENERATED_PER_CLASS = {"train": 60, "test": 30}
+
+
+@dataclass(frozen=True)
+class LongTail(Section):
+    """Which long-tailed set of images is used."""
+
+    images: Literal["cifar10", "cifar100", "generated"] = "cifar10"
+    """Image set; generated: small striped patterns that need no data, to try things out."""
+    imbalance: float = 100.0
+    """Imbalance factor: size of the largest class divided by that of the smallest."""
+    profile: Literal["exponential", "pareto"] = "exponential"
+    """How class sizes fall from the largest to the smallest."""
+    balanced: bool = False
+    """Train on the balanced subset of the same size (D_b) instead of the long-tailed one (D_i)."""
+    split: Literal["drawn", "released"] = "drawn"
+    """drawn: the split of a run is drawn with its seed; released: the five published splits of SDCLR in turn (CIFAR,
+    imbalance factor 100)."""
+    held_out: float = 0.1
+    """Share of each class kept for validation, of a drawn split."""
+    shuffled: bool = True
+    """Draw which class is how frequent; otherwise class 0 is the most frequent, as in supervised work."""
+    labelled: int | None = None
+    """Largest number of labelled images of each class for the linear probe; None: all but the validation images."""
+
+    def __post_init__(self) -> None:
+        words_and_flags(self)
+        number("imbalance", self.imbalance, 1.0)
+        number("held_out", self.held_out, 0.0, 1.0)
+        if self.labelled is not None:
+            positive_int("labelled", self.labelled)
+        fits = self.split == "drawn" or (
+            self.images != "generated"
+            and (self.imbalance, self.profile, self.held_out, self.shuffled) == (100.0, "exponential", 0.1, True)
+        )
+        require(fits, "split", "drawn, where images or imbalance are not those of the published splits", self.split)
+
+
+class Labelled(NamedTuple):
+    """Images with labels: uint8 pixels of shape (image, side, side, 3), labels of shape (image,)."""
+
+    pixels: np.ndarray
+    labels: np.ndarray
+
+
+class Task(NamedTuple):
+    """The images of one run."""
+
+    pretraining: Labelled
+    """Images to train on; their labels are for measurement only."""
+    probe: Labelled
+    """All labelled images to train the linear probe on."""
+    few_shot: Labelled
+    """Few labelled images, equally many of each class."""
+    validation: Labelled
+    """Images to choose an epoch of the probe with; where none are held out, there are none."""
+    test: Labelled
+    counts: np.ndarray
+    """Images of each class in the long-tailed set, shape (class,), even where training is on the balanced one."""
+    groups: np.ndarray
+    """many, medium or few, of each class."""
+
+    @property
+    def n_classes(self) -> int:
+        """Number of classes."""
+        return len(self.counts)
+
+
+def make_task(options: LongTail, seed: int, folder: Path | None = None) -> Task:
+    """Return the images of the run with this seed.
+
+    Args:
+        folder: where the data are, see `source.data_folder`; not used for generated images.
+
+    Errors: `DataError` in one line where data are missing or a split cannot be made.
+    """
+    images, test = _image_sets(options, folder)
+    split = _split(options, images, seed, folder)
+    chosen = split.balanced if options.balanced else split.long_tailed
+    labelled = _at_most(split.train, images.labels, options.labelled)
+    parts = (chosen, labelled, split.few_shot, split.validation)
+    return Task(
+        *(Labelled(images.pixels[part], images.labels[part]) for part in parts),
+        Labelled(test.pixels, test.labels),
+        split.counts,
+        groups_by_rank(split.counts),
+    )
+
+
+def _image_sets(options: LongTail, folder: Path | None) -> tuple[ImageSet, ImageSet]:
+    """Return the full training set and the test set."""
+    if options.images == "generated":
+        train, test = (generated_images(n, seed=k) for k, n in enumerate(GENERATED_PER_CLASS.values()))
+        return train, test
+    return load_images(options.images, "train", folder), load_images(options.images, "test", folder)
+
+
+def _split(options: LongTail, images: ImageSet, seed: int, folder: Path | None) -> Split:
+    if options.split == "released":
+        return released_split(options.images, seed % 5 + 1, images.labels, data_folder(folder) / "sdclr_splits")
+    return make_split(
+        images.labels,
+        seed=seed,
+        imbalance_factor=options.imbalance,
+        profile=options.profile,
+        held_out=options.held_out,
+        shuffled=options.shuffled,
+    )
+
+
+def _at_most(images: np.ndarray, labels: np.ndarray, most: int | None) -> np.ndarray:
+    """Return the first `most` images of each class; all with None."""
+    if most is None:
+        return images
+    return np.sort(np.concatenate([images[labels[images] == label][:most] for label in np.unique(labels[images])]))

@@ -1,0 +1,1 @@
+"""What only the experiments on images use: arms, runs, tables and figures."""

@@ -1,0 +1,63 @@
+"""Gaussian blur as Pillow computes it: three box filters in a row, with the variance of the Gaussian."""
+
+import math
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float
+
+from dynsim.bridge.views.draws import Draws
+from dynsim.bridge.views.recipes import ViewRecipe
+
+PASSES = 3
+FINENESS = 2.0**15
+
+
+def box_radius(sigma: Float[Array, "image"]) -> tuple[Float[Array, "image"], Float[Array, "image"]]:
+    """Return whole part and fraction of the radius of the box, of which three in a row have this standard deviation.
+
+    A box of radius l + a sums the 2 l + 1 pixels around its centre and, with weight a, one more at each end.
+    (Gwosdek, Grewenig, Bruhn, Weickert 2011.)
+    """
+    variance = sigma * sigma / PASSES
+    whole = jnp.floor((jnp.sqrt(12 * variance + 1) - 1) / 2)
+    outer = (whole + 1) * (whole + 1)
+    fraction = (2 * whole + 1) * (whole * (whole + 1) - 3 * variance) / (6 * (variance - outer))
+    return whole, fraction
+
+
+def gaussian_blur(x: Float[Array, "image height 3 width"], draws: Draws, recipe: ViewRecipe) -> Array:
+    """Blur some of the images, each with a standard deviation of its own; a border pixel continues beyond the border.
+
+    Pillow rounds to whole levels after every box filter. The weights are multiples of 2^-16, so that all sums are exact.
+
+    Args:
+        x: whole levels.
+        draws: the random numbers of each image.
+        recipe: with `blur` and `blur_sigma`.
+    """
+    least, most = recipe.blur_sigma
+    whole, fraction = box_radius(least + (most - least) * draws.sigma)
+    inner = jnp.floor(FINENESS / (2 * (whole + fraction) + 1) + 0.5) / FINENESS
+    chosen = draws.blur < recipe.blur
+    inner = jnp.where(chosen, inner, 1)
+    whole = jnp.where(chosen, whole, 0)
+    outer = (1 - (2 * whole + 1) * inner) / 2
+    reach = math.floor((math.sqrt(4 * most * most + 1) - 1) / 2) + 1
+    weights = [jnp.where(k <= whole, inner, jnp.where(k == whole + 1, outer, 0)) for k in range(reach + 1)]
+    for axis in (3, 1):
+        for _ in range(PASSES):
+            x = _box_filter(x, weights, axis)
+    return x
+
+
+def _box_filter(x: Array, weights: list[Float[Array, "image"]], axis: int) -> Array:
+    """Return the weighted sum of each pixel and those at each distance from it, rounded to whole levels."""
+    reach, length = len(weights) - 1, x.shape[axis]
+    wide = jnp.pad(x, [(reach, reach) if a == axis else (0, 0) for a in range(4)], mode="edge")
+    total = jnp.zeros_like(x)
+    for distance, weight in enumerate(weights):
+        for begin in {reach - distance, reach + distance}:
+            part = wide[tuple(np.s_[begin : begin + length] if a == axis else np.s_[:] for a in range(4))]
+            total = total + weight[:, None, None, None] * part
+    return jnp.floor(total + 0.5)

@@ -171,6 +171,7 @@ def save_figures(
 def compute(experiment: Experiment[OptionsT, RunsT], options: OptionsT, folder: Path) -> tuple[Json, Reduced]:
     """Simulate and analyse, save the summary and the Datasets in the folder, and return them."""
     from dynsim import results, study
+
     began = time.perf_counter()
     with study.one_bar(experiment.name):
         runs = experiment.simulate(options, folder)

@@ -120,7 +120,7 @@ def compiled_epoch(program: Program) -> Epoch:
         rule = optimizer(program.optimizer, rate, inputs.weight_decay, inputs.momentum)
         updates, after = rule.update(gradient, state.optimizer, state.params)
         params = optax.apply_updates(state.params, updates)
-        return TrainState(params, stats, after, state.mask), StepLog(value, weight, optax.global_norm(gradient))
+        return TrainState(params, stats, after, state.mask), StepLog(value, weight, optax.tree.norm(gradient))
 
     def epoch(state: TrainState, pixels: Array, inputs: EpochInputs) -> tuple[TrainState, StepLog]:
         numbers = jnp.arange(inputs.order.shape[0])

@@ -15,6 +15,7 @@ from dynsim.bridge.networks import Network
 from dynsim.losses.contrastive import log_positive_weight, normalise, with_gradient_of
 from dynsim.prune import masks
 
+
 class Batch(NamedTuple):
     """The views of a batch, in [0, 1], shape (image, side, side, 3), and which images are more than padding."""
 
@@ -113,7 +114,9 @@ def objective(
         shown, _ = embed_both(jax.lax.stop_gradient(kept), stats)
         (query, key), stats = embed_both(params, stats)
     else:
-        query, stats = embed(kept if semantics == "one_branch" else with_gradient_of(kept, params), stats, batch.query, 0)
+        query, stats = embed(
+            kept if semantics == "one_branch" else with_gradient_of(kept, params), stats, batch.query, 0
+        )
         key, stats = embed(params, stats, batch.key, 1)
     loss, weight = pair_loss(query, key, batch.valid, temperature, focal, shown)
     return Objective(loss, weight, stats)

@@ -109,5 +109,9 @@ class Pretraining(Section):
 
 def run_hash(options: Pretraining, seed: int, pixels: np.ndarray) -> str:
     """Return 12 hexadecimal digits that identify a run: its options, seed and images."""
-    values = {"options": dataclasses.asdict(options), "seed": seed, "images": hashlib.sha256(pixels.tobytes()).hexdigest()}
+    values = {
+        "options": dataclasses.asdict(options),
+        "seed": seed,
+        "images": hashlib.sha256(pixels.tobytes()).hexdigest(),
+    }
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]

@@ -78,10 +78,7 @@ def setting() -> tuple[dict, dict, Batch]:
 
 def losses(weights_of_query: Any, weights_of_key: Any, batch: Batch) -> Any:
     """The loss as a function of the weights that each view passes through."""
-    query, key = (
-        view.reshape(N, -1) @ w
-        for view, w in ((batch.query, weights_of_query), (batch.key, weights_of_key))
-    )
+    query, key = (view.reshape(N, -1) @ w for view, w in ((batch.query, weights_of_query), (batch.key, weights_of_key)))
     return pair_loss(query, key, batch.valid, jnp.asarray(0.5))[0]
 
 

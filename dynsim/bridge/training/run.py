@@ -93,7 +93,8 @@ def pretrain(
         pixels: uint8, shape (image, side, side, 3).
         options: network, mask, views, optimiser.
         seed: chooses weights, order, views and random masks.
-        folder: where checkpoints are kept, which are removed at the end; None keeps none.
+        folder: where checkpoints are kept, None for nowhere. The last one holds the finished run: whoever has saved
+            what is needed of it removes them (`engine.checkpoint.clear`).
         measure: what to record beside the log; it must not change the state.
         record_epochs: numbers of finished epochs after which to record; 0 is before the first.
         label, progress: text of the progress bar, and whether to show one, or the bar of a study.
@@ -111,7 +112,7 @@ def pretrain(
             since = time.perf_counter()
             done = run.epoch(done)
             bar.update(n_images, time.perf_counter() - since)
-            keep.save_if_due(done)
+            keep.save_if_due(done, ended=done.epoch == options.epochs)
     return Trained(done.state, {name: done.log[:, k] for k, name in enumerate(LOGGED)}, done.records)
 
 
@@ -119,7 +120,12 @@ class _Run:
     """What stays the same in all epochs of a run."""
 
     def __init__(
-        self, pixels: np.ndarray, options: Pretraining, seed: int, measure: Measure | None, record_epochs: tuple[int, ...]
+        self,
+        pixels: np.ndarray,
+        options: Pretraining,
+        seed: int,
+        measure: Measure | None,
+        record_epochs: tuple[int, ...],
     ) -> None:
         self.options, self.keys, self.measure, self.record_epochs = options, streams(seed), measure, record_epochs
         self.network = build(options.network)
@@ -156,11 +162,11 @@ class _Run:
         """Return the run one epoch later."""
         options, epoch = self.options, done.epoch
         state, changed = self._with_mask(done.state, epoch)
-        order, valid = batches(step_key(self.keys.order, epoch), len(self.pixels), options.batch_size)
+        order, valid = batches(step_key(self.keys.order, jnp.uint32(epoch)), len(self.pixels), options.batch_size)
         inputs = EpochInputs(
             jnp.asarray(order),
             jnp.asarray(valid),
-            step_key(self.keys.views, epoch),
+            step_key(self.keys.views, jnp.uint32(epoch)),
             jnp.asarray(self.rates[epoch * self.n_steps : (epoch + 1) * self.n_steps]),
             *(jnp.float32(one) for one in (temperature(options, epoch), options.weight_decay, options.momentum)),
         )
@@ -197,9 +203,9 @@ class _Checkpoints:
         records = {name: np.array(one) for name, one in tree["records"].items()}
         return Progress(tree["state"], checkpoint.load_meta(path)["epoch"], np.array(tree["log"]), records)
 
-    def save_if_due(self, done: Progress) -> None:
-        """Save, if there is a folder and the last time was more than `CHECKPOINT_EVERY_S` seconds ago."""
-        if self.folder is not None and time.perf_counter() - self.saved_at > CHECKPOINT_EVERY_S:
+    def save_if_due(self, done: Progress, *, ended: bool) -> None:
+        """Save, if there is a folder and the run has ended or was last saved over `CHECKPOINT_EVERY_S` seconds ago."""
+        if self.folder is not None and (ended or time.perf_counter() - self.saved_at > CHECKPOINT_EVERY_S):
             checkpoint.save(self.folder, done.epoch, _tree(done), self.print | {"epoch": done.epoch})
             self.saved_at = time.perf_counter()
 

@@ -17,6 +17,8 @@ PACKAGES = {
     "jaxlib": "jaxlib",
     "optax": "optax",
     "orbax-checkpoint": "orbax",
+    "flax": "flax",
+    "safetensors": "safetensors",
     "jaxtyping": "jaxtyping",
     "numpy": "numpy",
     "scipy": "scipy",

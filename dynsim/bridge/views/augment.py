@@ -6,9 +6,13 @@ padded image; flip; brightness, contrast, saturation and hue; grey; blur; cutout
 The view of image n depends on the key, on n and on the image, not on the others or on how many there are.
 """
 
+from collections.abc import Callable
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 from jaxtyping import Array, Float, Key, UInt8
 
 from dynsim.bridge.views.blur import gaussian_blur
@@ -35,7 +39,7 @@ def augment(
 
     Errors: `ConfigError` for images of another type, and for a recipe that they do not fit.
     """
-    return _views(draw_views(key, len(pixels)), pixels, recipe)
+    return views_of(draw_views(key, len(pixels)), pixels, recipe)
 
 
 def pair(
@@ -44,23 +48,28 @@ def pair(
     """Return two independent views of each image: those of `augment` with the key folded with 0 and with 1."""
     n_images = len(pixels)
     draws = [draw_views(jax.random.fold_in(key, view), n_images) for view in range(2)]
-    both = _views(jax.tree.map(lambda a, b: jnp.concatenate([a, b]), *draws), jnp.concatenate([pixels] * 2), recipe)
+    both = views_of(jax.tree.map(lambda a, b: jnp.concatenate([a, b]), *draws), jnp.concatenate([pixels] * 2), recipe)
     return both[:n_images], both[n_images:]
 
 
-def _views(draws: Draws, pixels: UInt8[Array, "image height width 3"], recipe: ViewRecipe) -> Array:
-    """Return the view of each image that these numbers stand for."""
+def views_of(
+    draws: Draws, pixels: UInt8[Array, "image height width 3"], recipe: ViewRecipe
+) -> Float[Array, "image side side 3"]:
+    """Return the view of each image for these random numbers; arguments and errors as for `augment`."""
     side = _check(pixels, recipe)
-    x = pixels.swapaxes(2, 3).astype(jnp.float32)
-    x = _framed(x, draws, recipe, side)
+    steps: list[Callable[[Array, Draws], Array]] = [partial(_framed, recipe=recipe, side=side)]
     if recipe.jitter:
-        x = jitter(x, draws, recipe)
+        steps.append(partial(jitter, recipe=recipe))
     if recipe.grey:
-        x = jnp.where(each(draws.grey < recipe.grey), grey_value(x), x)
+        steps.append(lambda x, draws: jnp.where(each(draws.grey < recipe.grey), grey_value(x), x))
     if recipe.blur:
-        x = gaussian_blur(x, draws, recipe)
+        steps.append(partial(gaussian_blur, recipe=recipe))
     if recipe.cutout:
-        x = black_square(x, draws, recipe.cutout)
+        steps.append(partial(black_square, side=recipe.cutout))
+    x = pixels.swapaxes(2, 3).astype(jnp.float32)
+    for step in steps:
+        # the barrier keeps the compiler from merging two steps and computing the first anew for each use of it
+        x = step(lax.optimization_barrier(x), draws)
     return x.swapaxes(2, 3) * LEVEL
 
 

@@ -3,9 +3,10 @@
 import math
 
 import jax.numpy as jnp
-import numpy as np
-from jaxtyping import Array, Bool, Float
+from jax import lax
+from jaxtyping import Array, Float
 
+from dynsim.bridge.views.colour import each
 from dynsim.bridge.views.draws import Draws
 from dynsim.bridge.views.recipes import ViewRecipe
 
@@ -27,9 +28,9 @@ def box_radius(sigma: Float[Array, "image"]) -> tuple[Float[Array, "image"], Flo
 
 
 def gaussian_blur(x: Float[Array, "image height 3 width"], draws: Draws, recipe: ViewRecipe) -> Array:
-    """Blur some of the images, each with a standard deviation of its own; a border pixel continues beyond the border.
+    """Blur some of the images, each with a standard deviation of its own. Border pixels continue beyond the border.
 
-    Pillow rounds to whole levels after every box filter. The weights are multiples of 2^-16, so that all sums are exact.
+    Pillow rounds to whole levels after every box filter. The weights are multiples of 2^-16: all sums are exact.
 
     Args:
         x: whole levels.
@@ -46,18 +47,19 @@ def gaussian_blur(x: Float[Array, "image height 3 width"], draws: Draws, recipe:
     reach = math.floor((math.sqrt(4 * most * most + 1) - 1) / 2) + 1
     weights = [jnp.where(k <= whole, inner, jnp.where(k == whole + 1, outer, 0)) for k in range(reach + 1)]
     for axis in (3, 1):
-        for _ in range(PASSES):
-            x = _box_filter(x, weights, axis)
+        # a loop, since the compiler would otherwise compute a pass anew for every pixel of the next
+        x = lax.fori_loop(0, PASSES, lambda _, x, axis=axis: _box_filter(x, weights, axis), x)
     return x
 
 
 def _box_filter(x: Array, weights: list[Float[Array, "image"]], axis: int) -> Array:
     """Return the weighted sum of each pixel and those at each distance from it, rounded to whole levels."""
-    reach, length = len(weights) - 1, x.shape[axis]
-    wide = jnp.pad(x, [(reach, reach) if a == axis else (0, 0) for a in range(4)], mode="edge")
-    total = jnp.zeros_like(x)
-    for distance, weight in enumerate(weights):
-        for begin in {reach - distance, reach + distance}:
-            part = wide[tuple(np.s_[begin : begin + length] if a == axis else np.s_[:] for a in range(4))]
-            total = total + weight[:, None, None, None] * part
+    length = x.shape[axis]
+    first, last = lax.slice_in_dim(x, 0, 1, axis=axis), lax.slice_in_dim(x, length - 1, length, axis=axis)
+    total = each(weights[0]) * x
+    for distance, weight in enumerate(weights[1:], 1):
+        kept = max(length - distance, 0)
+        before = [first] * (length - kept) + [lax.slice_in_dim(x, 0, kept, axis=axis)]
+        after = [lax.slice_in_dim(x, length - kept, length, axis=axis)] + [last] * (length - kept)
+        total = total + each(weight) * (jnp.concatenate(before, axis) + jnp.concatenate(after, axis))
     return jnp.floor(total + 0.5)

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 from jaxtyping import Array, Bool, Float
 
 from dynsim.bridge.views.draws import Draws, below
@@ -140,6 +141,7 @@ def resampled(
 
     "highest" keeps an accelerator from rounding the factors first.
     """
+    rows, columns = lax.optimization_barrier((rows, columns))  # computed once each, not for every product
     x = jnp.einsum("nhcw,now->nhco", x, columns, precision="highest")
     x = jnp.einsum("nph,nhco->npco", rows, _level(x), precision="highest")
     return _level(x)

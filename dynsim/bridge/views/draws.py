@@ -37,15 +37,22 @@ class Draws(NamedTuple):
     cutout: Float[Array, "image 2"]
 
 
-WIDTHS = Draws(TRIES, TRIES, 2, 0, 0, 0, 4, 0, 0, 0, 2)  # columns of each; 0 for a single one, without an axis
+# columns of the table of numbers that each part takes; a part with one column has no axis for it
+COLUMNS = {
+    **{"area": TRIES, "aspect": TRIES, "place": 2},
+    **{"flip": 1, "jitter": 1, "order": 1, "strength": 4, "grey": 1},
+    **{"blur": 1, "sigma": 1, "cutout": 2},
+}
 
 
 def draw_views(key: Key[Array, ""], n_images: int) -> Draws:
     """Return the numbers for the views of some images. Those of image n depend on the key and on n only."""
-    columns = [max(width, 1) for width in WIDTHS]
-    table = uniform(key, (n_images, sum(columns)), np.dtype(np.float32))
-    parts = jnp.split(table, np.cumsum(columns)[:-1], axis=1)
-    return Draws(*(part if width else part[:, 0] for part, width in zip(parts, WIDTHS, strict=True)))
+    table = uniform(key, (n_images, sum(COLUMNS.values())), np.dtype(np.float32))
+    parts, begin = {}, 0
+    for name, n_columns in COLUMNS.items():
+        parts[name] = table[:, begin : begin + n_columns] if n_columns > 1 else table[:, begin]
+        begin += n_columns
+    return Draws(**parts)
 
 
 def below(u: Float[Array, "*axes"], n: Float[Array, "*axes"] | int) -> Float[Array, "*axes"]:

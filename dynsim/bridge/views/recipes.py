@@ -1,6 +1,6 @@
 """What a random view of an image is: the parameters, and the published recipes by name."""
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 
 from dynsim.config import ConfigError
 
@@ -91,49 +91,44 @@ def _ordered(values: tuple[float, float], largest: float = float("inf")) -> bool
     return len(values) == 2 and 0 < values[0] <= values[1] <= largest
 
 
-_SIMCLR_COLOURS = {"jitter": 0.8, "brightness": 0.4, "contrast": 0.4, "saturation": 0.4, "hue": 0.1, "grey": 0.2}
+_COLOURS = ViewRecipe(flip=0.5, jitter=0.8, brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1, grey=0.2)
 
 RECIPES = {
-    "sdclr": ViewRecipe(
+    "sdclr": replace(
+        _COLOURS,
         crop_scale=(0.1, 1.0),
-        flip=0.5,
-        **_SIMCLR_COLOURS,
-        source="SDCLR on CIFAR-LT (Jiang et al. 2021, released code; longtail.md 1.4)",
+        source="SDCLR on CIFAR-LT (Jiang et al. 2021, code; longtail.md 1.4)",
     ),
-    "sdclr-imagenet": ViewRecipe(
+    "sdclr-imagenet": replace(
+        _COLOURS,
         crop_scale=(0.08, 1.0),
-        flip=0.5,
-        **_SIMCLR_COLOURS,
         blur=0.5,
         side=224,
-        source="SDCLR on ImageNet-LT and ImageNet-100 (Jiang et al. 2021, released code)",
+        source="SDCLR on ImageNet-LT and ImageNet-100 (Jiang et al. 2021, code)",
     ),
-    "simclr": ViewRecipe(
+    "simclr": replace(
+        _COLOURS,
         crop_scale=(0.08, 1.0),
-        flip=0.5,
-        **_SIMCLR_COLOURS,
         source="SimCLR on CIFAR-10 (Chen et al. 2020, appendix B.9: colour strength 0.5, no blur)",
     ),
-    "simclr-blur": ViewRecipe(
+    "simclr-blur": replace(
+        _COLOURS,
         crop_scale=(0.08, 1.0),
-        flip=0.5,
-        **_SIMCLR_COLOURS,
         blur=0.5,
         source="as simclr, with the blur that Chen et al. 2020 use on ImageNet (appendix A)",
     ),
-    "paco-sim": ViewRecipe(
+    "paco-sim": replace(
+        _COLOURS,
         crop_scale=(0.2, 1.0),
         interpolation="bilinear",
-        flip=0.5,
-        **_SIMCLR_COLOURS,
         blur=0.5,
-        source="PaCo on CIFAR-LT, second view (Cui et al. 2021, released code; longtail.md 4.3)",
+        source="PaCo on CIFAR-LT, second view (Cui et al. 2021, code; longtail.md 4.3)",
     ),
     "cutout": ViewRecipe(
         pad=4,
         flip=0.5,
         cutout=16,
-        source="PaCo on CIFAR-LT, first view, without its AutoAugment (Cui et al. 2021, released code; longtail.md 4.3)",
+        source="PaCo on CIFAR-LT, first view, without its AutoAugment (Cui et al. 2021, code; longtail.md 4.3)",
     ),
     "probe": ViewRecipe(
         pad=4,
@@ -143,7 +138,7 @@ RECIPES = {
     "supervised-small-pad": ViewRecipe(
         pad=2,
         flip=0.5,
-        source="logit adjustment on CIFAR-LT: 4 more pixels in total (Menon et al. 2021, released code; longtail.md 4.3)",
+        source="logit adjustment on CIFAR-LT: 4 more pixels in total (Menon et al. 2021, code; longtail.md 4.3)",
     ),
     "none": ViewRecipe(source="evaluation"),
 }

@@ -1,0 +1,94 @@
+"""Makes a view of one image with Pillow, step by step as torchvision does, from the random numbers of `draw_views`."""
+
+import itertools
+import math
+
+import numpy as np
+from PIL import Image, ImageEnhance, ImageFilter, ImageOps
+
+from dynsim.bridge.views.draws import Draws
+from dynsim.bridge.views.recipes import ViewRecipe
+
+ORDERS = list(itertools.permutations(("brightness", "contrast", "saturation", "hue")))
+FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
+ENHANCERS = {
+    "brightness": ImageEnhance.Brightness,
+    "contrast": ImageEnhance.Contrast,
+    "saturation": ImageEnhance.Color,
+}
+
+
+def rows_of(draws: Draws) -> list[Draws]:
+    """Return the numbers of each image by themselves, in float64."""
+    arrays = [np.asarray(part, np.float64) for part in draws]
+    return [Draws(*(array[n] for array in arrays)) for n in range(len(arrays[0]))]
+
+
+def box_of(row: Draws, shape: tuple[int, int], scale: tuple[float, float], aspects: tuple[float, float]) -> tuple:
+    """Return top, left, height and width of the random box."""
+    height, width = shape
+    for area, aspect in zip(row.area, row.aspect, strict=True):
+        target = height * width * (scale[0] + (scale[1] - scale[0]) * area)
+        ratio = aspects[0] * (aspects[1] / aspects[0]) ** aspect
+        w, h = round(math.sqrt(target * ratio)), round(math.sqrt(target / ratio))
+        if 0 < w <= width and 0 < h <= height:
+            return int(row.place[0] * (height - h + 1)), int(row.place[1] * (width - w + 1)), h, w
+    w, h = min(width, round(height * aspects[1])), min(height, round(width / aspects[0]))
+    return (height - h) // 2, (width - w) // 2, h, w
+
+
+def factor_of(uniform: float, strength: float) -> float:
+    """Return the factor in [1 - strength, 1 + strength], in steps of 2^-14."""
+    span = round(strength * 2**14)
+    return 1 + (int(uniform * (2 * span + 1)) - span) / 2**14
+
+
+def turned(image: Image.Image, share: float) -> Image.Image:
+    """Return the image with its hue shifted by a share of the colour circle."""
+    hue, saturation, value = image.convert("HSV").split()
+    shifted = np.asarray(hue).astype(int) + int(share * 255)
+    return Image.merge("HSV", (Image.fromarray((shifted % 256).astype(np.uint8)), saturation, value)).convert("RGB")
+
+
+def jittered(image: Image.Image, row: Draws, recipe: ViewRecipe) -> Image.Image:
+    """Return the image with its four changes of colour."""
+    order = ORDERS[int(row.order * len(ORDERS))] if recipe.random_order else ORDERS[0]
+    for change in order:
+        if change in ENHANCERS:
+            factor = factor_of(row.strength[list(ENHANCERS).index(change)], getattr(recipe, change))
+            image = ENHANCERS[change](image).enhance(factor)
+        elif recipe.hue:
+            image = turned(image, (2 * row.strength[3] - 1) * recipe.hue)
+    return image
+
+
+def framed(image: Image.Image, row: Draws, recipe: ViewRecipe, side: int) -> Image.Image:
+    """Return the crop of the image, and flip it."""
+    if recipe.crop_scale is not None:
+        top, left, height, width = box_of(row, (image.height, image.width), recipe.crop_scale, recipe.crop_aspect)
+        image = image.crop((left, top, left + width, top + height))
+    if recipe.pad:
+        image = ImageOps.expand(image, recipe.pad)
+        top, left = (int(u * (length - side + 1)) for u, length in zip(row.place, image.size[::-1], strict=True))
+        image = image.crop((left, top, left + side, top + side))
+    image = image.resize((side, side), FILTERS[recipe.interpolation])
+    return image.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if row.flip < recipe.flip else image
+
+
+def pillow_view(row: Draws, pixels: np.ndarray, recipe: ViewRecipe) -> np.ndarray:
+    """Return the view, uint8 of shape (side, side, 3)."""
+    side = recipe.side or len(pixels)
+    image = framed(Image.fromarray(pixels), row, recipe, side)
+    if row.jitter < recipe.jitter:
+        image = jittered(image, row, recipe)
+    if row.grey < recipe.grey:
+        image = image.convert("L").convert("RGB")
+    if row.blur < recipe.blur:
+        least, most = recipe.blur_sigma
+        image = image.filter(ImageFilter.GaussianBlur(least + (most - least) * row.sigma))
+    result = np.array(image)
+    if recipe.cutout:
+        y, x = (int(u * side) for u in row.cutout)
+        half = recipe.cutout // 2
+        result[max(0, y - half) : y + half, max(0, x - half) : x + half] = 0
+    return result

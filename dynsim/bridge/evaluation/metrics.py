@@ -112,10 +112,12 @@ def balanced_summary(
     if unknown:
         raise DataError(f"groups: wanted {', '.join(CLASS_GROUPS)}, got {unknown[0]!r}")
     of_group = [accuracy[groups == name] for name in CLASS_GROUPS]
-    means = [float(np.mean(some)) if some.size else float("nan") for some in of_group]
+    many, medium, few = means = [float(np.mean(some)) if some.size else float("nan") for some in of_group]
     return BalancedSummary(
-        float(np.mean(accuracy)),
-        *means,
+        all_classes=float(np.mean(accuracy)),
+        many=many,
+        medium=medium,
+        few=few,
         group_std=float(np.nanstd(means)),
         class_std=float(np.std(accuracy)),
         delta_20=head_tail_gap(accuracy, counts),

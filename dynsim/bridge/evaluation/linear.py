@@ -39,7 +39,7 @@ def outputs(classifier: LinearClassifier, features: Float[Array, "image feature"
     return features @ classifier.weight.T + classifier.bias[None, :]
 
 
-def mean_loss(
+def probe_loss(
     classifier: LinearClassifier,
     features: Float[Array, "image feature"],
     labels: Int[Array, " image"],
@@ -53,12 +53,12 @@ def mean_loss(
 
 
 @jax.jit
-def predicted(classifier: LinearClassifier, features: Float[Array, "image feature"]) -> Int[Array, " image"]:
+def most_likely_class(classifier: LinearClassifier, features: Float[Array, "image feature"]) -> Int[Array, " image"]:
     """Return the predicted class of each image, on the device."""
     return jnp.argmax(outputs(classifier, features), axis=1)
 
 
-def predict(classifier: LinearClassifier, features: np.ndarray) -> np.ndarray:
+def classify(classifier: LinearClassifier, features: np.ndarray) -> np.ndarray:
     """Return the predicted class of each image, int64, shape (image,).
 
     Args:
@@ -71,4 +71,4 @@ def predict(classifier: LinearClassifier, features: np.ndarray) -> np.ndarray:
     wanted = classifier.weight.shape[1]
     if features.shape[1] != wanted:
         raise DataError(f"features to classify: wanted {wanted}, as the probe was trained on, got {features.shape[1]}")
-    return np.asarray(predicted(classifier, jnp.asarray(features, classifier.weight.dtype))).astype(np.int64)
+    return np.asarray(most_likely_class(classifier, jnp.asarray(features, classifier.weight.dtype))).astype(np.int64)

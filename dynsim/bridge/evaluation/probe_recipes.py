@@ -7,7 +7,7 @@ import numpy as np
 from dynsim.config.checks import Section, choice, number, positive_int, require
 
 OPTIMISERS = ("adam", "sgd")
-STARTS = ("normal", "uniform")
+FIRST_WEIGHTS = ("normal", "uniform")
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class ProbeRecipe(Section):
     def __post_init__(self) -> None:
         """Check the values. Errors: `ConfigError` in one line."""
         choice("optimiser", self.optimiser, OPTIMISERS)
-        choice("start", self.start, STARTS)
+        choice("start", self.start, FIRST_WEIGHTS)
         positive_int("epochs", self.epochs)
         positive_int("batch_size", self.batch_size)
         positive_int("validate_every", self.validate_every)

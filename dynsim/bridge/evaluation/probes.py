@@ -1,10 +1,10 @@
 """Linear probes: a linear classifier is trained on frozen features, and its accuracy says what they show.
 
 A probe gets training and validation images only. It returns the classifier of the best validation epoch, which the
-caller then judges once on the test images, with `predict` and `balanced_summary`:
+caller then judges once on the test images, with `classify` and `balanced_summary`:
 
     run = adam_probe(train, validation, 10, probe_recipe("boosted"), seed=0)
-    summary = balanced_summary(predict(run.classifier, test.features), test.labels, counts)
+    summary = balanced_summary(classify(run.classifier, test.features), test.labels, counts)
 
 Each epoch is one compiled program. Which images are in which batch is drawn by NumPy, from the seed and the epoch.
 """
@@ -27,11 +27,11 @@ from dynsim.bridge.evaluation.inputs import (
     check_feature_set,
     check_lengths,
 )
-from dynsim.bridge.evaluation.linear import LinearClassifier, first_classifier, mean_loss, predicted
+from dynsim.bridge.evaluation.linear import LinearClassifier, first_classifier, most_likely_class, probe_loss
 from dynsim.bridge.evaluation.probe_recipes import ProbeRecipe, learning_rates
 from dynsim.config.checks import MAX_SEED, require
 
-Features = Callable[[Array, Array], Array]
+AugmentedFeatures = Callable[[Array, Array], Array]
 """features(images, key) -> (image, feature): the frozen network on images that are augmented with the key."""
 
 
@@ -110,7 +110,7 @@ def adam_probe(
 
 
 def sgd_probe(
-    features: Features,
+    features: AugmentedFeatures,
     images: np.ndarray,
     labels: np.ndarray,
     validation: FeatureSet | None,
@@ -154,7 +154,7 @@ def _as_they_are(images: Array, key: Array) -> Array:
 
 
 def _train(
-    features: Features,
+    features: AugmentedFeatures,
     images: np.ndarray,
     labels: np.ndarray,
     validation: FeatureSet | None,
@@ -190,7 +190,7 @@ def _train(
     return ProbeRun(best[0], best[1], tuple(reports))
 
 
-def _shape_of_features(encoder: Features, images: np.ndarray, key: Array) -> jax.ShapeDtypeStruct:
+def _shape_of_features(encoder: AugmentedFeatures, images: np.ndarray, key: Array) -> jax.ShapeDtypeStruct:
     """Return shape and type of the features of a batch, without computing them."""
     found = jax.eval_shape(encoder, jnp.asarray(images), key)
     is_table = isinstance(found, jax.ShapeDtypeStruct) and found.ndim == 2 and found.shape[0] == len(images)
@@ -210,7 +210,7 @@ def _validator(
     if got != wanted:
         raise DataError(f"validation set: wanted {wanted} features, as in the training set, got {got}")
     on_device, labels = jnp.asarray(validation.features, seen.dtype), validation.labels
-    return lambda classifier: float(np.mean(np.asarray(predicted(classifier, on_device)) == labels))
+    return lambda classifier: float(np.mean(np.asarray(most_likely_class(classifier, on_device)) == labels))
 
 
 def _check_finite(finite: bool, loss: float, epoch: int) -> None:
@@ -238,7 +238,7 @@ def _optimiser(rule: _Rule) -> optax.GradientTransformation:
 @partial(jax.jit, static_argnames="rule")
 def _run_epoch(
     state: tuple[LinearClassifier, Any],
-    features: Features,
+    features: AugmentedFeatures,
     images: Shaped[Array, "image ..."],
     labels: Int[Array, " image"],
     batches: _Batches,
@@ -253,7 +253,7 @@ def _run_epoch(
         number, (chosen, is_real) = batch
         classifier, moments = state
         x = jax.lax.stop_gradient(features(images[chosen], jax.random.fold_in(key, number)))
-        loss, gradient = jax.value_and_grad(mean_loss)(classifier, x, labels[chosen], is_real)
+        loss, gradient = jax.value_and_grad(probe_loss)(classifier, x, labels[chosen], is_real)
         with jax.numpy_dtype_promotion("standard"):  # Adam raises a float to the integer power of its step
             updates, moments = optimiser.update(gradient, moments, classifier)
         classifier = jax.tree.map(lambda old, update: old - rate * update, classifier, updates)

@@ -13,7 +13,7 @@ import pytest
 
 from dynsim.bridge.data import DataError
 from dynsim.bridge.evaluation.inputs import FeatureSet
-from dynsim.bridge.evaluation.linear import LinearClassifier, first_classifier, predict
+from dynsim.bridge.evaluation.linear import LinearClassifier, classify, first_classifier
 from dynsim.bridge.evaluation.probe_recipes import PROBE_RECIPES, ProbeRecipe, learning_rates, probe_recipe
 from dynsim.bridge.evaluation.probes import adam_probe, sgd_probe
 from dynsim.config import ConfigError
@@ -117,16 +117,16 @@ def test_the_best_validation_epoch_is_taken_and_the_earliest_of_equal_ones():
     assert tuple(seen) == run.epochs
     accuracy = [one.validation_accuracy for one in run.epochs]
     assert run.best_epoch == 1 + int(np.argmax(accuracy))
-    found = np.mean(predict(run.classifier, VALIDATION.features) == VALIDATION.labels)
+    found = np.mean(classify(run.classifier, VALIDATION.features) == VALIDATION.labels)
     assert found == max(accuracy)
 
 
 def test_an_early_best_epoch_is_kept():
-    """Validation labels are what the first epoch predicts, so that it is right everywhere and the later ones are not."""
+    """Validation labels are what the first epoch predicts: it is right everywhere, and later ones are not."""
     longer = dataclasses.replace(ADAM, epochs=6)
     one = adam_probe(TRAIN, None, C, dataclasses.replace(ADAM, epochs=1, final_learning_rate=0.1), seed=3)
     constant = dataclasses.replace(longer, final_learning_rate=longer.learning_rate)
-    labels = predict(one.classifier, VALIDATION.features)
+    labels = classify(one.classifier, VALIDATION.features)
     run = adam_probe(TRAIN, VALIDATION._replace(labels=labels), C, constant, seed=3)
     assert run.best_epoch == 1
     assert run.epochs[0].validation_accuracy == 1.0 > run.epochs[-1].validation_accuracy
@@ -179,7 +179,7 @@ def test_published_schedules():
 
 def test_predictions_are_those_of_the_largest_output():
     classifier = LinearClassifier(jnp.array([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]]), jnp.array([0.0, 0.5, 0.0]))
-    found = predict(classifier, np.array([[2.0, 0.0], [0.0, 1.0], [-1.0, -1.0]]))
+    found = classify(classifier, np.array([[2.0, 0.0], [0.0, 1.0], [-1.0, -1.0]]))
     np.testing.assert_array_equal(found, [0, 1, 1])
     assert found.dtype == np.int64
 
@@ -218,7 +218,7 @@ def diverging(images: jax.Array, key: jax.Array) -> jax.Array:
             lambda: sgd_probe(diverging, TRAIN.features[:, :, None], TRAIN.labels, None, C, SGD, seed=0),
             "features: wanted finite ones, got others in epoch 1",
         ),
-        (lambda: predict(LinearClassifier(jnp.ones((C, 2)), jnp.ones(C)), TRAIN.features), "wanted 2.*got 3"),
+        (lambda: classify(LinearClassifier(jnp.ones((C, 2)), jnp.ones(C)), TRAIN.features), "wanted 2.*got 3"),
         (lambda: probe_recipe("sdlcr"), "did you mean sdclr"),
         (lambda: dataclasses.replace(SGD, validate_every=4), "at most the 3 epochs"),
         (lambda: dataclasses.replace(ADAM, final_learning_rate=1.0), "final_learning_rate: wanted"),

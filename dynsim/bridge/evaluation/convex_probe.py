@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int
 
+from dynsim.bridge.evaluation.features import working_type
 from dynsim.bridge.evaluation.inputs import FeatureSet, check_feature_set
 from dynsim.bridge.evaluation.linear import LinearClassifier, probe_loss
 from dynsim.config.checks import number, positive_int
@@ -60,7 +61,7 @@ def lbfgs_probe(
     number("l2", l2, 0.0, open_low=True)
     number("tolerance", tolerance, 0.0)
     positive_int("max_steps", max_steps)
-    x = jnp.asarray(train.features)
+    x = jnp.asarray(train.features.astype(working_type(train.features.dtype)))
     zero = LinearClassifier(jnp.zeros((n_classes, x.shape[1]), x.dtype), jnp.zeros(n_classes, x.dtype))
     limits = jnp.asarray(l2, x.dtype), jnp.asarray(tolerance, x.dtype), jnp.int32(max_steps)
     # optax mixes types and ranks, which a caller may have forbidden

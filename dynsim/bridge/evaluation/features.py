@@ -17,6 +17,8 @@ from dynsim.config.checks import positive_int
 def extract(features: Callable[[Array], Array], pixels: np.ndarray, batch: int = 500) -> np.ndarray:
     """Return the features of all images, shape (image, feature), computed for one block of images at a time.
 
+    They are float32, also where the network computes in half precision, or float64 where it does in that.
+
     One program is compiled: the last block is filled up with images of zeros, whose features are left out.
 
     Args:
@@ -38,10 +40,11 @@ def extract(features: Callable[[Array], Array], pixels: np.ndarray, batch: int =
     for start in range(0, len(pixels), size):
         block = pixels[start : start + size]
         padding = np.zeros((size - len(block), *pixels.shape[1:]), pixels.dtype)
-        rows = np.asarray(_apply(encoder, jnp.asarray(np.concatenate([block, padding]))))
-        if rows.ndim != 2 or len(rows) != size:
-            raise DataError(f"features: wanted shape ({size}, feature) for {size} images, got {rows.shape}")
-        found.append(rows[: len(block)])
+        rows = _apply(encoder, jnp.asarray(np.concatenate([block, padding])))
+        if rows.ndim != 2 or len(rows) != size or not jnp.issubdtype(rows.dtype, jnp.floating):
+            wanted = f"floating-point numbers of shape ({size}, feature) for {size} images"
+            raise DataError(f"features: wanted {wanted}, got {rows.dtype} of shape {rows.shape}")
+        found.append(np.asarray(rows.astype(working_type(rows.dtype)))[: len(block)])
     table = np.concatenate(found)
     check_features(table, "features")
     return table
@@ -50,6 +53,15 @@ def extract(features: Callable[[Array], Array], pixels: np.ndarray, batch: int =
 @jax.jit
 def _apply(features: Callable[[Array], Array], images: Array) -> Array:
     return features(images)
+
+
+def working_type(dtype: Any) -> np.dtype:
+    """Return the type that is computed in: float64 where features are and JAX allows it, otherwise float32.
+
+    Half-precision features are so much coarser than the small steps of a probe that it does not compute in them.
+    """
+    wanted = np.float64 if dtype == np.float64 else np.float32
+    return np.dtype(jax.dtypes.canonicalize_dtype(wanted))
 
 
 def digest(params: Any) -> str:

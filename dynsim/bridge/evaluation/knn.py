@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from dynsim.bridge.data.images import DataError
+from dynsim.bridge.evaluation.features import working_type
 from dynsim.bridge.evaluation.inputs import FeatureSet, check_feature_set, check_features
 from dynsim.config.checks import number, positive_int, require
 
@@ -50,8 +51,8 @@ def knn_predict(
         wanted, got = train.features.shape[1], features.shape[1]
         raise DataError(f"features to classify: wanted {wanted}, as in the training set, got {got}")
     _check_options(k, len(train.labels), temperature, query_block, train_block)
-    dtype = train.features.dtype
-    blocks, labels = _train_blocks(train, train_block, k)
+    dtype = working_type(train.features.dtype)
+    blocks, labels = _train_blocks(train._replace(features=train.features.astype(dtype)), train_block, k)
     size = min(query_block, len(features))
     scale = jnp.asarray(1.0 if temperature is None else temperature, dtype)
     found = []

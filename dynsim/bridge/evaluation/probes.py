@@ -20,6 +20,7 @@ import optax
 from jaxtyping import Array, Bool, Float, Int, Key, Shaped
 
 from dynsim.bridge.data.images import DataError
+from dynsim.bridge.evaluation.features import working_type
 from dynsim.bridge.evaluation.inputs import (
     FeatureSet,
     check_classes,
@@ -169,7 +170,8 @@ def _train(
     key = jax.random.key(np.uint32(seed))
     seen = _shape_of_features(encoder, images[:size], key)
     accuracy_of = _validator(validation, n_classes, seen)
-    classifier = first_classifier(recipe.start, n_classes, seen.shape[1], seen.dtype, seed)
+    dtype = working_type(seen.dtype)
+    classifier = first_classifier(recipe.start, n_classes, seen.shape[1], dtype, seed)
     rule = _Rule(recipe.optimiser, recipe.momentum, recipe.weight_decay)
     state = classifier, _optimiser(rule).init(classifier)
     data = jnp.asarray(images), jnp.asarray(labels, jnp.int32)
@@ -177,7 +179,7 @@ def _train(
     for epoch, rate in enumerate(learning_rates(recipe).tolist(), start=1):
         batches = _batches(len(labels), size, seed, epoch)
         epoch_key = jax.random.fold_in(key, epoch)
-        state, loss, finite = _run_epoch(state, encoder, *data, batches, jnp.asarray(rate, seen.dtype), epoch_key, rule)
+        state, loss, finite = _run_epoch(state, encoder, *data, batches, jnp.asarray(rate, dtype), epoch_key, rule)
         _check_finite(bool(finite), float(loss), epoch)
         accuracy = float("nan")
         if accuracy_of is not None and epoch % recipe.validate_every == 0:
@@ -209,7 +211,7 @@ def _validator(
     wanted, got = seen.shape[1], validation.features.shape[1]
     if got != wanted:
         raise DataError(f"validation set: wanted {wanted} features, as in the training set, got {got}")
-    on_device, labels = jnp.asarray(validation.features, seen.dtype), validation.labels
+    on_device, labels = jnp.asarray(validation.features.astype(working_type(seen.dtype))), validation.labels
     return lambda classifier: float(np.mean(np.asarray(most_likely_class(classifier, on_device)) == labels))
 
 
@@ -252,7 +254,7 @@ def _run_epoch(
     def step(state: tuple[LinearClassifier, Any], batch: tuple[Array, _Batches]) -> tuple[Any, tuple[Array, Array]]:
         number, (chosen, is_real) = batch
         classifier, moments = state
-        x = jax.lax.stop_gradient(features(images[chosen], jax.random.fold_in(key, number)))
+        x = jax.lax.stop_gradient(features(images[chosen], jax.random.fold_in(key, number))).astype(rate.dtype)
         loss, gradient = jax.value_and_grad(probe_loss)(classifier, x, labels[chosen], is_real)
         with jax.numpy_dtype_promotion("standard"):  # Adam raises a float to the integer power of its step
             updates, moments = optimiser.update(gradient, moments, classifier)

@@ -44,6 +44,12 @@ def test_one_program_serves_all_blocks_and_all_parameters():
     assert traced == [(4, 2, 2, 3)]
 
 
+def test_features_in_half_precision_come_out_in_single():
+    half = extract(lambda images: images[:, :, 0, 0].astype(jnp.bfloat16), PIXELS, 4)
+    assert half.dtype == np.float32
+    np.testing.assert_allclose(half, PIXELS[:, :, 0, 0], rtol=2**-8)
+
+
 def test_the_encoder_is_the_same_to_the_bit_after_extraction_and_probe():
     """Users of other code have trained the network in a probe that was called linear (longtail.md, section 1.9)."""
     before = digest(PARAMS)
@@ -83,7 +89,7 @@ def test_any_change_gives_another_digest(other):
     [
         (lambda: extract(ENCODER, PIXELS[:0]), "images: wanted at least one"),
         (lambda: extract(ENCODER, PIXELS, 0), "batch: wanted an integer of at least 1"),
-        (lambda: extract(lambda x: x[0, :, :, 0], PIXELS), r"features: wanted shape \(10, feature\).*\(2, 2\)"),
+        (lambda: extract(lambda x: x[0, :, :, 0], PIXELS), r"features: wanted floating.*\(10, feature\).*\(2, 2\)"),
         (lambda: extract(lambda x: jnp.log(x[:, :, 0, 0]), PIXELS * 1.0 - 255), "features: wanted finite"),
         (lambda: extract(lambda x: x[:, :, 0, 0], PIXELS), "features: wanted floating-point.*uint8"),
     ],

@@ -83,6 +83,15 @@ def test_lengths_of_features_do_not_matter_and_zeros_are_no_error():
     np.testing.assert_array_equal(dead, by_loop(train, np.zeros((Q, D)), 7, None))
 
 
+def test_half_precision_is_computed_in_single():
+    """In float16 the squares of these features would overflow, and similarities would have three digits."""
+    train, queries = a_set(6)
+    half = FeatureSet((1000 * train.features).astype(np.float16), train.labels)
+    queries = (1000 * queries).astype(np.float16)
+    wanted = by_loop(FeatureSet(half.features.astype(np.float64), half.labels), queries.astype(np.float64), 7, None)
+    np.testing.assert_array_equal(knn_predict(half, queries, C, 7, query_block=4, train_block=8), wanted)
+
+
 def test_a_low_temperature_follows_the_nearest_neighbour():
     train, queries = a_set(5)
     options = {"query_block": 4, "train_block": 8}

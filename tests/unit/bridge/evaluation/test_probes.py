@@ -121,6 +121,23 @@ def test_the_best_validation_epoch_is_taken_and_the_earliest_of_equal_ones():
     assert found == max(accuracy)
 
 
+def test_of_equally_good_epochs_the_earliest_is_taken():
+    still = dataclasses.replace(ADAM, learning_rate=1e-20, final_learning_rate=1e-20)
+    run = adam_probe(TRAIN, VALIDATION, C, still, seed=7)
+    assert len({one.validation_accuracy for one in run.epochs}) == 1
+    assert run.best_epoch == 1
+
+
+def test_half_precision_is_trained_in_single():
+    half = TRAIN._replace(features=TRAIN.features.astype(np.float16))
+    run, single = (
+        adam_probe(TRAIN._replace(features=half.features.astype(dtype)), None, C, ADAM, seed=7)
+        for dtype in (np.float16, np.float32)
+    )
+    assert run.classifier.weight.dtype == np.float32
+    np.testing.assert_array_equal(run.classifier.weight, single.classifier.weight)
+
+
 def test_an_early_best_epoch_is_kept():
     """Validation labels are what the first epoch predicts: it is right everywhere, and later ones are not."""
     longer = dataclasses.replace(ADAM, epochs=6)

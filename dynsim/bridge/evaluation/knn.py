@@ -5,6 +5,7 @@ recipe; it is used in place of a linear probe (longtail.md, section 5.1, with 1 
 """
 
 from functools import partial
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +17,20 @@ from dynsim.bridge.evaluation.features import working_type
 from dynsim.bridge.evaluation.inputs import FeatureSet, check_feature_set, check_features
 from dynsim.config.checks import number, positive_int, require
 
+QUERY_BLOCK, TRAIN_BLOCK = 1000, 10_000
+
+
+class Neighbours(NamedTuple):
+    """The k training images that are most similar to each image, the most similar first.
+
+    Attributes:
+        similarity: cosine similarity, shape (image, k).
+        labels: class of the training image, int64, shape (image, k).
+    """
+
+    similarity: np.ndarray
+    labels: np.ndarray
+
 
 def knn_predict(
     train: FeatureSet,
@@ -24,21 +39,41 @@ def knn_predict(
     k: int,
     *,
     temperature: float | None = None,
-    query_block: int = 1000,
-    train_block: int = 10_000,
+    query_block: int = QUERY_BLOCK,
+    train_block: int = TRAIN_BLOCK,
 ) -> np.ndarray:
     """Return the class that the k most similar training images vote for, int64, shape (image,).
 
-    Of equally similar training images the earlier ones count as nearer. Features of zero have similarity 0 to all.
+    For several k or temperatures, find the neighbours once (`find_neighbours`) and let them `vote`.
+
+    Args:
+        train, features, n_classes, k, query_block, train_block: see `find_neighbours`.
+        temperature: see `vote`.
+
+    Errors: in one line, as for both.
+    """
+    blocks = {"query_block": query_block, "train_block": train_block}
+    return vote(find_neighbours(train, features, n_classes, k, **blocks), temperature=temperature)
+
+
+def find_neighbours(
+    train: FeatureSet,
+    features: np.ndarray,
+    n_classes: int,
+    k: int,
+    *,
+    query_block: int = QUERY_BLOCK,
+    train_block: int = TRAIN_BLOCK,
+) -> Neighbours:
+    """Return the k most similar training images of each image.
+
+    Of equally similar training images the earlier ones come first. Features of zero have similarity 0 to all.
 
     Args:
         train: features and labels of the training images.
         features: those of the images to classify, shape (image, feature).
         n_classes: number of classes.
         k: number of neighbours, at most that of the training images.
-        temperature: None for one vote each, where the nearest neighbour decides between classes with equally many;
-            otherwise a neighbour with similarity s has the weight exp(s / temperature), and of classes with equal
-            weights the first is taken.
         query_block, train_block: similarities are computed for so many images at a time. Beside the features, memory
             is needed for about query_block * (train_block + 2 k) numbers.
 
@@ -50,31 +85,46 @@ def knn_predict(
     if features.shape[1] != train.features.shape[1]:
         wanted, got = train.features.shape[1], features.shape[1]
         raise DataError(f"features to classify: wanted {wanted}, as in the training set, got {got}")
-    _check_options(k, len(train.labels), temperature, query_block, train_block)
+    for name, value in (("k", k), ("query_block", query_block), ("train_block", train_block)):
+        positive_int(name, value)
+    require(k <= len(train.labels), "k", f"at most the {len(train.labels):,} training images", k)
     dtype = working_type(train.features.dtype)
     blocks, labels = _train_blocks(train._replace(features=train.features.astype(dtype)), train_block, k)
-    size = min(query_block, len(features))
-    scale = jnp.asarray(1.0 if temperature is None else temperature, dtype)
-    found = []
+    size, found = min(query_block, len(features)), []
     for start in range(0, len(features), size):
         rows = features[start : start + size].astype(dtype)
         padded = jnp.asarray(np.pad(rows, ((0, size - len(rows)), (0, 0))))
-        similarity, voters = _nearest(padded, blocks, labels, k)
-        if temperature is None:
-            classes = _majority(voters, n_classes)
-        else:
-            classes = _weighted(similarity, voters, scale, n_classes)
-        found.append(np.asarray(classes)[: len(rows)])
-    return np.concatenate(found).astype(np.int64)
+        found.append([np.asarray(part)[: len(rows)] for part in _nearest(padded, blocks, labels, k)])
+    similarity, voters = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    return Neighbours(similarity, voters.astype(np.int64))
 
 
-def _check_options(k: int, n_train: int, temperature: float | None, query_block: int, train_block: int) -> None:
+def vote(neighbours: Neighbours, *, k: int | None = None, temperature: float | None = None) -> np.ndarray:
+    """Return the class that the neighbours of each image vote for, int64, shape (image,).
+
+    Args:
+        neighbours: those of `find_neighbours`.
+        k: only the first so many vote; None for all.
+        temperature: None for one vote each; otherwise a neighbour of similarity s has the weight exp(s / temperature).
+            Among classes with equally many votes or equal weights, that of the nearest neighbour is taken.
+
+    Errors: `ConfigError` in one line for options out of range.
+    """
+    n_images, n_found = neighbours.labels.shape
+    k = n_found if k is None else k
     positive_int("k", k)
-    require(k <= n_train, "k", f"at most the {n_train:,} training images", k)
+    require(k <= n_found, "k", f"at most the {n_found} neighbours that were found", k)
+    similarity, voters = neighbours.similarity[:, :k].astype(np.float64), neighbours.labels[:, :k]
+    weight = np.ones((n_images, k))
     if temperature is not None:
         number("temperature", temperature, 0.0, open_low=True)
-    positive_int("query_block", query_block)
-    positive_int("train_block", train_block)
+        # relative to the nearest neighbour, whose weight is then 1: the sums neither overflow nor vanish
+        weight = np.exp((similarity - similarity[:, :1]) / temperature)
+    # the votes for the class of each neighbour, added up in the order of the neighbours
+    votes = np.zeros((n_images, k))
+    for one in range(k):
+        votes += weight[:, one, None] * (voters[:, one, None] == voters)
+    return voters[np.arange(n_images), np.argmax(votes, axis=1)]
 
 
 def _train_blocks(train: FeatureSet, most: int, k: int) -> tuple[Array, Array]:
@@ -122,26 +172,3 @@ def _nearest(
     shape = (queries.shape[0], k)
     none = jnp.full(shape, -jnp.inf, queries.dtype), jnp.full(shape, -1, jnp.int32)
     return jax.lax.scan(merge, none, (blocks, labels))[0]
-
-
-@partial(jax.jit, static_argnames="n_classes")
-def _majority(voters: Int[Array, "image k"], n_classes: int) -> Int[Array, " image"]:
-    """Return the class with most votes, of equal ones that of the nearest neighbour among them."""
-    k = voters.shape[1]
-    rows = jnp.arange(voters.shape[0], dtype=jnp.int32)[:, None]
-    none = jnp.zeros((voters.shape[0], n_classes), jnp.int32)
-    votes = none.at[rows, voters].add(jnp.int32(1))
-    nearness = none.at[rows, voters].max(jnp.arange(k, 0, -1, dtype=jnp.int32)[None, :])
-    # the nearest neighbour of a class decides only between equal numbers of votes, since it counts at most k
-    return jnp.argmax(votes * jnp.int32(k + 1) + nearness, axis=1)
-
-
-@partial(jax.jit, static_argnames="n_classes")
-def _weighted(
-    similarity: Float[Array, "image k"], voters: Int[Array, "image k"], temperature: Float[Array, ""], n_classes: int
-) -> Int[Array, " image"]:
-    """Return the class with the largest sum of weights exp(similarity / temperature)."""
-    # relative to the nearest neighbour, whose weight is then 1: the sums neither overflow nor vanish
-    weight = jnp.exp((similarity - similarity[:, :1]) / temperature)
-    rows = jnp.arange(voters.shape[0], dtype=jnp.int32)[:, None]
-    return jnp.argmax(jnp.zeros((voters.shape[0], n_classes), weight.dtype).at[rows, voters].add(weight), axis=1)

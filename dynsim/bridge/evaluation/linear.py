@@ -71,6 +71,6 @@ def classify(classifier: LinearClassifier, features: np.ndarray) -> np.ndarray:
     wanted = classifier.weight.shape[1]
     if features.shape[1] != wanted:
         raise DataError(f"features to classify: wanted {wanted}, as the probe was trained on, got {features.shape[1]}")
-    return np.asarray(most_likely_class(classifier, jnp.asarray(features.astype(classifier.weight.dtype)))).astype(
-        np.int64
-    )
+    on_device = jnp.asarray(features.astype(classifier.weight.dtype))
+    on_device = jnp.asarray(features.astype(classifier.weight.dtype))
+    return np.asarray(most_likely_class(classifier, on_device)).astype(np.int64)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from dynsim.bridge.data import DataError
 from dynsim.bridge.evaluation.inputs import FeatureSet
-from dynsim.bridge.evaluation.knn import knn_predict
+from dynsim.bridge.evaluation.knn import find_neighbours, knn_predict, vote
 from dynsim.config import ConfigError
 
 N, Q, D, C = 30, 11, 5, 4
@@ -57,11 +57,8 @@ def test_the_blocks_do_not_matter(queries_at_once, trained_at_once):
     np.testing.assert_array_equal(knn_predict(train, queries, C, 7, **blocks), by_loop(train, queries, 7, None))
 
 
-AXES = FeatureSet(np.array([[3.0, 0.0], [2.0, 1.0], [1.0, 2.0], [0.0, 1.0]]), np.array([3, 1, 1, 3]))
-
-
 def test_the_nearest_neighbour_decides_between_equal_votes():
-    train = FeatureSet(AXES.features, np.array([1, 0, 0, 1]))
+    train = FeatureSet(np.array([[3.0, 0.0], [2.0, 1.0], [1.0, 2.0], [0.0, 1.0]]), np.array([1, 0, 0, 1]))
     queries = np.array([[9.0, 0.1], [1.9, 1.0]])
     np.testing.assert_array_equal(knn_predict(train, queries, 2, 4), [1, 0])
     np.testing.assert_array_equal(knn_predict(train, queries, 2, 1), [1, 0])
@@ -84,19 +81,26 @@ def test_lengths_of_features_do_not_matter_and_zeros_are_no_error():
 
 
 def test_half_precision_is_computed_in_single():
-    """In float16 the squares of these features would overflow, and similarities would have three digits."""
+    """In float16 similarities would have three digits, and many would be equal."""
     train, queries = a_set(6)
-    half = FeatureSet((1000 * train.features).astype(np.float16), train.labels)
-    queries = (1000 * queries).astype(np.float16)
+    half = FeatureSet(train.features.astype(np.float16), train.labels)
+    queries = queries.astype(np.float16)
     wanted = by_loop(FeatureSet(half.features.astype(np.float64), half.labels), queries.astype(np.float64), 7, None)
     np.testing.assert_array_equal(knn_predict(half, queries, C, 7, query_block=4, train_block=8), wanted)
 
 
-def test_a_low_temperature_follows_the_nearest_neighbour():
+def test_neighbours_found_once_serve_several_votes():
     train, queries = a_set(5)
-    options = {"query_block": 4, "train_block": 8}
-    cold = knn_predict(train, queries, C, 7, temperature=1e-6, **options)
-    np.testing.assert_array_equal(cold, knn_predict(train, queries, C, 1, **options))
+    found = find_neighbours(train, queries, C, 7, query_block=4, train_block=8)
+    assert found.similarity.shape == found.labels.shape == (Q, 7)
+    similarity = np.sort(unit(queries) @ unit(train.features).T, axis=1)[:, :-8:-1]
+    np.testing.assert_allclose(found.similarity, similarity, atol=1e-12)
+    for k in (1, 3, 7):
+        np.testing.assert_array_equal(vote(found, k=k), by_loop(train, queries, k, None))
+        np.testing.assert_array_equal(vote(found, k=k, temperature=0.2), by_loop(train, queries, k, 0.2))
+    np.testing.assert_array_equal(vote(found, temperature=1e-6), vote(found, k=1))
+    with pytest.raises(ConfigError, match="k: wanted at most the 7 neighbours that were found, got 8"):
+        vote(found, k=8)
 
 
 TRAIN, QUERIES = a_set(0)

@@ -8,6 +8,14 @@ CLASS_GROUPS = ("many", "medium", "few")
 MANY_ABOVE, FEW_BELOW = 100, 20  # images of a class, for ImageNet-LT and its like
 
 
+def rarest_first(counts: np.ndarray) -> np.ndarray:
+    """Return the classes from the rarest to the most frequent, shape (class,).
+
+    Among classes of equal size the one with the higher number counts as the rarer.
+    """
+    return np.lexsort((-np.arange(len(counts)), counts))
+
+
 def groups_by_rank(counts: np.ndarray) -> np.ndarray:
     """Return the group of each class, a third of the classes each: CIFAR-LT.
 
@@ -23,11 +31,11 @@ def groups_by_rank(counts: np.ndarray) -> np.ndarray:
     n_classes = len(counts)
     if n_classes < len(CLASS_GROUPS):
         raise DataError(f"groups of classes: wanted at least {len(CLASS_GROUPS)} classes, got {n_classes}")
-    rarest_first = np.lexsort((-np.arange(n_classes), counts))
+    order = rarest_first(counts)
     third = n_classes // 3
     groups = np.full(n_classes, CLASS_GROUPS[0], dtype="U6")
-    groups[rarest_first[:third]] = CLASS_GROUPS[2]
-    groups[rarest_first[third : 2 * third]] = CLASS_GROUPS[1]
+    groups[order[:third]] = CLASS_GROUPS[2]
+    groups[order[third : 2 * third]] = CLASS_GROUPS[1]
     return groups
 
 

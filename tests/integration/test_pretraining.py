@@ -10,11 +10,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+
 from dynsim.bridge import views
 from dynsim.bridge.data.generated import generated_images
 from dynsim.bridge.networks import Network, NetworkShape, Outputs
-from dynsim.bridge.training import Masking, Pretraining, pretrain
-from dynsim.bridge.training import epoch
+from dynsim.bridge.training import Masking, Pretraining, epoch, pretrain
 from dynsim.bridge.training import run as module
 from dynsim.config import ConfigError
 from dynsim.engine import checkpoint

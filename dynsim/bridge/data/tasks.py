@@ -8,7 +8,7 @@ import numpy as np
 
 from dynsim.bridge.data.generated import generated_images
 from dynsim.bridge.data.groups import groups_by_rank
-from dynsim.bridge.data.images import ImageSet
+from dynsim.bridge.data.images import DataError, ImageSet
 from dynsim.bridge.data.source import data_folder, load_images
 from dynsim.bridge.data.splits import Split, make_split, released_split
 from dynsim.config.checks import Section, number, positive_int, require, words_and_flags
@@ -35,6 +35,8 @@ class LongTail(Section):
     """Share of each class kept for validation, of a drawn split."""
     shuffled: bool = True
     """Draw which class is how frequent; otherwise class 0 is the most frequent, as in supervised work."""
+    few_shot: float = 0.01
+    """Images of each class of the few-shot set, as a share of the largest class, of a drawn split."""
     labelled: int | None = None
     """Largest number of labelled images of each class for the linear probe; None: all but the validation images."""
 
@@ -42,11 +44,13 @@ class LongTail(Section):
         words_and_flags(self)
         number("imbalance", self.imbalance, 1.0)
         number("held_out", self.held_out, 0.0, 1.0)
+        number("few_shot", self.few_shot, 0.0, 1.0, open_low=True)
         if self.labelled is not None:
             positive_int("labelled", self.labelled)
         fits = self.split == "drawn" or (
             self.images != "generated"
             and (self.imbalance, self.profile, self.held_out, self.shuffled) == (100.0, "exponential", 0.1, True)
+            and self.few_shot == 0.01
         )
         require(fits, "split", "drawn, where images or imbalance are not those of the published splits", self.split)
 
@@ -91,6 +95,8 @@ def make_task(options: LongTail, seed: int, folder: Path | None = None) -> Task:
     """
     images, test = _image_sets(options, folder)
     split = _split(options, images, seed, folder)
+    if not len(split.few_shot):
+        raise DataError(f"few_shot: wanted at least one image of each class, got {options.few_shot:g} of the largest")
     chosen = split.balanced if options.balanced else split.long_tailed
     labelled = _at_most(split.train, images.labels, options.labelled)
     parts = (chosen, labelled, split.few_shot, split.validation)
@@ -120,6 +126,7 @@ def _split(options: LongTail, images: ImageSet, seed: int, folder: Path | None) 
         profile=options.profile,
         held_out=options.held_out,
         shuffled=options.shuffled,
+        few_shot=options.few_shot,
     )
 
 

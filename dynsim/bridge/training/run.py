@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
+from dynsim import results
 from dynsim.bridge.networks import build
 from dynsim.bridge.training.epoch import (
     EpochInputs,
@@ -22,7 +23,6 @@ from dynsim.bridge.training.epoch import (
 from dynsim.bridge.training.masking import changed_share, make_mask, refresh_number
 from dynsim.bridge.training.options import Pretraining, run_hash
 from dynsim.bridge.training.schedules import learning_rates, temperature
-from dynsim import results
 from dynsim.config.checks import require
 from dynsim.engine import checkpoint
 from dynsim.engine.progress import Bar, running
@@ -106,12 +106,12 @@ def pretrain(
     run = _Run(pixels, options, seed, measure, tuple(record_epochs))
     keep = _Checkpoints(folder, run_hash(options, seed, pixels))
     done = keep.restore(run.start())
-    n_images = len(pixels)
+    n_images, first = len(pixels), done.epoch
     with running(progress, label, done.epoch * n_images, options.epochs * n_images) as bar:
         while done.epoch < options.epochs:
-            since = time.perf_counter()
+            since, compiles = time.perf_counter(), done.epoch == first
             done = run.epoch(done)
-            bar.update(n_images, time.perf_counter() - since)
+            bar.update(n_images, None if compiles else time.perf_counter() - since)
             keep.save_if_due(done, ended=done.epoch == options.epochs)
     return Trained(done.state, {name: done.log[:, k] for k, name in enumerate(LOGGED)}, done.records)
 

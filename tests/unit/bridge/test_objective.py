@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+
 from dynsim.bridge.networks import Network, NetworkShape, Outputs
 from dynsim.bridge.training.objective import Batch, objective, pair_loss
 from dynsim.losses.contrastive import nt_xent

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+
 from dynsim.bridge.training.masking import refresh_number
 from dynsim.bridge.training.options import Masking, Pretraining
 from dynsim.bridge.training.schedules import learning_rates, optimizer, temperature

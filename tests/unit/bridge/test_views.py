@@ -1,16 +1,13 @@
 """The views against those of Pillow, made from the same random numbers; and what is refused."""
 
-from functools import partial
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dynsim.bridge.views import RECIPES, ViewRecipe, augment, pair
+from dynsim.bridge.views import ViewRecipe
 from dynsim.bridge.views.augment import views_of
 from dynsim.bridge.views.draws import Draws, draw_views
-from dynsim.config import ConfigError
 from tests.pillow_views import pillow_view, rows_of
 
 N_IMAGES, SIDE = 24, 16

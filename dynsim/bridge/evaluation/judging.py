@@ -1,0 +1,70 @@
+"""How a frozen encoder is judged: linear probes with all and with few labels, and nearest neighbours."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from dynsim.bridge.data.tasks import Labelled, Task
+from dynsim.bridge.evaluation.inputs import FeatureSet
+from dynsim.bridge.evaluation.knn import knn_predict
+from dynsim.bridge.evaluation.linear import classify
+from dynsim.bridge.evaluation.metrics import balanced_summary, per_class_accuracy
+from dynsim.bridge.evaluation.probe_recipes import probe_recipe
+from dynsim.bridge.evaluation.probes import adam_probe
+from dynsim.config.checks import Section, positive_int
+
+Features = Callable[[Labelled], np.ndarray]
+
+METRICS = ("all_classes", "many", "medium", "few", "group_std", "class_std", "delta_20")
+PROBES = ("linear", "few_shot", "knn")
+
+
+@dataclass(frozen=True)
+class Judging(Section):
+    """The probes of a frozen encoder, on features of clean images that are computed once."""
+
+    linear: str = "boosted"
+    """Recipe of the linear probe on all labelled images (`PROBE_RECIPES` of dynsim.bridge.evaluation)."""
+    few_shot: str = "boosted"
+    """Recipe of the linear probe on the few-shot set."""
+    neighbours: int = 10
+    """Training images, of the long-tailed set, that vote for the class of a test image."""
+
+    def __post_init__(self) -> None:
+        probe_recipe(self.linear)
+        probe_recipe(self.few_shot)
+        positive_int("neighbours", self.neighbours)
+
+
+def judge(task: Task, features: Features, judging: Judging, seed: int) -> dict[str, Any]:
+    """Return accuracies on the test set: by probe, the numbers of `BalancedSummary` and the accuracy of each class.
+
+    Args:
+        features: (labelled images) -> their features, shape (image, feature).
+        seed: of the first weights of the probes, and of their batches.
+    """
+
+    def embedded(part: Labelled) -> FeatureSet:
+        return FeatureSet(features(part), part.labels)
+
+    test = embedded(task.test)
+    validation = embedded(task.validation) if len(task.validation.labels) else None
+    found = {}
+    for name, part, recipe in (
+        ("linear", task.probe, judging.linear),
+        ("few_shot", task.few_shot, judging.few_shot),
+    ):
+        run = adam_probe(embedded(part), validation, task.n_classes, probe_recipe(recipe), seed=seed)
+        found[name] = accuracies(task, classify(run.classifier, test.features)) | {"best_epoch": run.best_epoch}
+    k = min(judging.neighbours, len(task.pretraining.labels))
+    found["knn"] = accuracies(task, knn_predict(embedded(task.pretraining), test.features, task.n_classes, k))
+    return found
+
+
+def accuracies(task: Task, predictions: np.ndarray) -> dict[str, Any]:
+    """Return the numbers of `BalancedSummary` and the accuracy of each class, as plain values."""
+    summary = balanced_summary(predictions, task.test.labels, task.counts, task.groups)
+    each = per_class_accuracy(predictions, task.test.labels, task.n_classes)
+    return summary._asdict() | {"per_class": each.tolist()}

@@ -1,0 +1,220 @@
+"""Does masking the smallest weights help an image network on long-tailed data?
+
+A ResNet learns CIFAR-10 with classes of unequal size, without labels (SimCLR), once with all weights and once with the
+smallest ones masked in the forward pass of one of the two views (SDCLR). Then its features are judged on all classes
+alike, with linear probes and by nearest neighbours. Masks of random or of the largest weights, and less weight decay,
+are placebos: magnitude matters only if they do less.
+
+Command:  python experiments/cifar_lt.py [--preset smoke] [--arms ...] [--table]
+
+Example:  python experiments/cifar_lt.py --preset smoke --network.width 0.125 --seeds 1
+
+Time:     see --preset. Each finished arm is saved, and an interrupted one goes on from its last checkpoint.
+
+Expected: a trained encoder leads raw pixels and the untrained network by at least 5 points.
+
+The images lie in ../shared/data, or where DYNSIM_DATA or --data-folder points; the preset smoke needs none.
+Writes summary.json and the figures into <out>/cifar_lt-<options hash>/; the last line printed is the path of
+summary.json. With --table nothing is run: the committed results are printed beside the published ones.
+"""
+
+import dataclasses
+import hashlib
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+if __name__ == "__main__":  # says in one line which packages are missing, before they are imported
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+    from dynsim import environment
+
+    environment.check_python(__file__)
+
+import tyro
+
+from dynsim import experiment
+from dynsim.bridge.data.tasks import LongTail
+from dynsim.bridge.evaluation.judging import Judging
+from dynsim.bridge.networks import NetworkShape
+from dynsim.bridge.training import Masking, Pretraining
+from dynsim.config.checks import choice, positive_int
+from dynsim.experiment import Experiment, Figures, Json, Reduced
+from experiments.images.arms import ARMS, MAIN, PLACEBOS
+
+COMMITTED = Path(__file__).resolve().parents[1] / "figures" / "data"
+
+
+@dataclass(frozen=True)
+class CifarLt:
+    """Options of this experiment."""
+
+    pretraining: Annotated[Pretraining, tyro.conf.arg(name="")] = field(default_factory=Pretraining)
+    long_tail: LongTail = field(default_factory=LongTail)
+    judging: Judging = field(default_factory=Judging)
+    arms: tuple[str, ...] = (*MAIN, *PLACEBOS)
+    """Which arms to run: names of experiments/images/arms.py. The mask of the options is that of the masked arms."""
+    seeds: int = 3
+    """Number of seeds; each has a split, first weights, views and an order of its own, which all arms share."""
+    seed: int = 0
+    """First seed; the others follow it."""
+    data_folder: Path | None = None
+    """Folder of the image data; by default that of DYNSIM_DATA, or ../shared/data."""
+    out: Path = Path("results")
+    """Folder for results."""
+    redraw: bool = False
+    """Draw the figures again from the saved results, without training."""
+    table: bool = False
+    """Only print the published results with the committed ones beside them."""
+    device: Literal["auto", "cpu", "gpu", "tpu"] = "auto"
+    """Device to run on; auto takes the fastest that JAX finds."""
+
+    def __post_init__(self) -> None:
+        positive_int("seeds", self.seeds)
+        positive_int("seed", self.seed, 0)
+        for arm in self.arms:
+            choice("arms", arm, tuple(ARMS))
+
+
+MASK = Masking(kind="lowest", rate=0.9)
+PAPER = Pretraining(network=NetworkShape(norm_sets=2), masking=MASK)
+SMALL = NetworkShape(architecture="resnet18", stem="cifar_strided", width=1 / 4, norm_sets=2)
+PRESETS = {
+    "cpu": CifarLt(
+        pretraining=Pretraining(network=SMALL, masking=MASK, epochs=30, batch_size=256, warmup_epochs=3),
+    ),
+    "smoke": CifarLt(
+        pretraining=Pretraining(
+            network=dataclasses.replace(SMALL, architecture="resnet20", width=1 / 4, embedding_dim=16),
+            masking=MASK,
+            epochs=4,
+            batch_size=64,
+            warmup_epochs=1,
+        ),
+        long_tail=LongTail(images="generated", imbalance=10.0, few_shot=0.1),
+        judging=Judging(linear="short", few_shot="short"),
+        arms=MAIN,
+        seeds=2,
+    ),
+    "paper-short": CifarLt(pretraining=dataclasses.replace(PAPER, epochs=500), long_tail=LongTail(split="released")),
+    "paper": CifarLt(pretraining=PAPER, long_tail=LongTail(split="released"), seeds=5),
+}
+ABOUT_PRESETS = {
+    "cpu": "CIFAR-10-LT on a CPU: a narrow ResNet-18, 30 epochs",
+    "smoke": "generated images, two arms, to see that it runs",
+    "paper-short": "ResNet-18, 500 epochs; for an accelerator",
+    "paper": "ResNet-18, 2,000 epochs, the five published splits; days on an accelerator",
+}
+
+
+def identity(options: CifarLt) -> str:
+    """Return 12 hexadecimal digits that identify what is run."""
+    run = (options.pretraining, options.long_tail, options.judging)
+    values = [*(dataclasses.asdict(one) for one in run), options.arms, options.seeds, options.seed]
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def study_folder(options: CifarLt) -> Path:
+    """Return where a study is kept."""
+    return options.out / f"cifar_lt-{identity(options)}"
+
+
+def check(options: CifarLt) -> None:
+    """Refuse what cannot be run before anything is trained: options of an arm, or data that are not there."""
+    from dynsim.bridge.data import DataError, why_absent
+
+    for arm in options.arms:
+        ARMS[arm].change(options.pretraining)
+    if options.long_tail.images != "generated" and not options.redraw:
+        reason = why_absent(options.long_tail.images, options.data_folder)
+        if reason:
+            raise DataError(reason)
+
+
+def train_all(options: CifarLt, folder: Path) -> list[Json]:
+    """Train and judge all arms with all seeds; return a row for each."""
+    from experiments.images.runs import Study, run_all
+
+    study = Study(options.pretraining, options.long_tail, options.judging, options.data_folder, folder)
+    return run_all(study, options.arms, range(options.seed, options.seed + options.seeds))
+
+
+def analyse(rows: list[Json], options: CifarLt) -> tuple[Json, Reduced]:
+    """Return the summary."""
+    from experiments.images.outcome import summarise
+
+    told = {name: dataclasses.asdict(getattr(options, name)) for name in ("pretraining", "long_tail", "judging")}
+    return {**told, "about": about_run(options), **summarise(rows, options.arms)}, {}
+
+
+def about_run(options: CifarLt) -> str:
+    """Return in one line what was run."""
+    train, data = options.pretraining, options.long_tail
+    return (
+        f"{data.images}, imbalance {data.imbalance:g}, {train.network.architecture} of width {train.network.width:g} with"
+        f" the stem {train.network.stem}, {train.epochs} epochs in batches of {train.batch_size}, mask of"
+        f" {train.masking.rate:.0%}, {options.seeds} seeds, probe {options.judging.linear}"
+    )
+
+
+def print_table(summary: Json) -> str:
+    """Return the table of a study."""
+    from experiments.images.table import table
+
+    return table(summary)
+
+
+def draw(summary: Json, reduced: Reduced) -> Figures:
+    """Return the figures."""
+    from experiments.images import figures
+
+    return figures.draw(summary, reduced)
+
+
+def captions() -> dict[str, str]:
+    """Return the captions of the figures."""
+    from experiments.images import figures
+
+    return figures.captions()
+
+
+EXPERIMENT: Experiment[CifarLt, Any] = Experiment(
+    name="cifar_lt",
+    about=__doc__,
+    command="python experiments/cifar_lt.py",
+    statements="Theorem 3.2 on real images",
+    presets=PRESETS,
+    about_presets=ABOUT_PRESETS,
+    folder=study_folder,
+    simulate=train_all,
+    analyse=analyse,
+    draw=draw,
+    captions=captions,
+    table=print_table,
+    check=check,
+    identity=identity,
+    curves=False,
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the experiment, or print the published table with --table."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if "--table" in words:
+        print(committed_table())
+        return
+    experiment.main(EXPERIMENT, words)
+
+
+def committed_table() -> str:
+    """Return the published results with the committed ones beside them."""
+    from dynsim import results
+    from experiments.images.table import published_table
+
+    return published_table([results.load_json(path) for path in sorted(COMMITTED.glob("cifar_lt*.json"))])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,92 @@
+"""What the runs of the comparison on images say: means, paired differences, and what could have been seen."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from experiments.images.arms import MAGNITUDE, MAIN, NO_MASK, PLACEBOS
+from experiments.images.runs import BASELINES
+
+Row = dict[str, Any]
+PROBES = {"linear": "all labels", "few_shot": "few labels", "knn": "nearest neighbours"}
+METRICS = {"all_classes": "All", "many": "Many", "medium": "Medium", "few": "Few", "group_std": "Std of groups"}
+PRIMARY = ("few_shot", "few")
+"""Probe and classes of the primary contrast: rare classes, judged with few labels."""
+
+
+class Contrast(NamedTuple):
+    """A difference between two arms, by probe and classes."""
+
+    first: str
+    second: str
+    probe: str
+    metric: str
+
+
+def contrasts(arms: Sequence[str]) -> list[Contrast]:
+    """Return the differences that are reported: each arm against no mask, and magnitude against each placebo."""
+    pairs = [(arm, NO_MASK) for arm in arms if arm != NO_MASK and NO_MASK in arms]
+    pairs += [(MAGNITUDE, arm) for arm in PLACEBOS if arm in arms and MAGNITUDE in arms]
+    shown = [(probe, metric) for probe in PROBES for metric in ("all_classes", "few")]
+    return [Contrast(*pair, *which) for pair in pairs for which in shown]
+
+
+def summarise(rows: Sequence[Row], arms: Sequence[str]) -> dict[str, Any]:
+    """Return the summary of a study: accuracies by arm, contrasts, baselines and what its seeds could detect."""
+    return {
+        "arms": {arm: _by_probe(rows, arm) for arm in (*BASELINES, *arms)},
+        "contrasts": [contrast(rows, one) for one in contrasts(arms)],
+        "above_baselines": _above_baselines(rows, arms),
+        "rows": [{key: value for key, value in row.items() if key != "log"} for row in rows],
+        "logs": [{"arm": row["arm"], "seed": row["seed"], **row["log"]} for row in rows if "log" in row],
+        "train_minutes": round(sum(row.get("train_s", 0.0) for row in rows) / 60, 1),
+    }
+
+
+def values(rows: Sequence[Row], arm: str, probe: str, metric: str) -> dict[int, float]:
+    """Return {seed: accuracy} of an arm."""
+    return {row["seed"]: row[probe][metric] for row in rows if row["arm"] == arm}
+
+
+def _by_probe(rows: Sequence[Row], arm: str) -> dict[str, dict[str, dict[str, Any]]]:
+    """Return {probe: {metric: mean, 95 % interval over seeds, and the values}} of an arm."""
+    from dynsim.stats.intervals import t_interval
+
+    found: dict[str, dict[str, dict[str, Any]]] = {}
+    for probe in PROBES:
+        found[probe] = {}
+        for metric in METRICS:
+            one = np.array(list(values(rows, arm, probe, metric).values()))
+            low, high = t_interval(one)
+            found[probe][metric] = {"mean": float(np.mean(one)), "low": low, "high": high, "values": one.tolist()}
+    return found
+
+
+def contrast(rows: Sequence[Row], one: Contrast) -> dict[str, Any]:
+    """Return a paired difference over seeds with its interval, and the difference that so many seeds find.
+
+    The smallest detectable difference is that of a two-sided paired t-test at 5 % with 80 % power, for the scatter seen.
+    Where there are too few seeds for them, interval, p-value and that difference are None.
+    """
+    from dynsim.stats.intervals import t_paired
+    from dynsim.stats.power import detectable_difference
+
+    first, second = (values(rows, arm, one.probe, one.metric) for arm in (one.first, one.second))
+    differences = np.array([first[seed] - second[seed] for seed in sorted(first.keys() & second.keys())])
+    interval = t_paired(differences).plain()
+    scatter = float(np.std(differences, ddof=1)) if len(differences) > 1 else 0.0
+    detectable = detectable_difference(scatter, len(differences)) if scatter > 0 else None
+    return {**one._asdict(), **interval, "values": differences.tolist(), "detectable": detectable}
+
+
+def _above_baselines(rows: Sequence[Row], arms: Sequence[str]) -> dict[str, dict[str, float]]:
+    """Return {arm: {baseline: least lead over seeds in the linear probe of all classes}} of the main arms."""
+    found: dict[str, dict[str, float]] = {}
+    for arm in (arm for arm in MAIN if arm in arms):
+        ours = values(rows, arm, "linear", "all_classes")
+        found[arm] = {}
+        for baseline in BASELINES:
+            theirs = values(rows, baseline, "linear", "all_classes")
+            found[arm][baseline] = min(ours[seed] - theirs[seed] for seed in ours)
+    return found

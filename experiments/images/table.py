@@ -1,0 +1,82 @@
+"""What the comparison on images prints."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from experiments.images.outcome import METRICS, PROBES
+from experiments.images.published import PUBLISHED
+
+
+def table(summary: dict[str, Any]) -> str:
+    """Return the accuracies of all arms, and the differences, as text; numbers are percent."""
+    lines = ["Accuracy on the test images, in percent: mean over seeds, with the range over seeds", ""]
+    head = [f"{name:>14}" for name in METRICS.values()]
+    for probe, text in PROBES.items():
+        lines.append(f"{'probe with ' + text if probe != 'knn' else text:<28}" + "".join(head))
+        for arm, found in summary["arms"].items():
+            cells = [_cell(found[probe][metric]["values"]) for metric in METRICS]
+            lines.append(f"  {arm:<26}" + "".join(f"{cell:>14}" for cell in cells))
+        lines.append("")
+    lines += ["Differences between arms with the same seed, in points, with 95 % intervals", ""]
+    lines += [_difference(one) for one in summary["contrasts"]]
+    lines += ["", _lead(summary["above_baselines"])]
+    return "\n".join(lines)
+
+
+def _cell(values: Sequence[float]) -> str:
+    mean = sum(values) / len(values)
+    half = (max(values) - min(values)) / 2
+    return f"{100 * mean:.1f}" if len(values) == 1 else f"{100 * mean:.1f} +-{100 * half:.1f}"
+
+
+def _difference(one: dict[str, Any]) -> str:
+    what = f"{one['first']} - {one['second']}, {PROBES[one['probe']]}, {METRICS[one['metric']]}"
+    text = f"  {what:<62} {100 * one['estimate']:+.1f}"
+    if one["low"] is not None:
+        text += f" [{100 * one['low']:.1f}, {100 * one['high']:.1f}]"
+    if one["detectable"] is not None:
+        text += f", could see {100 * one['detectable']:.1f}"
+    return text
+
+
+def _lead(above: dict[str, dict[str, float]]) -> str:
+    """Return by how much the trained encoders lead."""
+    parts = [
+        f"{arm}: {100 * lead:+.1f} points to the {baseline}"
+        for arm, leads in above.items()
+        for baseline, lead in leads.items()
+    ]
+    return "Smallest lead in any seed, linear probe with all labels: " + "; ".join(parts)
+
+
+def published_table(summaries: Sequence[dict[str, Any]]) -> str:
+    """Return the published accuracies with ours beside them; a cell that was not run is empty.
+
+    Args:
+        summaries: committed summaries, of any presets; each says what it ran.
+    """
+    lines = ["Published accuracy, in percent, and what was run here", ""]
+    lines.append(f"{'method':<26}{'images':<10}{'factor':>7}  {'probe':<10}{'published':>14}  {'here':<12} protocol")
+    for row in PUBLISHED:
+        spread = "" if row.spread is None else f" +-{row.spread:g}"
+        ours = _ours(row.images, row.imbalance, row.metric, row.method, summaries)
+        lines.append(
+            f"{row.method:<26}{row.images:<10}{row.imbalance:>7}  {row.metric:<10}{row.value:>9.2f}{spread:<7}{ours:<12} "
+            f"{row.source}: {row.protocol}"
+        )
+    for one in summaries:
+        lines += ["", "Here: " + one["about"]]
+    return "\n".join(lines)
+
+
+def _ours(images: str, imbalance: int, metric: str, method: str, summaries: Sequence[dict[str, Any]]) -> str:
+    """Return our mean for a published cell, empty if it was not run."""
+    masked = method in ("SDCLR", "pruning") or method.startswith("SDCLR")
+    arm = "magnitude" if masked else "no mask"
+    probe = "few_shot" if metric == "few-shot" else "linear"
+    plain = method in ("SimCLR", "SDCLR", "pruning", "no pruning")
+    for one in summaries:
+        data = one["long_tail"]
+        if plain and (data["images"], data["imbalance"]) == (images, imbalance) and arm in one["arms"]:
+            return f"{100 * one['arms'][arm][probe]['all_classes']['mean']:.1f} *"
+    return ""

@@ -1,6 +1,18 @@
-"""Residual networks for the bridge: sizes, layers, and a network as pure functions over nested dictionaries (flax)."""
+"""Residual networks for the bridge: sizes, layers, a network as pure functions over nested dictionaries, its files."""
 
+from dynsim.bridge.networks.files import SavedEncoder, load_safetensors, save_safetensors
 from dynsim.bridge.networks.network import Network, Outputs, build
 from dynsim.bridge.networks.shapes import NetworkShape
+from dynsim.bridge.networks.torch_names import from_torchvision, to_torchvision
 
-__all__ = ["Network", "NetworkShape", "Outputs", "build"]
+__all__ = [
+    "Network",
+    "NetworkShape",
+    "Outputs",
+    "SavedEncoder",
+    "build",
+    "from_torchvision",
+    "load_safetensors",
+    "save_safetensors",
+    "to_torchvision",
+]

@@ -81,7 +81,7 @@ class Moments(NamedTuple):
 
 
 def batch_moments(x: Float[Array, "image *pixels channel"], valid: Bool[Array, " image"] | None) -> Moments:
-    """Return mean and variance of each channel over the pixels of the valid images; zeros if there is none."""
+    """Return mean and variance of each channel over the pixels of the valid images; 0 and 1 if there is none."""
     axes, pixels = tuple(range(x.ndim - 1)), int(np.prod(x.shape[1:-1]))
     if valid is None:
         n_values = jnp.asarray(x.shape[0] * pixels, x.dtype)
@@ -94,7 +94,9 @@ def batch_moments(x: Float[Array, "image *pixels channel"], valid: Bool[Array, "
     mean = jnp.sum(chosen, axes) / divisor
     apart = x - _per_channel(mean, x.ndim)
     apart = apart if valid is None else jnp.where(valid, apart, 0)
-    return Moments(mean, jnp.sum(apart * apart, axes) / divisor, n_values)
+    # without any image a variance of zero would multiply each layer's output by 1 / sqrt(epsilon)
+    variance = jnp.where(n_values > 0, jnp.sum(apart * apart, axes) / divisor, 1)
+    return Moments(mean, variance, n_values)
 
 
 class BatchNorm(nnx.Module):

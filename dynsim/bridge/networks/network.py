@@ -55,9 +55,7 @@ def build(shape: NetworkShape, convolve: Convolve = lax.conv_general_dilated) ->
         convolve: how images are convolved, called like `jax.lax.conv_general_dilated` with the images
             (image, row, column, channel), the kernel, window_strides, padding and dimension_numbers.
     """
-    model = nnx.eval_shape(lambda: ResNet(shape, convolve))
-    graph, *states = nnx.split(model, nnx.Param, nnx.BatchStat)
-    param_shapes, stat_shapes = (nnx.to_pure_dict(state) for state in states)
+    graph, param_shapes, stat_shapes = split_model(shape, convolve)
 
     @jax.jit
     def draw(key: Key[Array, ""]) -> tuple[Tree, Tree]:
@@ -69,6 +67,14 @@ def build(shape: NetworkShape, convolve: Convolve = lax.conv_general_dilated) ->
         return draw(key)
 
     return Network(shape, init, _apply_function(shape, graph), prunable)
+
+
+def split_model(shape: NetworkShape, convolve: Convolve = lax.conv_general_dilated) -> tuple[nnx.GraphDef, Tree, Tree]:
+    """Return the structure of a network, and the shapes of its parameters and statistics, without any numbers."""
+    model = nnx.eval_shape(lambda: ResNet(shape, convolve))
+    graph, *states = nnx.split(model, nnx.Param, nnx.BatchStat)
+    params, stats = (nnx.to_pure_dict(state) for state in states)
+    return graph, params, stats
 
 
 def _apply_function(shape: NetworkShape, graph: nnx.GraphDef) -> Callable[..., Outputs]:

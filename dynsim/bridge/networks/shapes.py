@@ -51,8 +51,8 @@ class NetworkShape(Section):
     architecture: Literal["resnet18", "resnet34", "resnet50", "resnet20", "resnet32"] = "resnet18"
     """Number and kind of the blocks."""
     stem: Literal["cifar", "cifar_strided", "imagenet"] = "cifar"
-    """First layer: cifar (3x3), cifar_strided (3x3 with stride 2, a quarter of the work) or imagenet (7x7 with stride 2,
-    then a 3x3 max-pool with stride 2)."""
+    """First layer: cifar (3x3), cifar_strided (3x3 with stride 2: a quarter of the work in all stages) or imagenet (7x7
+    with stride 2, then a 3x3 max-pool with stride 2)."""
     width: float = 1.0
     """Factor on the channels of every stage. Those of the first are rounded, to at least 1; then they double."""
     norm_sets: int = 1

@@ -21,7 +21,8 @@ ENHANCERS = {
 def rows_of(draws: Draws) -> list[Draws]:
     """Return the numbers of each image by themselves, in float64."""
     arrays = [np.asarray(part, np.float64) for part in draws]
-    return [Draws(*(array[n] for array in arrays)) for n in range(len(arrays[0]))]
+    parts = [[float(a[n]) if a.ndim == 1 else a[n].tolist() for a in arrays] for n in range(len(arrays[0]))]
+    return [Draws(*part) for part in parts]
 
 
 def box_of(row: Draws, shape: tuple[int, int], scale: tuple[float, float], aspects: tuple[float, float]) -> tuple:

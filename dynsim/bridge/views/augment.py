@@ -56,7 +56,7 @@ def views_of(
     draws: Draws, pixels: UInt8[Array, "image height width 3"], recipe: ViewRecipe
 ) -> Float[Array, "image side side 3"]:
     """Return the view of each image for these random numbers; arguments and errors as for `augment`."""
-    side = _check(pixels, recipe)
+    side = side_of_views(pixels.shape, pixels.dtype, recipe)
     steps: list[Callable[[Array, Draws], Array]] = [partial(_framed, recipe=recipe, side=side)]
     if recipe.jitter:
         steps.append(partial(jitter, recipe=recipe))
@@ -73,13 +73,11 @@ def views_of(
     return x.swapaxes(2, 3) * LEVEL
 
 
-def _check(pixels: Array, recipe: ViewRecipe) -> int:
-    """Return the side of the views. Errors: `ConfigError` where images and recipe do not fit."""
-    if pixels.ndim != 4 or pixels.shape[3] != 3 or pixels.dtype != jnp.uint8:
-        raise ConfigError(
-            f"pixels: wanted uint8 of shape (image, height, width, 3), got {pixels.dtype} of shape {pixels.shape}"
-        )
-    height, width = pixels.shape[1:3]
+def side_of_views(shape: tuple[int, ...], dtype: np.dtype, recipe: ViewRecipe) -> int:
+    """Return the side of the views of images of this shape and type. Errors: `ConfigError` where they do not fit."""
+    if len(shape) != 4 or shape[3] != 3 or dtype != np.uint8:
+        raise ConfigError(f"pixels: wanted uint8 of shape (image, height, width, 3), got {dtype} of shape {shape}")
+    height, width = shape[1:3]
     side = recipe.side or height
     if recipe.side is None and height != width:
         raise ConfigError(f"side: wanted a number of pixels for images of {height} x {width}, got None; give one")

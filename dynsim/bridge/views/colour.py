@@ -70,7 +70,7 @@ def shift_hue(x: Images, shift: PerImage) -> Images:
     hue = hue + each(shift)
     hue = jnp.where(hue >= 256, hue - 256, hue)
     # red, green and blue fall from the value to the lowest level as the hue moves away from theirs
-    away = jnp.asarray([425, 255, 85], jnp.float32)[:, None] + 2 * hue
+    away = jnp.asarray([425, 255, 85], jnp.float32)[None, None, :, None] + 2 * hue
     away = jnp.where(away >= CIRCLE, away - CIRCLE, away)
     away = jnp.clip(jnp.minimum(away, 340 - away), 0, 85)
     return jnp.floor(value * (WHOLE - saturation * away) / WHOLE + 0.5)

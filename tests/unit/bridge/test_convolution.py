@@ -1,0 +1,56 @@
+"""Convolutions: values and both gradients are those of `jax.lax`, for any window, strides, padding and block size."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import lax
+
+from dynsim.bridge.networks import convolution
+from dynsim.bridge.networks.convolution import CHANNELS_LAST, convolve
+
+ONE = ((1, 1), (1, 1))
+NONE = ((0, 0), (0, 0))
+# images, window, strides, padding
+CASES = {
+    "3x3": ((5, 6, 4, 3, 2), (3, 3), (1, 1), ONE),
+    "3x3, more outputs than inputs": ((4, 3, 5, 1, 7), (3, 3), (1, 1), ONE),
+    "3x3 without padding": ((3, 5, 4, 3, 2), (3, 3), (1, 1), NONE),
+    "3x3 with stride 2, even": ((5, 6, 4, 3, 2), (3, 3), (2, 2), ONE),
+    "3x3 with stride 2, odd": ((5, 5, 7, 3, 2), (3, 3), (2, 2), ONE),
+    "3x3 with stride 2, without padding": ((2, 6, 5, 2, 3), (3, 3), (2, 2), NONE),
+    "1x1": ((5, 3, 4, 3, 2), (1, 1), (1, 1), NONE),
+    "1x1 with stride 2": ((5, 6, 5, 3, 2), (1, 1), (2, 2), NONE),
+    "stem of ImageNet networks": ((2, 12, 11, 3, 2), (7, 7), (2, 2), ((3, 3), (3, 3))),
+    "nothing symmetric": ((3, 6, 7, 4, 2), (3, 2), (1, 1), ((0, 2), (1, 0))),
+    "padding wider than the window": ((3, 4, 3, 4, 2), (2, 2), (1, 1), ((1, 1), (2, 3))),
+}
+
+
+def plain(images, kernel, strides, padding):
+    return lax.conv_general_dilated(images, kernel, strides, padding, dimension_numbers=CHANNELS_LAST)
+
+
+def draw(shape, window):
+    n, rows, columns, inputs, outputs = shape
+    rng = np.random.default_rng(0)
+    return jnp.asarray(rng.normal(size=(n, rows, columns, inputs))), jnp.asarray(
+        rng.normal(size=(*window, inputs, outputs))
+    )
+
+
+def with_gradients(function, images, kernel, strides, padding):
+    """Return the value and both gradients for a cotangent in which every entry is another."""
+    value, pull = jax.vjp(lambda x, w: function(x, w, strides, padding), images, kernel)
+    return value, *pull(jnp.sin(jnp.arange(value.size, dtype=value.dtype)).reshape(value.shape))
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_values_and_gradients_are_those_of_lax(name, monkeypatch):
+    shape, window, strides, padding = CASES[name]
+    monkeypatch.setattr(convolution, "PIXELS", 30)  # several blocks, and one that is not full
+    images, kernel = draw(shape, window)
+    both = jax.jit(lambda x, w: [with_gradients(f, x, w, strides, padding) for f in (convolve, plain)])
+    found, wanted = both(images, kernel)
+    for a, b in zip(found, wanted, strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol=1e-12 * float(jnp.abs(b).max()))

@@ -239,7 +239,7 @@ def find_stages(
     covered: float = COVERED,
     tolerance: float = TOLERANCE,
     norm_floor: float = 0.1,
-) -> dict[str, dict[str, StageEnd]]:
+) -> GroupEnds:
     """Find T1, T2 and T3 of every group in the record of one run.
 
     Args:
@@ -252,17 +252,39 @@ def find_stages(
     Errors:
         `ValueError` for a record that is too short or not increasing.
     """
+    snapshot = trajectory.snapshot
+    seen = snapshot.alignment, snapshot.weight_norm, snapshot.firing
+    least = chance_purity(*snapshot.alignment.shape[1:])
+    with np.errstate(invalid="ignore"):  # of a record that is not finite, which has no stages
+        specialists = is_specialist(*seen, norm_floor=norm_floor)
+        pure = is_specialist(*seen, norm_floor=norm_floor, min_purity=least)
+    masks = group_masks(minority)
+    return ends_of_groups(trajectory, specialists, pure, masks, covered=covered, tolerance=tolerance)
+
+
+def ends_of_groups(
+    trajectory: Trajectory,
+    specialists: np.ndarray,
+    pure: np.ndarray,
+    masks: dict[str, np.ndarray],
+    *,
+    covered: float = COVERED,
+    tolerance: float = TOLERANCE,
+) -> GroupEnds:
+    """Find T1, T2 and T3 by the rules of `find_stages`, for any groups of features and any rule for specialists.
+
+    Args:
+        specialists: the specialists, Boolean (record, neuron, feature); pure: those that are purer than chance.
+        masks: {group: which features belong to it, Boolean (feature,), at least one}.
+
+    Errors:
+        `ValueError` for a record that is too short or not increasing.
+    """
     steps = np.asarray(trajectory.steps)
     if len(steps) < 3 or np.any(np.diff(steps) <= 0):
         raise ValueError(f"steps: wanted at least 3 increasing records, got {len(steps)}: {steps[:5]}")
-    snapshot = trajectory.snapshot
-    masks = group_masks(minority)
     if reason := _why_not_finite(trajectory):
         return {name: dict.fromkeys(STAGES, _not_found(reason)) for name in masks}
-    seen = snapshot.alignment, snapshot.weight_norm, snapshot.firing
-    specialists = is_specialist(*seen, norm_floor=norm_floor)
-    least = chance_purity(*snapshot.alignment.shape[1:])
-    pure = is_specialist(*seen, norm_floor=norm_floor, min_purity=least)
     ends = {}
     for name, mask in masks.items():
         group = group_record(trajectory, specialists, pure, mask)

@@ -1,0 +1,162 @@
+"""Figures of channels as neurons, to stand beside those of the simulation (`plots.stages`).
+
+`arms` maps the title of each kind of training, such as "unpruned" and "pruned", to its curves (`curves.channel_curves`).
+Colours are those of the simulation's figures: classes of the group many as majority, of few as minority features.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import matplotlib
+import numpy as np
+import xarray as xr
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from dynsim.bridge.data import DataError
+from dynsim.plots import marks, parts
+from dynsim.plots.style import COLOR, STYLE, TWO_COLUMNS
+
+AS_IN_THEORY = {"many": "majority", "few": "minority", "all": "all"}
+"""{group of classes: group of features with its place in the theory}; medium classes have none."""
+LINES = ("-", "--", ":", "-.")
+"""Line of each arm, where arms share a panel."""
+
+STAGE_PANELS = {
+    "specialists": "number of specialists",
+    "coverage": "share of {} with a specialist",
+    "silent": "share of {} below the dead zone",
+}
+MEASURE_PANELS = {
+    "purity": "median purity",
+    "energy": "class energy per channel",
+    "readable": "readable share of a class",
+    "separation": "separation of a class",
+    "effective_rank": "effective rank",
+    "dead": "share of dead channels",
+}
+
+CHANNEL_CAPTIONS = {
+    "channel_stages": (
+        "The counts of the theory's simulation on a network: channels of the last layer as neurons, classes as features, "
+        "the images of a class in training as its frequency. Rows are kinds of training. Left: channels that are "
+        "specialists for a class with many or few images; middle: share of these classes that have at least one; right: "
+        "channels that are zero on all images. Lines are medians and bands the range over seeds; triangles above the "
+        "panels mark the stage ends T1, T2 and T3 of a group, where they were found in half of the seeds or more. A row "
+        "of the simulation shows majority and minority features against training steps, and inactive neurons."
+    ),
+    "channel_measures": (
+        "Purity of the informed channels, class energy per channel in units of the variance outside the classes, the "
+        "share of a class that a linear read-out explains (grey: with permuted labels), the distance of a class from the "
+        "mean over its own spread, the number of directions that the responses fill, and the share of channels that are "
+        "zero on all images, against epochs. Colours are groups of classes, lines are kinds of training; medians, and "
+        "the range over seeds as bands."
+    ),
+}
+
+
+def _theory_groups(curves: xr.Dataset) -> xr.Dataset:
+    """Return curves of channels with the group names and the axis of a simulation's curves."""
+    kept = curves.sel(group=list(AS_IN_THEORY))
+    named = kept.assign_coords(group=[AS_IN_THEORY[str(name)] for name in kept["group"].values])
+    return named.assign_coords(step=("record", kept["epoch"].values)).assign(silent=kept["dead"])
+
+
+@matplotlib.rc_context(STYLE)
+def channel_stages(arms: Mapping[str, xr.Dataset], synthetic: xr.Dataset | None = None) -> Figure:
+    """Draw specialists, coverage and dead channels against epochs, a row per arm, and above them the same of neurons.
+
+    Args:
+        arms: {title: curves of channels}.
+        synthetic: curves of a simulation (`analysis.curves.reduce`), which become the first row.
+
+    Errors: `DataError` for no arm.
+    """
+    if not arms:
+        raise DataError("arms: wanted the curves of at least one training, got none; measure one first")
+    rows = {} if synthetic is None else {"simulation": _with_silent(synthetic)}
+    rows |= {title: _theory_groups(curves) for title, curves in arms.items()}
+    fig, axes = parts.panels(len(rows), len(STAGE_PANELS), (TWO_COLUMNS, 0.5 + 1.75 * len(rows)))
+    for row, (title, curves) in zip(axes, rows.items(), strict=True):
+        simulated = synthetic is not None and title == "simulation"
+        for ax, name in zip(row, STAGE_PANELS, strict=True):
+            _stage_panel(ax, curves, name)
+            ax.set_ylabel(STAGE_PANELS[name].format(_things(name, simulated=simulated)))
+            ax.set_xlabel("training step" if simulated else "epoch")
+        row[0].set_ylabel(f"{title}\n{STAGE_PANELS['specialists']}")
+    first = next(iter(arms.values()))
+    parts.lower_legend(fig, [*_group_handles(first), marks.triangle_handle(_theory_groups(first))], 4)
+    return fig
+
+
+def _things(name: str, *, simulated: bool) -> str:
+    if name == "coverage":
+        return "features" if simulated else "classes"
+    return "neurons" if simulated else "channels"
+
+
+def _with_silent(synthetic: xr.Dataset) -> xr.Dataset:
+    return synthetic.assign(silent=synthetic["inactive"] / synthetic.sizes["neuron"])
+
+
+def _stage_panel(ax: Axes, curves: xr.Dataset, name: str) -> None:
+    steps = curves["step"].values
+    if name == "silent":
+        parts.band(ax, steps, parts.over_seeds(curves[name]), COLOR["silent neurons"], "all")
+    else:
+        parts.draw_groups(ax, curves, name)
+    parts.step_axis(ax, steps)
+    marks.stage_triangles(ax, curves)
+    if name == "specialists":
+        ax.set_ylim(bottom=0)
+    else:
+        ax.set_ylim(-0.04, 1.04)
+
+
+def _group_handles(curves: xr.Dataset) -> list[Artist]:
+    look: dict[str, Any] = {"ls": "-"}
+    groups = [group for group in ("many", "few") if np.isfinite(curves["coverage"].sel(group=group)).any()]
+    return [Line2D([], [], color=COLOR[AS_IN_THEORY[group]], label=_group_label(group), **look) for group in groups]
+
+
+def _group_label(group: str) -> str:
+    return f"classes with {group} images ({AS_IN_THEORY[group]})"
+
+
+@matplotlib.rc_context(STYLE)
+def channel_measures(arms: Mapping[str, xr.Dataset]) -> Figure:
+    """Draw purity, class energy, read-out, separation, effective rank and dead channels, all arms in each panel.
+
+    Args:
+        arms: {title: curves of channels}, at most four.
+
+    Errors: `DataError` for no arm or more than there are kinds of line.
+    """
+    if not 0 < len(arms) <= len(LINES):
+        raise DataError(f"arms: wanted 1 to {len(LINES)}, got {len(arms)}; draw the others in a figure of their own")
+    fig, axes = parts.panels(2, 3, (TWO_COLUMNS, 3.9))
+    for ax, (name, label) in zip(axes.flat, MEASURE_PANELS.items(), strict=True):
+        for line, curves in zip(LINES, arms.values(), strict=False):
+            _measure_lines(ax, curves, name, line)
+        parts.step_axis(ax, next(iter(arms.values()))["epoch"].values)
+        ax.set(xlabel="epoch", ylabel=label)
+        ax.set_ylim(bottom=min(0.0, ax.get_ylim()[0]))
+    handles = _group_handles(next(iter(arms.values())))
+    kinds = [Line2D([], [], color=COLOR["ink"], ls=line, label=title) for line, title in zip(LINES, arms, strict=False)]
+    parts.lower_legend(fig, [*handles, *kinds], 4)
+    return fig
+
+
+def _measure_lines(ax: Axes, curves: xr.Dataset, name: str, line: str) -> None:
+    epochs = curves["epoch"].values
+    if "group" not in curves[name].dims:
+        parts.band(ax, epochs, parts.over_seeds(curves[name]), COLOR["all"], "all", line)
+        return
+    for group in ("many", "few"):
+        values = parts.over_seeds(curves[name].sel(group=group))
+        if np.isfinite(values[1]).any():
+            parts.band(ax, epochs, values, COLOR[AS_IN_THEORY[group]], group, line)
+    if name == "readable":
+        ax.plot(epochs, parts.over_seeds(curves["permuted_readable"])[1], line, color=COLOR["mark"], lw=0.9)

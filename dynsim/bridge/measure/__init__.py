@@ -6,11 +6,12 @@ joins the records. Then `channel_snapshot`, `channel_specialists` and `channel_s
 """
 
 from dynsim.bridge.measure.channels import channel_snapshot, channel_specialists
-from dynsim.bridge.measure.curves import channel_curves, channel_stage_ends, channel_summary
+from dynsim.bridge.measure.curves import channel_curves, channel_summary
 from dynsim.bridge.measure.dataset import channel_dataset
 from dynsim.bridge.measure.plots import channel_measures, channel_stages
 from dynsim.bridge.measure.probe import balanced_probe, shuffled_labels
 from dynsim.bridge.measure.responses import chance, measure, responses
+from dynsim.bridge.measure.stages import channel_stage_ends
 
 __all__ = [
     "balanced_probe",

@@ -16,28 +16,33 @@ indicator), and functions have inner products: covariances over a class-balanced
 
 What the map does not keep:
 
-- Classes exclude each other, while features of the theory come together in one sample. So the centred indicators are not
-  orthogonal: their cosine is -1/(C - 1), and the squared cosines of a channel with all classes sum to C/(C - 1) times
-  the share of its variance that they explain.
+- Classes exclude each other, while features of the theory come together in one sample. So the centred indicators are
+  not orthogonal: their cosine is -1/(C - 1), and the squared cosines of a channel with all classes sum to C/(C - 1)
+  times the share of its variance that they explain.
 - Classes need not be the features that a network learns, least of all without labels: a channel for wheels is no
   specialist of any class.
-- A specialist of the theory responds to noise too. This does not lower its purity, which is about weights. In a response,
-  variation within a class may be such noise, or another feature that the channel mixes in, and the two cannot be told
-  apart. So there are two readings. Relative to the whole variation of a channel (reading whole) all of it counts as
-  mixed in, and purity is a lower bound. Relative to its class part (reading class_part), the variation of its class
-  means or of its projection on the concepts, none of it does, and purity is an upper bound.
+- A specialist of the theory responds to noise too. This does not lower its purity, which is about weights. In a
+  response, variation within a class may be such noise, or another feature that the channel mixes in, and the two cannot
+  be told apart. So there are two readings. Relative to the whole variation of a channel (reading whole) all of it
+  counts as mixed in, and purity is a lower bound. Relative to its class part (reading class_part), the variation of its
+  class means or of its projection on the concepts, none of it does, and purity is an upper bound.
 - A class is present or not; it has no sign. A channel that is lowest on a class is no specialist for it: its firing
   counts as 0.
-- The scale of a channel means little where the next layer can undo it. So alignments, norms and energies are in units of
-  the standard deviation outside the basis. In the whole reading "the energy has grown by the squared norm at the start"
-  (T1) thus asks that the classes explain about as much of the channels as they leave open. The theory's floor on the
-  norm, a tenth of the largest, is not part of the rule for a specialist here (see `inactive` in `curves.CURVES`).
+- The scale of a channel means little where the next layer can undo it. So alignments, norms and energies are in units
+  of the standard deviation outside the basis. In the whole reading "the energy has grown by the squared norm at the
+  start" (T1) thus asks that the classes explain about as much of the channels as they leave open. The theory's floor on
+  the norm, a tenth of the largest, is not part of the rule for a specialist here (see `inactive` in
+  `curves.LAYER_CURVES`).
 
 A specialist has to be **informed**, in either reading: its largest correlation exceeds those of all channels with
 permuted labels (19 permutations: p <= 0.05 over all channels). Without this, a channel that knows nothing would have a
-class part, the noise of its class means, and that may well be pure. A specialist is **beyond chance** if it is also purer
-than all random mixtures of the channels in the same reading. The law Beta(1/2, (d-1)/2) of the theory would hold for
-mixtures whose class means have no preferred direction; similar classes make some directions common.
+class part, the noise of its class means, and that may well be pure.
+
+With few classes a purity of 0.7 is common: many random mixtures of the channels have it in the reading class_part. So a
+specialist is **beyond chance** only if it is purer than all mixtures of 19 sets, each of as many mixtures as there are
+channels, or if its class has more specialists than each of these sets (p <= 0.05 over all channels, or per class). The
+law Beta(1/2, (d-1)/2) of the theory would hold for mixtures whose class means have no preferred direction; similar
+classes make some directions common.
 """
 
 import numpy as np
@@ -81,7 +86,8 @@ def basis_cosines(data: xr.Dataset, basis: str = "classes") -> tuple[np.ndarray,
     """Return the correlations with the functions of a basis and the share of variance in their span, as above."""
     if basis == "classes":
         return class_cosines(data)
-    return tuple(data[name].values.astype(np.float64) for name in ("concept_cosine", "concept_share"))
+    cosine, share = (data[name].values.astype(np.float64) for name in ("concept_cosine", "concept_share"))
+    return cosine, share
 
 
 def channel_snapshot(data: xr.Dataset, basis: str = "classes", reading: str = "whole") -> Snapshot:
@@ -133,6 +139,11 @@ def mixed_level(data: xr.Dataset, basis: str = "classes", reading: str = "whole"
     return data["mixed_purity"].sel(basis=basis, reading=reading).values.max(axis=-1).astype(np.float64)
 
 
+def mixed_counts(data: xr.Dataset, basis: str = "classes", reading: str = "whole") -> np.ndarray:
+    """Return how many random mixtures of the channels are pure (0.7 or more) on each class, (record, set, class)."""
+    return data["mixed_specialists"].sel(basis=basis, reading=reading).values
+
+
 def informed(data: xr.Dataset, basis: str = "classes") -> np.ndarray:
     """Return which channels know more of a class than permuted labels explain, Boolean (record, channel)."""
     cosine, _ = basis_cosines(data, basis)
@@ -162,7 +173,8 @@ def channel_specialists(
         found &= informed(data, basis)[..., None]
         cosine = np.abs(snapshot.alignment).max(axis=-1)
         purer = cosine > mixed_level(data, basis, reading)[:, None] * snapshot.weight_norm
-    return found, found & purer[..., None]
+    more = found.sum(axis=1) > mixed_counts(data, basis, reading).max(axis=1)
+    return found, found & (purer[..., None] | more[:, None, :])
 
 
 def selectivity(data: xr.Dataset) -> np.ndarray:

@@ -24,6 +24,7 @@ ARRAYS: dict[str, tuple[tuple[str, ...], str, str]] = {
     "spectrum": (("channel",), "eigenvalues of the covariance of the channels, ascending", "response^2"),
     "permuted_purity": (("set", "basis"), "largest purity with permuted labels", "1"),
     "permuted_readable": (("set",), "mean of readable with permuted labels", "1"),
+    "mixed_specialists": (("set", "basis", "reading", "class"), "number of random mixtures pure on a class", "1"),
     "mixed_purity": (("set", "basis", "reading"), "largest purity of random mixtures of the channels", "1"),
 }
 """{array of `responses.measure`: (dimensions after record, what it is, unit)}."""

@@ -1,7 +1,8 @@
 """Figures of channels as neurons, to stand beside those of the simulation (`plots.stages`).
 
-`arms` maps the title of each kind of training, such as "unpruned" and "pruned", to its curves (`curves.channel_curves`).
-Colours are those of the simulation's figures: classes of the group many as majority, of few as minority features.
+`arms` maps the title of each kind of training, such as "unpruned" and "pruned", to its curves
+(`curves.channel_curves`). Colours are those of the simulation's figures: classes of the group many as majority, of few
+as minority features.
 """
 
 from collections.abc import Mapping
@@ -40,19 +41,20 @@ MEASURE_PANELS = {
 
 CHANNEL_CAPTIONS = {
     "channel_stages": (
-        "The counts of the theory's simulation on a network: channels of the last layer as neurons, classes as features, "
-        "the images of a class in training as its frequency. Rows are kinds of training. Left: channels that are "
-        "specialists for a class with many or few images; middle: share of these classes that have at least one; right: "
-        "channels that are zero on all images. Lines are medians and bands the range over seeds; triangles above the "
-        "panels mark the stage ends T1, T2 and T3 of a group, where they were found in half of the seeds or more. A row "
-        "of the simulation shows majority and minority features against training steps, and inactive neurons."
+        "The counts of the theory's simulation on a network: channels of the last layer as neurons, classes as "
+        "features, the images of a class in training as its frequency. Rows are kinds of training. Left: channels "
+        "that are specialists for a class with many or few images; middle: share of these classes that have at least "
+        "one; right: channels that are zero on all images. Lines are medians and bands the range over seeds; "
+        "triangles above the panels mark the stage ends T1, T2 and T3 of a group, where they were found in half of "
+        "the seeds or more. A row of the simulation shows majority and minority features against training steps, and "
+        "inactive neurons."
     ),
     "channel_measures": (
         "Purity of the informed channels, class energy per channel in units of the variance outside the classes, the "
-        "share of a class that a linear read-out explains (grey: with permuted labels), the distance of a class from the "
-        "mean over its own spread, the number of directions that the responses fill, and the share of channels that are "
-        "zero on all images, against epochs. Colours are groups of classes, lines are kinds of training; medians, and "
-        "the range over seeds as bands."
+        "share of a class that a linear read-out explains (grey: with permuted labels), the distance of a class from "
+        "the mean over its own spread, the number of directions that the responses fill, and the share of channels "
+        "that are zero on all images, against epochs. Colours are groups of classes, lines are kinds of training; "
+        "medians, and the range over seeds as bands."
     ),
 }
 

@@ -11,9 +11,9 @@ n_c images of the class. All means, variances and correlations below are meant s
 
 A class is a function on the images: its indicator, 1 on its images and 0 on the others. A concept is what a linear
 read-out of all channels makes of it: the ridge regression of the indicator on the channels, each divided by its
-standard deviation. Without the ridge (`RIDGE`) a concept is the class mean whitened by the covariance of the channels, up to a
-factor; with a very large one it is the class mean itself as a direction. Concepts of similar classes overlap less than
-the class means do, and a concept leaves out what no read-out of the layer could know about the class.
+standard deviation. Without the ridge (`RIDGE`) a concept is the class mean whitened by the covariance of the channels,
+up to a factor; with a very large one it is the class mean itself as a direction. Concepts of similar classes overlap
+less than the class means do, and a concept leaves out what no read-out of the layer could know about the class.
 """
 
 from typing import NamedTuple
@@ -23,6 +23,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
 from dynsim.bridge.measure.dataset import LIVE
+from dynsim.theory.specialists import PURITY
 
 RIDGE = 0.01
 """Ridge of the read-out, as a share of a channel's variance: it moves little but makes the solution unique."""
@@ -102,6 +103,17 @@ def _span_share(basis: _Basis, variance: Array) -> Array:
     return jnp.clip(inside / jnp.where(variance > 0, variance, 1), 0, 1)
 
 
+def _purest(basis: _Basis, variance: Array) -> tuple[Array, Array]:
+    """Return the largest purity of all rows, (reading,), and how many are pure on each class, (reading, class)."""
+    cosine, share = _cosines(basis, variance), _span_share(basis, variance)
+    size = jnp.abs(cosine)
+    highest = (size == jnp.max(size, axis=1, keepdims=True)) & (cosine > 0)
+    whole = jnp.max(size, axis=1)
+    purity = jnp.stack([whole, whole / jnp.sqrt(jnp.where(share > 0, share, 1))])
+    pure = highest[None] & (purity >= PURITY)[:, :, None]
+    return jnp.max(purity, axis=1), jnp.sum(pure, axis=1, dtype=jnp.int32)
+
+
 def responses(
     features: Float[Array, "image channel"], labels: Int[Array, " image"], n_classes: int
 ) -> dict[str, Array]:
@@ -148,7 +160,7 @@ def chance(
     key: Key[Array, ""],
     n_sets: int = N_SETS,
 ) -> dict[str, Array]:
-    """Return the largest purities that the same responses reach by chance, in random repetitions.
+    """Return the purities that the same responses reach by chance, in random repetitions.
 
     Purity is the largest absolute correlation of a channel with a class or a concept. Two things are drawn anew:
 
@@ -167,7 +179,9 @@ def chance(
     Returns:
         `permuted_purity` (set, basis) and `mixed_purity` (set, basis, reading): the largest purity of a repetition, for
         the bases classes and concepts, in the readings of `measure.channels`: relative to all variation of a channel,
-        and relative to the part of it that the basis explains. `permuted_readable` (set,): mean of `readable`.
+        and relative to the part of it that the basis explains. `mixed_specialists` (set, basis, reading, class): number
+        of mixtures with a purity of at least `PURITY`, by the class that they are highest on. `permuted_readable`
+        (set,): mean of `readable`.
     """
     standard = _standardised(features, labels, n_classes)
     variance = jnp.diagonal(standard.correlation)
@@ -180,16 +194,12 @@ def chance(
         concepts, readable = _concept_basis(standard, permuted)
         weights = jax.random.normal(mixture_key, standard.correlation.shape, features.dtype)
         mixed_variance = jnp.sum(weights * _matmul(standard.correlation, weights), axis=0)
-        mixed = []
-        for basis in own:
-            of_mixture = _Basis(_matmul(weights.T, basis.covariance), basis.gram)
-            purity = jnp.max(jnp.abs(_cosines(of_mixture, mixed_variance)), axis=1)
-            share = _span_share(of_mixture, mixed_variance)
-            mixed.append(jnp.stack([jnp.max(purity), jnp.max(purity / jnp.sqrt(jnp.where(share > 0, share, 1)))]))
+        mixtures = [_purest(_Basis(_matmul(weights.T, basis.covariance), basis.gram), mixed_variance) for basis in own]
         return {
             "permuted_purity": jnp.stack([jnp.max(jnp.abs(_cosines(one, variance))) for one in (permuted, concepts)]),
             "permuted_readable": jnp.mean(readable),
-            "mixed_purity": jnp.stack(mixed),
+            "mixed_purity": jnp.stack([purity for purity, _ in mixtures]),
+            "mixed_specialists": jnp.stack([count for _, count in mixtures]),
         }
 
     return jax.lax.map(one_set, jax.random.split(key, n_sets))

@@ -37,7 +37,7 @@ GROUP_CURVES = {
     "mixed_specialists": ("number of random mixtures of the channels that are pure, mean over sets", "channels"),
     "informed": ("number of channels that know more of a class than chance, by their best class", "channels"),
     "purity": ("median purity of the informed channels", "1"),
-    "class_share": ("sum of the squared cosines with the classes of the group, mean over channels", "1"),
+    "class_share": ("share of a channel's variance along the classes of the group, mean over channels", "1"),
     "energy": ("energy along the classes of the group, per channel", "variance outside the classes"),
     "separation": ("squared distance of a class from the mean over its own spread", "1"),
     "readable": ("share of a class's variance that a linear read-out explains", "1"),
@@ -65,6 +65,7 @@ def _group_curves(data: xr.Dataset, basis: str, reading: str, min_purity: float)
     knows = informed(data, basis)
     best, pure = np.abs(cosine).argmax(axis=-1), purity(snapshot.alignment, snapshot.weight_norm)
     apart, readable = separation(data), data["readable"].values
+    explained = 1 - 1 / cosine.shape[-1]  # with it, the squared cosines with the classes sum to the share they explain
     by_mixtures = mixed_counts(data, basis, reading).mean(axis=1)
     n_records, n_channels = best.shape
     curves = {name: np.full((n_records, len(CURVE_GROUPS)), np.nan) for name in GROUP_CURVES}
@@ -79,7 +80,7 @@ def _group_curves(data: xr.Dataset, basis: str, reading: str, min_purity: float)
         curves["informed"][:, g] = own.sum(axis=1)
         some = own.any(axis=1)
         curves["purity"][some, g] = [np.median(row[of]) for row, of in zip(pure[some], own[some], strict=True)]
-        curves["class_share"][:, g] = np.square(cosine[:, :, mask]).sum(axis=2).mean(axis=1)
+        curves["class_share"][:, g] = explained * np.square(cosine[:, :, mask]).sum(axis=2).mean(axis=1)
         curves["energy"][:, g] = np.square(snapshot.alignment[:, :, mask]).sum(axis=(1, 2)) / n_channels
         curves["separation"][:, g] = apart[:, mask].mean(axis=1)
         curves["readable"][:, g] = readable[:, mask].mean(axis=1)

@@ -25,36 +25,35 @@ AS_IN_THEORY = {"many": "majority", "few": "minority", "all": "all"}
 LINES = ("-", "--", ":", "-.")
 """Line of each arm, where arms share a panel."""
 
-STAGE_PANELS = {
-    "specialists": "number of specialists",
-    "coverage": "share of {} with a specialist",
-    "silent": "share of {} below the dead zone",
-}
+STAGE_PANELS = ("specialists", "coverage", "silent")
+CHANNEL_LABELS = ("specialists", "share of classes covered", "share of dead channels")
+NEURON_LABELS = ("specialists", "share of features covered", "share of inactive neurons")
+SIMULATION = "simulation"
 MEASURE_PANELS = {
     "purity": "median purity",
-    "energy": "class energy per channel",
-    "readable": "readable share of a class",
-    "separation": "separation of a class",
+    "class_share": "class share of variance",
+    "readable": "readable share",
+    "separation": "separation",
     "effective_rank": "effective rank",
-    "dead": "share of dead channels",
+    "dead": "dead channels",
 }
 
 CHANNEL_CAPTIONS = {
     "channel_stages": (
         "The counts of the theory's simulation on a network: channels of the last layer as neurons, classes as "
         "features, the images of a class in training as its frequency. Rows are kinds of training. Left: channels "
-        "that are specialists for a class with many or few images; middle: share of these classes that have at least "
-        "one; right: channels that are zero on all images. Lines are medians and bands the range over seeds; "
-        "triangles above the panels mark the stage ends T1, T2 and T3 of a group, where they were found in half of "
-        "the seeds or more. A row of the simulation shows majority and minority features against training steps, and "
-        "inactive neurons."
+        "that are specialists for a class with many or few images, beside what as many random mixtures of the "
+        "channels have (dotted, mean of 19 sets); middle: share of these classes that have at least one; right: "
+        "channels that are zero on all images. Lines are medians and bands the range over seeds; triangles above the "
+        "panels mark the stage ends T1, T2 and T3 of a group, where they were found in half of the seeds or more. A "
+        "row of the simulation shows majority and minority features against training steps, and inactive neurons."
     ),
     "channel_measures": (
-        "Purity of the informed channels, class energy per channel in units of the variance outside the classes, the "
-        "share of a class that a linear read-out explains (grey: with permuted labels), the distance of a class from "
-        "the mean over its own spread, the number of directions that the responses fill, and the share of channels "
-        "that are zero on all images, against epochs. Colours are groups of classes, lines are kinds of training; "
-        "medians, and the range over seeds as bands."
+        "Purity of the informed channels; the share of a channel's variance that lies between the classes of a group, "
+        "mean over channels; the share of a class that a linear read-out explains (grey: with permuted labels), the "
+        "distance of a class from the mean over its own spread, the number of directions that the responses fill, and "
+        "the share of channels that are zero on all images, against epochs. Colours are groups of classes, lines are "
+        "kinds of training; medians, and the range over seeds as bands."
     ),
 }
 
@@ -78,25 +77,20 @@ def channel_stages(arms: Mapping[str, xr.Dataset], synthetic: xr.Dataset | None 
     """
     if not arms:
         raise DataError("arms: wanted the curves of at least one training, got none; measure one first")
-    rows = {} if synthetic is None else {"simulation": _with_silent(synthetic)}
+    rows = {} if synthetic is None else {SIMULATION: _with_silent(synthetic)}
     rows |= {title: _theory_groups(curves) for title, curves in arms.items()}
     fig, axes = parts.panels(len(rows), len(STAGE_PANELS), (TWO_COLUMNS, 0.5 + 1.75 * len(rows)))
     for row, (title, curves) in zip(axes, rows.items(), strict=True):
-        simulated = synthetic is not None and title == "simulation"
-        for ax, name in zip(row, STAGE_PANELS, strict=True):
+        simulated = synthetic is not None and title == SIMULATION
+        labels = NEURON_LABELS if simulated else CHANNEL_LABELS
+        for ax, name, label in zip(row, STAGE_PANELS, labels, strict=True):
             _stage_panel(ax, curves, name)
-            ax.set_ylabel(STAGE_PANELS[name].format(_things(name, simulated=simulated)))
-            ax.set_xlabel("training step" if simulated else "epoch")
-        row[0].set_ylabel(f"{title}\n{STAGE_PANELS['specialists']}")
+            ax.set(xlabel="training step" if simulated else "epoch", ylabel=label)
+        row[0].set_ylabel(f"{title}\n{labels[0]}")
     first = next(iter(arms.values()))
-    parts.lower_legend(fig, [*_group_handles(first), marks.triangle_handle(_theory_groups(first))], 4)
+    mixtures = Line2D([], [], color=COLOR["mark"], ls=":", label="random mixtures of the channels")
+    parts.lower_legend(fig, [*_group_handles(first), mixtures, marks.triangle_handle(_theory_groups(first))], 2)
     return fig
-
-
-def _things(name: str, *, simulated: bool) -> str:
-    if name == "coverage":
-        return "features" if simulated else "classes"
-    return "neurons" if simulated else "channels"
 
 
 def _with_silent(synthetic: xr.Dataset) -> xr.Dataset:
@@ -105,16 +99,22 @@ def _with_silent(synthetic: xr.Dataset) -> xr.Dataset:
 
 def _stage_panel(ax: Axes, curves: xr.Dataset, name: str) -> None:
     steps = curves["step"].values
-    if name == "silent":
-        parts.band(ax, steps, parts.over_seeds(curves[name]), COLOR["silent neurons"], "all")
-    else:
-        parts.draw_groups(ax, curves, name)
     parts.step_axis(ax, steps)
+    if name == "silent":
+        values = parts.over_seeds(curves[name])
+        parts.band(ax, steps, values, COLOR["silent neurons"], "all")
+        ax.set_ylim(0, max(0.1, 1.1 * float(np.nanmax([*values[2], 0.0]))))
+        return
+    parts.draw_groups(ax, curves, name)
     marks.stage_triangles(ax, curves)
-    if name == "specialists":
-        ax.set_ylim(bottom=0)
-    else:
+    if name == "coverage":
         ax.set_ylim(-0.04, 1.04)
+        return
+    for group in ("majority", "minority"):
+        if "mixed_specialists" in curves:
+            by_chance = parts.over_seeds(curves["mixed_specialists"].sel(group=group))[1]
+            ax.plot(steps, by_chance, ":", color=COLOR[group], lw=0.9)
+    ax.set_ylim(bottom=0)
 
 
 def _group_handles(curves: xr.Dataset) -> list[Artist]:
@@ -129,7 +129,7 @@ def _group_label(group: str) -> str:
 
 @matplotlib.rc_context(STYLE)
 def channel_measures(arms: Mapping[str, xr.Dataset]) -> Figure:
-    """Draw purity, class energy, read-out, separation, effective rank and dead channels, all arms in each panel.
+    """Draw purity, class share, read-out, separation, effective rank and dead channels, all arms in each panel.
 
     Args:
         arms: {title: curves of channels}, at most four.

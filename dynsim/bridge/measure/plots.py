@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from dynsim.bridge.data import DataError
-from dynsim.plots import marks, parts
+from dynsim.plots import parts
 from dynsim.plots.style import COLOR, STYLE, TWO_COLUMNS
 
 AS_IN_THEORY = {"many": "majority", "few": "minority", "all": "all"}
@@ -29,6 +29,7 @@ STAGE_PANELS = ("specialists", "coverage", "silent")
 CHANNEL_LABELS = ("specialists", "share of classes covered", "share of dead channels")
 NEURON_LABELS = ("specialists", "share of features covered", "share of inactive neurons")
 SIMULATION = "simulation"
+STAGE_MARKERS = {"T1": "^", "T2": "v", "T3": "D"}
 MEASURE_PANELS = {
     "purity": "median purity",
     "class_share": "class share of variance",
@@ -44,9 +45,10 @@ CHANNEL_CAPTIONS = {
         "features, the images of a class in training as its frequency. Rows are kinds of training. Left: channels "
         "that are specialists for a class with many or few images, beside what as many random mixtures of the "
         "channels have (dotted, mean of 19 sets); middle: share of these classes that have at least one; right: "
-        "channels that are zero on all images. Lines are medians and bands the range over seeds; triangles above the "
-        "panels mark the stage ends T1, T2 and T3 of a group, where they were found in half of the seeds or more. A "
-        "row of the simulation shows majority and minority features against training steps, and inactive neurons."
+        "channels that are zero on all images. Lines are medians and bands the range over seeds; signs above the "
+        "panels mark the stage ends T1, T2 and T3 of a group (open: not found in every seed), where they were found "
+        "in half of the seeds or more. A row of the simulation shows majority and minority features against training "
+        "steps, and inactive neurons."
     ),
     "channel_measures": (
         "Purity of the informed channels; the share of a channel's variance that lies between the classes of a group, "
@@ -88,8 +90,11 @@ def channel_stages(arms: Mapping[str, xr.Dataset], synthetic: xr.Dataset | None 
             ax.set(xlabel="training step" if simulated else "epoch", ylabel=label)
         row[0].set_ylabel(f"{title}\n{labels[0]}")
     first = next(iter(arms.values()))
-    mixtures = Line2D([], [], color=COLOR["mark"], ls=":", label="random mixtures of the channels")
-    parts.lower_legend(fig, [*_group_handles(first), mixtures, marks.triangle_handle(_theory_groups(first))], 2)
+    handles = _group_handles(first)
+    handles.append(Line2D([], [], color=COLOR["mark"], ls=":", label="random mixtures of the channels"))
+    look: dict[str, Any] = {"ls": "", "ms": 4, "color": COLOR["mark"]}
+    handles += [Line2D([], [], marker=one, label=f"{stage} (median)", **look) for stage, one in STAGE_MARKERS.items()]
+    parts.lower_legend(fig, handles, 3)
     return fig
 
 
@@ -106,7 +111,7 @@ def _stage_panel(ax: Axes, curves: xr.Dataset, name: str) -> None:
         ax.set_ylim(0, max(0.1, 1.1 * float(np.nanmax([*values[2], 0.0]))))
         return
     parts.draw_groups(ax, curves, name)
-    marks.stage_triangles(ax, curves)
+    _stage_marks(ax, curves)
     if name == "coverage":
         ax.set_ylim(-0.04, 1.04)
         return
@@ -115,6 +120,25 @@ def _stage_panel(ax: Axes, curves: xr.Dataset, name: str) -> None:
             by_chance = parts.over_seeds(curves["mixed_specialists"].sel(group=group))[1]
             ax.plot(steps, by_chance, ":", color=COLOR[group], lw=0.9)
     ax.set_ylim(bottom=0)
+
+
+def _stage_marks(ax: Axes, curves: xr.Dataset) -> None:
+    """Mark the median stage ends above the panel, a row per group; open where some seeds lack the end.
+
+    An end that fewer than half of the seeds have is left out, as in `plots.marks.stage_triangles`, whose labels would
+    lie on one another in panels as small as these.
+    """
+    n_runs = int(np.sum(curves["diverged_step"].values < 0))
+    above = ax.get_xaxis_transform()
+    for row, group in enumerate(("minority", "majority")):
+        color = COLOR[group]
+        for stage, marker in STAGE_MARKERS.items():
+            ends = curves["stage_end"].sel(group=group, stage=stage).values
+            ends = ends[np.isfinite(ends)]
+            if ends.size and 2 * ends.size >= n_runs:
+                face = color if ends.size == n_runs else COLOR["empty"]
+                place = float(np.median(ends)), 1.04 + 0.07 * row
+                ax.plot(*place, marker, ms=4, color=color, mfc=face, transform=above, clip_on=False)
 
 
 def _group_handles(curves: xr.Dataset) -> list[Artist]:

@@ -36,7 +36,7 @@ MAY_IMPORT = {
     "engine": "config theory randomness losses prune results",
     "analysis": "config theory stats results",
     "plots": "config theory stats results analysis",
-    "bridge": "config theory stats randomness losses prune results engine analysis",
+    "bridge": "config theory stats randomness losses prune results engine analysis plots",
     TOP: "config theory stats randomness losses prune results engine analysis plots",
 }
 # Rooms that image networks and checks of the theory use too: no JAX in them, nor in what they import.

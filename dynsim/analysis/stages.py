@@ -40,6 +40,7 @@ without stage 2 no stage 3. A record that is not finite has no stages in any gro
 Thresholds of these rules are arguments; their defaults are the module's constants.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -122,7 +123,7 @@ def group_record(trajectory: Trajectory, specialists: np.ndarray, pure: np.ndarr
     return GroupRecord(**curves, n_features=int(mask.sum()))
 
 
-def _median_of_three(curve: np.ndarray) -> np.ndarray:
+def median_of_three(curve: np.ndarray) -> np.ndarray:
     """Return each value replaced by the median of it and its neighbours; the first stays, the last takes two before."""
     x = np.asarray(curve, np.float64)
     inner = np.median([x[:-2], x[1:-1], x[2:]], axis=0)
@@ -165,7 +166,7 @@ def _found(steps: np.ndarray, index: int, **evidence: float) -> StageEnd:
 
 def growth_end(steps: np.ndarray, group: GroupRecord) -> StageEnd:
     """Find T1 of one group, the end of collective growth."""
-    grown, covered = _median_of_three(group.growth), _median_of_three(group.covered)
+    grown, covered = median_of_three(group.growth), median_of_three(group.covered)
     if not np.any(grown >= 1):
         return _not_found(f"the group's energy grew by {grown.max():.3g} initial ||w||^2 at most, wanted 1")
     index = int(np.argmax(grown >= 1))
@@ -193,7 +194,7 @@ def specialisation_end(steps: np.ndarray, group: GroupRecord, t1: StageEnd, cove
         return _not_found(reason, **evidence)
     if t1.step is None:
         return _not_found("no stage 1 before it", **evidence)
-    index = _first_lasting(_median_of_three(group.covered) >= covered * final)
+    index = _first_lasting(median_of_three(group.covered) >= covered * final)
     if index is None or steps[index] <= t1.step:
         return _not_found("specialists were there before stage 1 ended", **evidence)
     return _found(steps, index, **evidence)
@@ -210,7 +211,7 @@ def convergence(steps: np.ndarray, group: GroupRecord, t2: StageEnd, tolerance: 
     for name, values in (("energy", group.energy), ("count", group.specialists)):
         final = float(np.median(values[tail]))
         scatter = _scatter(values[tail])
-        settled &= np.abs(_median_of_three(values) - final) <= max(tolerance * abs(final), NOISE * scatter)
+        settled &= np.abs(median_of_three(values) - final) <= max(tolerance * abs(final), NOISE * scatter)
         evidence[f"final_{name}"] = final
         evidence[f"tail_drift_{name}"] = float(values[-1] - values[tail][0]) / max(abs(final), 1e-300)
     index = _first_lasting(settled & after)
@@ -239,7 +240,7 @@ def find_stages(
     covered: float = COVERED,
     tolerance: float = TOLERANCE,
     norm_floor: float = 0.1,
-) -> dict[str, dict[str, StageEnd]]:
+) -> GroupEnds:
     """Find T1, T2 and T3 of every group in the record of one run.
 
     Args:
@@ -252,21 +253,45 @@ def find_stages(
     Errors:
         `ValueError` for a record that is too short or not increasing.
     """
+    snapshot = trajectory.snapshot
+    seen = snapshot.alignment, snapshot.weight_norm, snapshot.firing
+    least = chance_purity(*snapshot.alignment.shape[1:])
+    with np.errstate(invalid="ignore"):  # of a record that is not finite, which has no stages
+        specialists = is_specialist(*seen, norm_floor=norm_floor)
+        pure = is_specialist(*seen, norm_floor=norm_floor, min_purity=least)
+    masks = group_masks(minority)
+    return ends_of_groups(trajectory, specialists, pure, masks, covered=covered, tolerance=tolerance)
+
+
+def ends_of_groups(
+    trajectory: Trajectory,
+    specialists: np.ndarray,
+    pure: np.ndarray,
+    masks: dict[str, np.ndarray],
+    *,
+    covered: float = COVERED,
+    tolerance: float = TOLERANCE,
+    t1_rule: Callable[[np.ndarray, GroupRecord], StageEnd] = growth_end,
+) -> GroupEnds:
+    """Find T1, T2 and T3 by the rules of `find_stages`, for any groups of features and any rule for specialists.
+
+    Args:
+        specialists: the specialists, Boolean (record, neuron, feature); pure: those that are purer than chance.
+        masks: {group: which features belong to it, Boolean (feature,), at least one}.
+        t1_rule: finds T1 of a group.
+
+    Errors:
+        `ValueError` for a record that is too short or not increasing.
+    """
     steps = np.asarray(trajectory.steps)
     if len(steps) < 3 or np.any(np.diff(steps) <= 0):
         raise ValueError(f"steps: wanted at least 3 increasing records, got {len(steps)}: {steps[:5]}")
-    snapshot = trajectory.snapshot
-    masks = group_masks(minority)
     if reason := _why_not_finite(trajectory):
         return {name: dict.fromkeys(STAGES, _not_found(reason)) for name in masks}
-    seen = snapshot.alignment, snapshot.weight_norm, snapshot.firing
-    specialists = is_specialist(*seen, norm_floor=norm_floor)
-    least = chance_purity(*snapshot.alignment.shape[1:])
-    pure = is_specialist(*seen, norm_floor=norm_floor, min_purity=least)
     ends = {}
     for name, mask in masks.items():
         group = group_record(trajectory, specialists, pure, mask)
-        t1 = growth_end(steps, group)
+        t1 = t1_rule(steps, group)
         t2 = specialisation_end(steps, group, t1, covered)
         ends[name] = {"T1": t1, "T2": t2, "T3": convergence(steps, group, t2, tolerance)}
     return ends

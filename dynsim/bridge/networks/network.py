@@ -11,6 +11,7 @@ from flax import nnx
 from jax import lax
 from jaxtyping import Array, Bool, Float, Key
 
+from dynsim.bridge.networks.convolution import convolve as default_convolve
 from dynsim.bridge.networks.layers import Convolve, Mode, ResNet
 from dynsim.bridge.networks.shapes import NetworkShape
 from dynsim.config.checks import positive_int, require
@@ -44,7 +45,7 @@ class Network(NamedTuple):
     """params -> the kernels of the encoder's convolutions, None in place of all other arrays."""
 
 
-def build(shape: NetworkShape, convolve: Convolve = lax.conv_general_dilated) -> Network:
+def build(shape: NetworkShape, convolve: Convolve = default_convolve) -> Network:
     """Return the network of a shape.
 
     Its functions take and return nested dictionaries: `params["layer1"]["0"]["conv1"]["kernel"]` has the shape (row,

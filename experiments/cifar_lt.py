@@ -25,7 +25,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 if __name__ == "__main__":  # says in one line which packages are missing, before they are imported
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -44,6 +44,9 @@ from dynsim.config.checks import choice, positive_int
 from dynsim.experiment import Experiment, Figures, Json, Reduced
 from experiments.images.arms import ARMS, MAIN, PLACEBOS
 
+if TYPE_CHECKING:
+    from experiments.images.runs import Run
+
 COMMITTED = Path(__file__).resolve().parents[1] / "figures" / "data"
 
 
@@ -56,6 +59,8 @@ class CifarLt:
     judging: Judging = field(default_factory=Judging)
     arms: tuple[str, ...] = (*MAIN, *PLACEBOS)
     """Which arms to run: names of experiments/images/arms.py. The mask of the options is that of the masked arms."""
+    measured: int = 100
+    """Images of each class, not trained on, to which the response of every channel is measured while training."""
     seeds: int = 3
     """Number of seeds; each has a split, first weights, views and an order of its own, which all arms share."""
     seed: int = 0
@@ -72,6 +77,7 @@ class CifarLt:
     """Device to run on; auto takes the fastest that JAX finds."""
 
     def __post_init__(self) -> None:
+        positive_int("measured", self.measured, 2)
         positive_int("seeds", self.seeds)
         positive_int("seed", self.seed, 0)
         for arm in self.arms:
@@ -96,6 +102,7 @@ PRESETS = {
         long_tail=LongTail(images="generated", imbalance=10.0, few_shot=0.1),
         judging=Judging(linear="short", few_shot="short"),
         arms=MAIN,
+        measured=6,
         seeds=2,
     ),
     "paper-short": CifarLt(pretraining=dataclasses.replace(PAPER, epochs=500), long_tail=LongTail(split="released")),
@@ -112,7 +119,7 @@ ABOUT_PRESETS = {
 def identity(options: CifarLt) -> str:
     """Return 12 hexadecimal digits that identify what is run."""
     run = (options.pretraining, options.long_tail, options.judging)
-    values = [*(dataclasses.asdict(one) for one in run), options.arms, options.seeds, options.seed]
+    values = [*(dataclasses.asdict(one) for one in run), options.arms, options.measured, options.seeds, options.seed]
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]
 
 
@@ -133,28 +140,29 @@ def check(options: CifarLt) -> None:
             raise DataError(reason)
 
 
-def train_all(options: CifarLt, folder: Path) -> list[Json]:
-    """Train and judge all arms with all seeds; return a row for each."""
+def train_all(options: CifarLt, folder: Path) -> "list[Run]":
+    """Train and judge all arms with all seeds."""
     from experiments.images.runs import Study, run_all
 
-    study = Study(options.pretraining, options.long_tail, options.judging, options.data_folder, folder)
+    parts = (options.pretraining, options.long_tail, options.judging, options.measured)
+    study = Study(*parts, options.data_folder, folder)
     return run_all(study, options.arms, range(options.seed, options.seed + options.seeds))
 
 
-def analyse(rows: list[Json], options: CifarLt) -> tuple[Json, Reduced]:
-    """Return the summary."""
-    from experiments.images.outcome import summarise
+def analyse(runs: "list[Run]", options: CifarLt) -> tuple[Json, Reduced]:
+    """Return the summary, and the curves of the channels by arm."""
+    from experiments.images.outcome import channel_curves_by_arm, summarise
 
     told = {name: dataclasses.asdict(getattr(options, name)) for name in ("pretraining", "long_tail", "judging")}
-    return {**told, "about": about_run(options), **summarise(rows, options.arms)}, {}
+    return {**told, "about": about_run(options), **summarise(runs, options.arms)}, channel_curves_by_arm(runs)
 
 
 def about_run(options: CifarLt) -> str:
     """Return in one line what was run."""
     train, data = options.pretraining, options.long_tail
     return (
-        f"{data.images}, imbalance {data.imbalance:g}, {train.network.architecture} of width {train.network.width:g} with"
-        f" the stem {train.network.stem}, {train.epochs} epochs in batches of {train.batch_size}, mask of"
+        f"{data.images}, imbalance {data.imbalance:g}, {train.network.architecture} of width {train.network.width:g}"
+        f" with the stem {train.network.stem}, {train.epochs} epochs in batches of {train.batch_size}, mask of"
         f" {train.masking.rate:.0%}, {options.seeds} seeds, probe {options.judging.linear}"
     )
 
@@ -195,7 +203,6 @@ EXPERIMENT: Experiment[CifarLt, Any] = Experiment(
     table=print_table,
     check=check,
     identity=identity,
-    curves=False,
 )
 
 

@@ -2,13 +2,15 @@
 
 from typing import Any
 
+import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from dynsim.bridge.measure.plots import CHANNEL_CAPTIONS, channel_stages
 from dynsim.plots.parts import panels
-from dynsim.plots.style import COLOR, TWO_COLUMNS
-from experiments.images.arms import NO_MASK
+from dynsim.plots.style import COLOR, STYLE, TWO_COLUMNS
+from experiments.images.arms import MAIN, NO_MASK
 from experiments.images.outcome import METRICS, PROBES
 
 ARM_COLOR = {
@@ -20,33 +22,40 @@ ARM_COLOR = {
 }
 SHOWN = ("all_classes", "many", "medium", "few")
 ACCURACY_CAPTION = (
-    "Accuracy of frozen encoders on the test images, one row per arm. Columns: all classes, and the third of the classes "
-    "with the most, the middle and the fewest images. Rows of panels: a linear probe with all labels, one with few labels, "
-    "and the vote of the nearest neighbours. Small dots are single seeds, large ones their mean. Grey lines mark the "
-    "means of raw pixels (dotted) and of the untrained network (dashed) under the same probe."
+    "Accuracy of frozen encoders on the test images, one row per arm. Columns: all classes, and the third of the "
+    "classes with the most, the middle and the fewest images. Rows of panels: a linear probe with all labels, one with "
+    "few labels, and the vote of the nearest neighbours. Small dots are single seeds, large ones their mean. Grey lines "
+    "mark the means of raw pixels (dotted) and of the untrained network (dashed) under the same probe."
 )
 CONTRAST_CAPTION = (
-    "What each arm changes against the run without a mask that has the same seed, and so the same images, views and first "
-    "weights: difference in accuracy, in points. Dots are means over seeds, bars 95 % t intervals, small dots single "
-    "seeds. The grey band shows differences that these seeds could not have told from zero with 80 % power, for the "
-    "scatter of the magnitude arm. Left: all classes; right: the third of the classes with the fewest images."
+    "What each arm changes against the run without a mask that has the same seed, and so the same images, views and "
+    "first weights: difference in accuracy, in points. Large dots are means over seeds, bars 95 % t intervals, small "
+    "dots single seeds. The grey bands show differences that these seeds would not have told from zero with 80 % power, "
+    "for the scatter of the magnitude arm under the same probe. Left: all classes; right: the third of the classes with "
+    "the fewest images."
 )
 
 
 def captions() -> dict[str, str]:
     """Return the captions by name of the figure."""
-    return {"accuracy": ACCURACY_CAPTION, "contrasts": CONTRAST_CAPTION}
+    return {"accuracy": ACCURACY_CAPTION, "contrasts": CONTRAST_CAPTION, "channels": CHANNEL_CAPTIONS["channel_stages"]}
 
 
-def draw(summary: dict[str, Any], _: Any) -> dict[str, Figure]:
+def draw(summary: dict[str, Any], curves: dict[str, Any]) -> dict[str, Figure]:
     """Return the figures by name."""
-    return {"accuracy": accuracy(summary), "contrasts": contrasts(summary)}
+    main = {arm: curves[arm] for arm in MAIN if arm in curves}
+    return {
+        "accuracy": accuracy(summary),
+        "contrasts": contrasts(summary),
+        "channels": channel_stages(main or curves),
+    }
 
 
 def _trained(summary: dict[str, Any]) -> list[str]:
     return [arm for arm in summary["arms"] if arm not in ("raw pixels", "untrained network")]
 
 
+@matplotlib.rc_context(STYLE)
 def accuracy(summary: dict[str, Any]) -> Figure:
     """Return accuracies by arm, probe and group of classes."""
     arms = _trained(summary)
@@ -63,9 +72,9 @@ def accuracy(summary: dict[str, Any]) -> Figure:
             ax.set_axisbelow(True)
         row[0].set_yticks(range(len(arms)), arms)
         row[0].set_title(text, loc="left")
-        row[0].invert_yaxis() if probe == "linear" else None
+        row[0].set_ylim(len(arms) - 0.5, -0.5)
     for ax, metric in zip(axes[-1], SHOWN, strict=True):
-        ax.set_xlabel(f"{METRICS[metric]}: accuracy (%)")
+        ax.set_xlabel(f"{METRICS[metric]} (%)")
     return fig
 
 
@@ -76,6 +85,7 @@ def _dots(ax: Axes, place: float, values: list[float], color: str) -> None:
     ax.plot(np.mean(points), place, "o", color=color, ms=5)
 
 
+@matplotlib.rc_context(STYLE)
 def contrasts(summary: dict[str, Any]) -> Figure:
     """Return the differences to the run without a mask."""
     found = [one for one in summary["contrasts"] if one["second"] == NO_MASK]

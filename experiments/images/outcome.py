@@ -1,12 +1,17 @@
 """What the runs of the comparison on images say: means, paired differences, and what could have been seen."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from experiments.images.arms import MAGNITUDE, MAIN, NO_MASK, PLACEBOS
 from experiments.images.runs import BASELINES
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from experiments.images.runs import Run
 
 Row = dict[str, Any]
 PROBES = {"linear": "all labels", "few_shot": "few labels", "knn": "nearest neighbours"}
@@ -32,16 +37,35 @@ def contrasts(arms: Sequence[str]) -> list[Contrast]:
     return [Contrast(*pair, *which) for pair in pairs for which in shown]
 
 
-def summarise(rows: Sequence[Row], arms: Sequence[str]) -> dict[str, Any]:
+def summarise(runs: "Sequence[Run]", arms: Sequence[str]) -> dict[str, Any]:
     """Return the summary of a study: accuracies by arm, contrasts, baselines and what its seeds could detect."""
+    from dynsim.bridge.measure.curves import channel_summary
+
+    rows = [run.row for run in runs]
     return {
         "arms": {arm: _by_probe(rows, arm) for arm in (*BASELINES, *arms)},
         "contrasts": [contrast(rows, one) for one in contrasts(arms)],
         "above_baselines": _above_baselines(rows, arms),
         "rows": [{key: value for key, value in row.items() if key != "log"} for row in rows],
         "logs": [{"arm": row["arm"], "seed": row["seed"], **row["log"]} for row in rows if "log" in row],
+        "channels": [
+            {"arm": run.row["arm"], "seed": run.row["seed"], **channel_summary(run.channels)}
+            for run in runs
+            if run.channels is not None
+        ],
         "train_minutes": round(sum(row.get("train_s", 0.0) for row in rows) / 60, 1),
     }
+
+
+def channel_curves_by_arm(runs: "Sequence[Run]") -> "dict[str, xr.Dataset]":
+    """Return {arm: curves of its channels over epochs, one per seed}."""
+    from dynsim.bridge.measure.curves import channel_curves
+
+    by_arm: dict[str, list[xr.Dataset]] = {}
+    for run in runs:
+        if run.channels is not None:
+            by_arm.setdefault(run.row["arm"], []).append(run.channels)
+    return {arm: channel_curves(some) for arm, some in by_arm.items()}
 
 
 def values(rows: Sequence[Row], arm: str, probe: str, metric: str) -> dict[int, float]:
@@ -66,8 +90,8 @@ def _by_probe(rows: Sequence[Row], arm: str) -> dict[str, dict[str, dict[str, An
 def contrast(rows: Sequence[Row], one: Contrast) -> dict[str, Any]:
     """Return a paired difference over seeds with its interval, and the difference that so many seeds find.
 
-    The smallest detectable difference is that of a two-sided paired t-test at 5 % with 80 % power, for the scatter seen.
-    Where there are too few seeds for them, interval, p-value and that difference are None.
+    The smallest detectable difference is that of a two-sided paired t-test at 5 % with 80 % power, for the scatter
+    seen. Where there are too few seeds for them, interval, p-value and that difference are None.
     """
     from dynsim.stats.intervals import t_paired
     from dynsim.stats.power import detectable_difference

@@ -5,16 +5,23 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+
 from experiments.images.arms import ARMS
 
 if TYPE_CHECKING:
+    import xarray as xr
+
     from dynsim.bridge.data.tasks import LongTail, Task
     from dynsim.bridge.evaluation.judging import Judging
+    from dynsim.bridge.networks import Network
     from dynsim.bridge.training import Pretraining, Trained
+    from dynsim.bridge.training.run import Measure
     from dynsim.engine.progress import StudyBar
 
 RAW, UNTRAINED = "raw pixels", "untrained network"
 BASELINES = (RAW, UNTRAINED)
+RECORDS = 12  # records of a run beside the one at the start
 
 
 class Study(NamedTuple):
@@ -23,30 +30,41 @@ class Study(NamedTuple):
     pretraining: "Pretraining"
     long_tail: "LongTail"
     judging: "Judging"
+    measured: int
+    """Images of each class on which channels are measured while the network trains."""
     data_folder: Path | None
     folder: Path
-    """Where finished parts, checkpoints and encoders are kept."""
+    """Where finished parts and checkpoints are kept."""
 
 
-def run_all(study: Study, arms: tuple[str, ...], seeds: range) -> list[dict[str, Any]]:
-    """Train and judge every arm with every seed, and the baselines with every seed; return a row for each.
+class Run(NamedTuple):
+    """One arm or baseline with one seed."""
 
-    A row that an earlier call finished is taken from the folder, and an arm that was interrupted goes on from its last
+    row: dict[str, Any]
+    """Accuracies, log, and what was run, as plain values."""
+    channels: "xr.Dataset | None"
+    """What the channels responded to while it trained (`dynsim.bridge.measure`); None for a baseline."""
+
+
+def run_all(study: Study, arms: tuple[str, ...], seeds: range) -> list[Run]:
+    """Train and judge every arm with every seed, and judge the baselines with every seed.
+
+    A run that an earlier call finished is taken from the folder, and an arm that was interrupted goes on from its last
     checkpoint.
     """
     from dynsim.study import shared_bar
 
     options = {arm: ARMS[arm].change(study.pretraining) for arm in arms}
-    rows = []
+    runs = []
     with shared_bar("images") as bar:
         for seed in seeds:
             for arm, one in options.items():
                 bar.add(part_name(arm, seed), float(one.epochs))
         for seed in seeds:
             images = _Images(study, seed)
-            rows += [_part(study, images, name, None, bar) for name in BASELINES]
-            rows += [_part(study, images, arm, one, bar) for arm, one in options.items()]
-    return rows
+            runs += [_part(study, images, name, None, bar) for name in BASELINES]
+            runs += [_part(study, images, arm, one, bar) for arm, one in options.items()]
+    return runs
 
 
 def part_name(arm: str, seed: int) -> str:
@@ -70,17 +88,20 @@ class _Images:
         return self._task
 
 
-def _part(study: Study, images: _Images, name: str, options: "Pretraining | None", bar: "StudyBar") -> dict[str, Any]:
-    """Return the row of one arm, or of a baseline where there are no options; trained and judged now or earlier."""
+def _part(study: Study, images: _Images, name: str, options: "Pretraining | None", bar: "StudyBar") -> Run:
+    """Return one arm, or a baseline where there are no options; trained and judged now or by an earlier call."""
+    from dynsim import results
     from dynsim.engine import checkpoint
     from dynsim.study import keep_numbers, part_path
 
     label = part_name(name, images.seed)
-    keep = part_path(study.folder, label).with_suffix("")
+    path = part_path(study.folder, label)
+    keep = path.with_suffix("")
     made_from = {
-        "pretraining": None if options is None and name == RAW else dataclasses.asdict(options or study.pretraining),
+        "pretraining": dataclasses.asdict(options or study.pretraining),
         "long_tail": dataclasses.asdict(study.long_tail),
         "judging": dataclasses.asdict(study.judging),
+        "measured": study.measured,
         "seed": images.seed,
     }
 
@@ -89,18 +110,20 @@ def _part(study: Study, images: _Images, name: str, options: "Pretraining | None
         if options is None:
             row = _baseline(study, images, name)
         else:
-            row = _arm(study, images, name, options, keep, bar)
+            row, channels = _arm(study, images, name, options, keep, bar)
+            results.save_many({"channels": channels}, path)
         row |= {"arm": name, "seed": images.seed, "counts": images.task.counts.tolist()}
-        accuracy = row["linear"]["all_classes"]
-        bar.say(f"{label}: linear probe {accuracy:.1%}, {time.perf_counter() - began:.0f} s")
+        bar.say(f"{label}: linear probe {row['linear']['all_classes']:.1%}, {time.perf_counter() - began:.0f} s")
         return row
 
     row = keep_numbers(study.folder, label, made_from, make)
     checkpoint.clear(keep)
-    if options is not None and label not in bar.counted:
+    if options is None:
+        return Run(row, None)
+    if label not in bar.counted:
         bar.counted.add(label)
         bar.skip(float(options.epochs))
-    return row
+    return Run(row, results.load_many(path)["channels"])
 
 
 def _baseline(study: Study, images: _Images, name: str) -> dict[str, Any]:
@@ -127,25 +150,61 @@ def _baseline(study: Study, images: _Images, name: str) -> dict[str, Any]:
 
 def _arm(
     study: Study, images: _Images, name: str, options: "Pretraining", keep: Path, bar: "StudyBar"
-) -> dict[str, Any]:
-    """Train an arm, or go on with it, and judge it."""
+) -> tuple[dict[str, Any], "xr.Dataset"]:
+    """Train an arm, or go on with it, and judge it; return its row and what its channels responded to."""
     from dynsim.bridge.evaluation.features import extract
     from dynsim.bridge.evaluation.judging import judge
+    from dynsim.bridge.measure.dataset import channel_dataset
     from dynsim.bridge.networks import build
     from dynsim.bridge.training import pretrain
     from dynsim.bridge.training.encoder import frozen
 
     began = time.perf_counter()
     task, label = images.task, part_name(name, images.seed)
-    trained = pretrain(task.pretraining.pixels, options, images.seed, folder=keep, label=label, progress=bar)
+    network, epochs = build(options.network), record_epochs(options.epochs)
+    trained = pretrain(
+        task.pretraining.pixels,
+        options,
+        images.seed,
+        folder=keep,
+        measure=channel_measure(network, task, study.measured, images.seed),
+        record_epochs=epochs,
+        label=label,
+        progress=bar,
+    )
     took = time.perf_counter() - began
-    network = build(options.network)
     stats = dense_statistics(network, trained, options, task, images.seed)
     encoder = frozen(network, trained.state.params, stats)
     row = judge(task, lambda part: extract(encoder, part.pixels), study.judging, images.seed)
     row["log"] = {quantity: [float(one) for one in values] for quantity, values in trained.log.items()}
     row["train_s"] = took
-    return row
+    return row, channel_dataset(trained.records, epochs, task.counts, task.groups, study.measured)
+
+
+def record_epochs(epochs: int) -> tuple[int, ...]:
+    """Return after how many epochs channels are measured: at the start, then ever more seldom, and at the end."""
+    steps = np.unique(np.round(np.geomspace(1, epochs, RECORDS)).astype(int))
+    return (0, *(int(step) for step in steps))
+
+
+def channel_measure(network: "Network", task: "Task", per_class: int, seed: int) -> "Measure":
+    """Return what is measured at each record: the response of every channel to each class, on images not trained on."""
+    import jax
+
+    from dynsim.bridge.measure.probe import balanced_probe
+    from dynsim.bridge.measure.responses import measure
+    from dynsim.bridge.training.encoder import frozen
+
+    pool = task.validation if len(task.validation.labels) else task.probe
+    every = np.arange(len(pool.labels))
+    probe = balanced_probe(pool.labels, every, every[:0], n_classes=task.n_classes, per_class=per_class, seed=seed)
+    pixels, labels = pool.pixels[probe.images], probe.labels.astype(np.int32)
+
+    @jax.jit
+    def measured(encoder: Any, pixels: Any, labels: Any) -> dict[str, Any]:
+        return measure(encoder(pixels), labels, task.n_classes, jax.random.key(seed))
+
+    return lambda state: measured(frozen(network, state.params, state.stats), pixels, labels)
 
 
 def dense_statistics(network: Any, trained: "Trained", options: "Pretraining", task: "Task", seed: int) -> Any:

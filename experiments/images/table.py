@@ -60,10 +60,8 @@ def published_table(summaries: Sequence[dict[str, Any]]) -> str:
     for row in PUBLISHED:
         spread = "" if row.spread is None else f" +-{row.spread:g}"
         ours = _ours(row.images, row.imbalance, row.metric, row.method, summaries)
-        lines.append(
-            f"{row.method:<26}{row.images:<10}{row.imbalance:>7}  {row.metric:<10}{row.value:>9.2f}{spread:<7}{ours:<12} "
-            f"{row.source}: {row.protocol}"
-        )
+        cell = f"{row.method:<26}{row.images:<10}{row.imbalance:>7}  {row.metric:<10}{row.value:>9.2f}{spread:<7}"
+        lines.append(f"{cell}{ours:<12} {row.source}: {row.protocol}")
     for one in summaries:
         lines += ["", "Here: " + one["about"]]
     return "\n".join(lines)

@@ -1,8 +1,7 @@
 """A small set of images that is made and not read, so that everything can be tried where no data are.
 
 Each class has a pattern of coloured stripes: its own direction, width and two colours. An image shows it shifted, in a
-random brightness, with noise. Classes that a few images do not tell apart by their mean colour alone are told apart by
-direction, so that an encoder has something to learn.
+random brightness, with noise.
 """
 
 import numpy as np
@@ -14,7 +13,7 @@ JITTER = 0.35  # largest relative change of brightness
 
 
 def generated_images(n_per_class: int, n_classes: int = 10, side: int = 16, seed: int = 0) -> ImageSet:
-    """Return `n_per_class` images of each class, in random order of the classes; the patterns are the same for all seeds.
+    """Return `n_per_class` images of each class, in a random order; the patterns are the same for all seeds.
 
     Returns:
         uint8 pixels of shape (image, side, side, 3) and their labels.

@@ -22,8 +22,8 @@ class Masking(Section):
 
     kind: Literal["none", "lowest", "highest", "random_fixed", "random", "dropout"] = "none"
     """What is masked. none: nothing; lowest, highest: the weights lowest or highest in magnitude; random_fixed,
-    random: a random subset, always the same or drawn anew at each refresh; dropout: each weight by its own chance, drawn
-    anew at each refresh."""
+    random: a random subset, always the same or drawn anew at each refresh; dropout: each weight by its own chance,
+    drawn anew at each refresh."""
     rate: float = 0.0
     """Share of the weights that is masked, in [0, 1)."""
     scope: Literal["global", "per_array"] = "global"

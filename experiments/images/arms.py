@@ -7,12 +7,15 @@ the published comparison does, in the mask, the depth of the head and the batche
 
 import dataclasses
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from dynsim.bridge.training import Masking, Pretraining
 
 NO_MASK, MAGNITUDE = "no mask", "magnitude"
 LESS_DECAY = 0.1  # weight decay of the arm that has less of it, as a share
+
+
+Kind = Literal["none", "lowest", "highest", "random_fixed", "random", "dropout"]
 
 
 class Arm(NamedTuple):
@@ -24,7 +27,7 @@ class Arm(NamedTuple):
     """(options with the mask whose share, scope and gradient the masked arms use) -> options of this arm."""
 
 
-def _masked(kind: str) -> Callable[[Pretraining], Pretraining]:
+def _masked(kind: Kind) -> Callable[[Pretraining], Pretraining]:
     def change(options: Pretraining) -> Pretraining:
         rate = 0.0 if kind == "none" else options.masking.rate
         return dataclasses.replace(options, masking=dataclasses.replace(options.masking, kind=kind, rate=rate))

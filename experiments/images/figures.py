@@ -24,15 +24,15 @@ SHOWN = ("all_classes", "many", "medium", "few")
 ACCURACY_CAPTION = (
     "Accuracy of frozen encoders on the test images, one row per arm. Columns: all classes, and the third of the "
     "classes with the most, the middle and the fewest images. Rows of panels: a linear probe with all labels, one with "
-    "few labels, and the vote of the nearest neighbours. Small dots are single seeds, large ones their mean. Grey lines "
-    "mark the means of raw pixels (dotted) and of the untrained network (dashed) under the same probe."
+    "few labels, and the vote of the nearest neighbours. Small dots are single seeds, large ones their mean. Grey "
+    "lines mark the means of raw pixels (dotted) and of the untrained network (dashed) under the same probe."
 )
 CONTRAST_CAPTION = (
     "What each arm changes against the run without a mask that has the same seed, and so the same images, views and "
     "first weights: difference in accuracy, in points. Large dots are means over seeds, bars 95 % t intervals, small "
-    "dots single seeds. The grey bands show differences that these seeds would not have told from zero with 80 % power, "
-    "for the scatter of the magnitude arm under the same probe. Left: all classes; right: the third of the classes with "
-    "the fewest images."
+    "dots single seeds. The grey bands show differences that these seeds would not have told from zero with 80 % "
+    "power, for the scatter of the magnitude arm under the same probe. Left: all classes; right: the third of the "
+    "classes with the fewest images."
 )
 
 

@@ -1,6 +1,7 @@
 """The runs of the comparison on images: one arm with one seed at a time, trained, judged, and saved at once."""
 
 import dataclasses
+import functools
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -76,16 +77,14 @@ class _Images:
     """The images of a seed, read when they are first needed."""
 
     def __init__(self, study: Study, seed: int) -> None:
-        self.study, self.seed, self._task = study, seed, None
+        self.study, self.seed = study, seed
 
-    @property
+    @functools.cached_property
     def task(self) -> "Task":
         """The task of this seed."""
         from dynsim.bridge.data.tasks import make_task
 
-        if self._task is None:
-            self._task: Task | None = make_task(self.study.long_tail, self.seed, self.study.data_folder)
-        return self._task
+        return make_task(self.study.long_tail, self.seed, self.study.data_folder)
 
 
 def _part(study: Study, images: _Images, name: str, options: "Pretraining | None", bar: "StudyBar") -> Run:

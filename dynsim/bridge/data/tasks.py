@@ -99,12 +99,18 @@ def make_task(options: LongTail, seed: int, folder: Path | None = None) -> Task:
         raise DataError(f"few_shot: wanted at least one image of each class, got {options.few_shot:g} of the largest")
     chosen = split.balanced if options.balanced else split.long_tailed
     labelled = _at_most(split.train, images.labels, options.labelled)
-    parts = (chosen, labelled, split.few_shot, split.validation)
+
+    def part(indices: np.ndarray) -> Labelled:
+        return Labelled(images.pixels[indices], images.labels[indices])
+
     return Task(
-        *(Labelled(images.pixels[part], images.labels[part]) for part in parts),
-        Labelled(test.pixels, test.labels),
-        split.counts,
-        groups_by_rank(split.counts),
+        pretraining=part(chosen),
+        probe=part(labelled),
+        few_shot=part(split.few_shot),
+        validation=part(split.validation),
+        test=Labelled(test.pixels, test.labels),
+        counts=split.counts,
+        groups=groups_by_rank(split.counts),
     )
 
 

@@ -7,11 +7,11 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from dynsim.bridge.views.colour import each
+from dynsim.bridge.views.crops import FINENESS
 from dynsim.bridge.views.draws import Draws
 from dynsim.bridge.views.recipes import ViewRecipe
 
 PASSES = 3
-FINENESS = 2.0**15
 
 
 def box_radius(sigma: Float[Array, "image"]) -> tuple[Float[Array, "image"], Float[Array, "image"]]:

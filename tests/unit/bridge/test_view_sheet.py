@@ -28,5 +28,5 @@ def test_the_sheet_shows_each_image_and_its_views():
 
 @pytest.mark.parametrize(("recipes", "n_views", "names"), [({}, 1, ()), (RECIPES, 0, ()), (RECIPES, 1, ("cat",))])
 def test_a_sheet_with_nothing_to_show_is_refused(recipes, n_views, names):
-    with pytest.raises(ConfigError, match="^contact sheet: wanted images, recipes, views and a name for each image"):
+    with pytest.raises(ConfigError, match=r"^contact sheet: wanted images, recipes, views and a name for each image"):
         contact_sheet(KEY, IMAGES, recipes, n_views, names)

@@ -4,7 +4,9 @@ Rows and columns are resized one after the other, so each image needs two small 
 reverses the rows of one of them, and black pixels around the image are rows of zeros.
 
 The weights are rounded to multiples of 2^-15. Then every product of a weight and a byte, and every sum of such
-products, is exact in float32: the order of summation does not matter, and all programs and devices return the same.
+products, is exact in float32: the order of summation does not matter. The weights themselves are the same in all
+programs and on all devices where boxes are enlarged to a side that is a power of two. Then distances are multiples of
+a power of two, and the cubic is exact as well. Elsewhere a weight may be rounded otherwise by another program.
 """
 
 from typing import NamedTuple

@@ -25,12 +25,17 @@ def rows_of(draws: Draws) -> list[Draws]:
     return [Draws(*part) for part in parts]
 
 
+def spread(uniform: float) -> float:
+    """Return the centre of that of 2^14 equal parts of [0, 1] in which the number lies."""
+    return (int(uniform * 2**14) + 0.5) / 2**14
+
+
 def box_of(row: Draws, shape: tuple[int, int], scale: tuple[float, float], aspects: tuple[float, float]) -> tuple:
     """Return top, left, height and width of the random box."""
     height, width = shape
     for area, aspect in zip(row.area, row.aspect, strict=True):
-        target = height * width * (scale[0] + (scale[1] - scale[0]) * area)
-        ratio = aspects[0] * (aspects[1] / aspects[0]) ** aspect
+        target = height * width * (scale[0] + (scale[1] - scale[0]) * spread(area))
+        ratio = aspects[0] * (aspects[1] / aspects[0]) ** spread(aspect)
         w, h = round(math.sqrt(target * ratio)), round(math.sqrt(target / ratio))
         if 0 < w <= width and 0 < h <= height:
             return int(row.place[0] * (height - h + 1)), int(row.place[1] * (width - w + 1)), h, w
@@ -86,7 +91,7 @@ def pillow_view(row: Draws, pixels: np.ndarray, recipe: ViewRecipe) -> np.ndarra
         image = image.convert("L").convert("RGB")
     if row.blur < recipe.blur:
         least, most = recipe.blur_sigma
-        image = image.filter(ImageFilter.GaussianBlur(least + (most - least) * row.sigma))
+        image = image.filter(ImageFilter.GaussianBlur(least + (most - least) * spread(row.sigma)))
     result = np.array(image)
     if recipe.cutout:
         y, x = (int(u * side) for u in row.cutout)

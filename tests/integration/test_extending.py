@@ -15,7 +15,7 @@ from dynsim.analysis.summary import all_stage_ends
 MAP = (Path(__file__).parents[2] / "dynsim" / "README.md").read_text(encoding="utf-8")
 SECTION = MAP.partition("## Extending\n")[2].partition("\n## ")[0]
 OWN = dict(re.findall(r"\*\*Own (\w+)\.\*\*.*?```python\n(.*?)```", SECTION, re.S))
-HEADED = {"save": r"## Save and plot\n", "table": r"\*\*Records as they come in\.\*\*"}
+HEADED = {"save": r"## Save and plot\n", "views": r"## Views\n", "table": r"\*\*Records as they come in\.\*\*"}
 ELSEWHERE = ["Sweeps", "Images", "Losses that learn from labels"]  # each run by a test of its own
 EXAMPLES = OWN | {name: re.search(f"{head}.*?```python\n(.*?)```", MAP, re.S)[1] for name, head in HEADED.items()}
 
@@ -42,6 +42,13 @@ def test_there_is_one_example_for_each_part_that_can_be_replaced():
     assert list(OWN) == ["data", "encoder", "loss", "record"]
     assert MAP.count("```python") == len(EXAMPLES) + len(ELSEWHERE)
     assert all(re.search(rf"## {head}\n(?:(?!\n## ).)*```python", MAP, re.S) for head in ELSEWHERE)
+
+
+def test_views(example, capsys):
+    names = example("views")
+    assert names["first"].shape == names["second"].shape == (4, 32, 32, 3)
+    assert np.any(np.asarray(names["first"]) != np.asarray(names["second"]))
+    assert "crop_scale (0.1, 1.0)" in capsys.readouterr().out
 
 
 def test_own_data(example, capsys):

@@ -4,6 +4,9 @@ The steps are those of torchvision on Pillow images, rounding to whole levels in
 padded image; flip; brightness, contrast, saturation and hue; grey; blur; cutout.
 
 The view of image n depends on the key, on n and on the image, not on the others or on how many there are.
+
+Which values are exact, and so the same in all programs, is said in `crops`; how close they are to Pillow's, in the map
+of dynsim (README.md), section Views.
 """
 
 from collections.abc import Callable

@@ -3,28 +3,34 @@
 import math
 
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
 from dynsim.bridge.views.colour import each
-from dynsim.bridge.views.draws import Draws
+from dynsim.bridge.views.crops import FINENESS
+from dynsim.bridge.views.draws import Draws, spread
 from dynsim.bridge.views.recipes import ViewRecipe
 
 PASSES = 3
-FINENESS = 2.0**15
 
 
-def box_radius(sigma: Float[Array, "image"]) -> tuple[Float[Array, "image"], Float[Array, "image"]]:
+def box_radius(sigma: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return whole part and fraction of the radius of the box, of which three in a row have this standard deviation.
 
     A box of radius l + a sums the 2 l + 1 pixels around its centre and, with weight a, one more at each end.
     (Gwosdek, Grewenig, Bruhn, Weickert 2011.)
     """
     variance = sigma * sigma / PASSES
-    whole = jnp.floor((jnp.sqrt(12 * variance + 1) - 1) / 2)
+    whole = np.floor((np.sqrt(12 * variance + 1) - 1) / 2)
     outer = (whole + 1) * (whole + 1)
     fraction = (2 * whole + 1) * (whole * (whole + 1) - 3 * variance) / (6 * (variance - outer))
     return whole, fraction
+
+
+def inner_weight(sigma: np.ndarray) -> np.ndarray:
+    """Return the weight of the pixels around the centre of the box, rounded to a multiple of 2^-15."""
+    return np.floor(FINENESS / (2 * sum(box_radius(sigma)) + 1) + 0.5) / FINENESS
 
 
 def gaussian_blur(x: Float[Array, "image height 3 width"], draws: Draws, recipe: ViewRecipe) -> Array:
@@ -38,11 +44,9 @@ def gaussian_blur(x: Float[Array, "image height 3 width"], draws: Draws, recipe:
         recipe: with `blur` and `blur_sigma`.
     """
     least, most = recipe.blur_sigma
-    whole, fraction = box_radius(least + (most - least) * draws.sigma)
-    inner = jnp.floor(FINENESS / (2 * (whole + fraction) + 1) + 0.5) / FINENESS
     chosen = draws.blur < recipe.blur
-    inner = jnp.where(chosen, inner, 1)
-    whole = jnp.where(chosen, whole, 0)
+    inner = jnp.where(chosen, spread(draws.sigma, lambda u: inner_weight(least + (most - least) * u)), 1)
+    whole = jnp.where(chosen, spread(draws.sigma, lambda u: box_radius(least + (most - least) * u)[0]), 0)
     outer = (1 - (2 * whole + 1) * inner) / 2
     reach = math.floor((math.sqrt(4 * most * most + 1) - 1) / 2) + 1
     weights = [jnp.where(k <= whole, inner, jnp.where(k == whole + 1, outer, 0)) for k in range(reach + 1)]

@@ -4,10 +4,11 @@ Rows and columns are resized one after the other, so each image needs two small 
 reverses the rows of one of them, and black pixels around the image are rows of zeros.
 
 The weights are rounded to multiples of 2^-15. Then every product of a weight and a byte, and every sum of such
-products, is exact in float32: the order of summation does not matter, and all programs and devices return the same.
+products, is exact in float32: the order of summation does not matter. The weights themselves are the same in all
+programs and on all devices where boxes are enlarged to a side that is a power of two. Then distances are multiples of
+a power of two, and the cubic is exact as well. Elsewhere a weight may be rounded otherwise by another program.
 """
 
-import math
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -15,7 +16,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Bool, Float
 
-from dynsim.bridge.views.draws import Draws, below
+from dynsim.bridge.views.draws import Draws, below, spread
 from dynsim.bridge.views.recipes import ViewRecipe
 
 FINENESS = 2.0**15
@@ -50,12 +51,14 @@ def random_boxes(draws: Draws, shape: tuple[int, int], recipe: ViewRecipe) -> Bo
     """
     height, width = shape
     (least, most), (narrow, wide) = recipe.crop_scale or (1.0, 1.0), recipe.crop_aspect
-    area = height * width * (least + (most - least) * draws.area)
-    aspect = jnp.exp(math.log(narrow) + (math.log(wide) - math.log(narrow)) * draws.aspect)
-    tried_w, tried_h = jnp.round(jnp.sqrt(area * aspect)), jnp.round(jnp.sqrt(area / aspect))
+    # width sqrt(area x aspect) and height sqrt(area / aspect)
+    size = spread(draws.area, lambda u: np.sqrt(height * width * (least + (most - least) * u)))
+    stretch = spread(draws.aspect, lambda u: np.sqrt(narrow * (wide / narrow) ** u))
+    shrink = spread(draws.aspect, lambda u: 1 / np.sqrt(narrow * (wide / narrow) ** u))
+    tried_w, tried_h = jnp.round(size * stretch), jnp.round(size * shrink)
     fits = (tried_w > 0) & (tried_w <= width) & (tried_h > 0) & (tried_h <= height)
     central_h, central_w = central_box(shape, recipe.crop_aspect)
-    box_w, box_h = jnp.full_like(area[:, 0], central_w), jnp.full_like(area[:, 0], central_h)
+    box_w, box_h = jnp.full_like(size[:, 0], central_w), jnp.full_like(size[:, 0], central_h)
     for attempt in reversed(range(fits.shape[1])):
         box_w = jnp.where(fits[:, attempt], tried_w[:, attempt], box_w)
         box_h = jnp.where(fits[:, attempt], tried_h[:, attempt], box_h)
@@ -113,9 +116,9 @@ def axis_weights(
     out, pixel = np.arange(n_out, dtype=np.float32), np.arange(n_in, dtype=np.float32)
     begin, length = begin[:, None, None], length[:, None, None]
     position = jnp.where(reverse[:, None], n_out - 1 - out, out[None])[:, :, None]
-    centre = (position + 0.5) * length / n_out
     inside = pixel[None, None] - begin
-    distance = jnp.abs(inside + 0.5 - centre) / jnp.maximum(length / n_out, 1)
+    # from centre to centre, |inside + 1/2 - (position + 1/2) length / n_out|, in units of a pixel of the larger side
+    distance = jnp.abs((2 * inside + 1) * n_out - (2 * position + 1) * length) / (2 * jnp.maximum(length, n_out))
     weight = _triangle(distance) if interpolation == "bilinear" else _cubic(distance)
     weight = jnp.where((inside >= 0) & (inside < length), weight, 0)
     weight = weight / weight.sum(axis=2, keepdims=True)

@@ -1,5 +1,6 @@
 """The random numbers behind the views: a fixed number for each image, drawn in one call whatever the recipe is."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -9,6 +10,7 @@ from jaxtyping import Array, Float, Key
 from dynsim.randomness.draws import uniform
 
 TRIES = 10  # at a box, before the central one is taken
+STEPS = 2**14  # of a continuous quantity
 
 
 class Draws(NamedTuple):
@@ -61,3 +63,16 @@ def below(u: Float[Array, "*axes"], n: Float[Array, "*axes"] | int) -> Float[Arr
     The product stays below n after rounding, since u is at most 1 - 2^-23.
     """
     return jnp.floor(u * n)
+
+
+def spread(u: Float[Array, "*axes"], values: Callable[[np.ndarray], np.ndarray]) -> Float[Array, "*axes"]:
+    """Return a function of uniform numbers, at the centres of `STEPS` equal parts of [0, 1].
+
+    The values are computed here, in float64. A compiled program only looks them up, so that none rounds them otherwise.
+
+    Args:
+        u: uniform numbers in [0, 1).
+        values: the function, in NumPy.
+    """
+    table = np.asarray(values((np.arange(STEPS) + 0.5) / STEPS), np.float32)
+    return jnp.asarray(table)[below(u, STEPS).astype(jnp.int32)]

@@ -130,6 +130,7 @@ def sgd_probe(
             then parameters are arguments of the compiled program, which is used again for other parameters. Those
             that a function only refers to are built into the program, which is slow for a large network.
         images: uint8 pixels, shape (image, height, width, channel); or whatever `features` takes, one row per image.
+            All of them are put on the device.
         labels: whole numbers, shape (image,).
         validation: features of clean images, and labels; see `adam_probe`.
         n_classes, seed, on_epoch: see `adam_probe`; the seed is also that of the keys.

@@ -89,6 +89,14 @@ def test_half_precision_is_computed_in_single():
     np.testing.assert_array_equal(knn_predict(half, queries, C, 7, query_block=4, train_block=8), wanted)
 
 
+def test_all_images_are_neighbours_once_and_padding_is_none():
+    """30 images in blocks of 8 leave room for two more, which have no class."""
+    train, queries = a_set(7)
+    found = find_neighbours(train, queries, C, N, query_block=4, train_block=8)
+    np.testing.assert_array_equal(np.sort(found.labels, axis=1), np.tile(np.sort(train.labels), (Q, 1)))
+    np.testing.assert_array_equal(vote(found), by_loop(train, queries, N, None))
+
+
 def test_neighbours_found_once_serve_several_votes():
     train, queries = a_set(5)
     found = find_neighbours(train, queries, C, 7, query_block=4, train_block=8)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from jax import lax
 
-from dynsim.bridge.networks import convolution
+from dynsim.bridge.networks import blocks, convolution
 from dynsim.bridge.networks.convolution import CHANNELS_LAST, convolve
 
 ONE = ((1, 1), (1, 1))
@@ -16,6 +16,7 @@ CASES = {
     "3x3": ((5, 6, 4, 3, 2), (3, 3), (1, 1), ONE),
     "3x3, more outputs than inputs": ((4, 3, 5, 1, 7), (3, 3), (1, 1), ONE),
     "3x3 without padding": ((3, 5, 4, 3, 2), (3, 3), (1, 1), NONE),
+    "3x3, shifted": ((4, 5, 9, 2, 2), (3, 3), (1, 1), ((2, 0), (0, 3))),
     "3x3 with stride 2, even": ((5, 6, 4, 3, 2), (3, 3), (2, 2), ONE),
     "3x3 with stride 2, odd": ((5, 5, 7, 3, 2), (3, 3), (2, 2), ONE),
     "3x3 with stride 2, without padding": ((2, 6, 5, 2, 3), (3, 3), (2, 2), NONE),
@@ -25,6 +26,7 @@ CASES = {
     "nothing symmetric": ((3, 6, 7, 4, 2), (3, 2), (1, 1), ((0, 2), (1, 0))),
     "padding wider than the window": ((3, 4, 3, 4, 2), (2, 2), (1, 1), ((1, 1), (2, 3))),
 }
+TILED = [name for name, (_, window, strides, _) in CASES.items() if window == (3, 3) and strides == (1, 1)]
 
 
 def plain(images, kernel, strides, padding):
@@ -45,10 +47,13 @@ def with_gradients(function, images, kernel, strides, padding):
     return value, *pull(jnp.sin(jnp.arange(value.size, dtype=value.dtype)).reshape(value.shape))
 
 
-@pytest.mark.parametrize("name", CASES)
-def test_values_and_gradients_are_those_of_lax(name, monkeypatch):
+@pytest.mark.parametrize(("name", "tiled"), [(name, False) for name in CASES] + [(name, True) for name in TILED])
+def test_values_and_gradients_are_those_of_lax(name, tiled, monkeypatch):
+    if tiled:
+        monkeypatch.setattr(convolution, "TILED_CHANNELS", 1)
+        monkeypatch.setattr(convolution, "COVERED", 0.0)
     shape, window, strides, padding = CASES[name]
-    monkeypatch.setattr(convolution, "PIXELS", 30)  # several blocks, and one that is not full
+    monkeypatch.setattr(blocks, "PIXELS", 30)  # several blocks, and one that is not full
     images, kernel = draw(shape, window)
     both = jax.jit(lambda x, w: [with_gradients(f, x, w, strides, padding) for f in (convolve, plain)])
     found, wanted = both(images, kernel)

@@ -1,0 +1,75 @@
+"""The gradient of a convolution with respect to its kernel as one matrix product over pixels.
+
+Each function takes a block of images; `blocks.py` sums over blocks.
+"""
+
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Float
+
+Pair = tuple[int, int]
+
+
+def kernel_gradient_products(
+    images: Float[Array, "image row column input"],
+    cotangent: Float[Array, "image row_out column_out output"],
+    window: Pair,
+    strides: Pair,
+    padding: tuple[Pair, Pair],
+) -> Float[Array, "window_row window_column input output"]:
+    """Return the gradient with respect to the kernel, from that with respect to the convolved images.
+
+    Args:
+        images: what was convolved.
+        cotangent: the gradient with respect to the convolved images.
+        window: rows and columns of the kernel.
+        strides: rows and columns from one output pixel to the next.
+        padding: rows of zeros (above, below) and columns of zeros (left, right).
+    """
+    inputs, outputs = images.shape[-1], cotangent.shape[-1]
+    # What is copied, per pixel, by shifting the images down and the cotangent across, and the images both ways. The
+    # first also makes the product squarer. With strides it would be wasteful: most factors would be zero.
+    shared, alone = window[0] * inputs + window[1] * outputs, window[0] * window[1] * inputs + outputs
+    if strides == (1, 1) and shared < alone:
+        return _shared_shifts(images, cotangent, window, padding)
+    return _product(patches(images, cotangent.shape[1:3], window, strides, padding), cotangent).reshape(
+        *window, inputs, outputs
+    )
+
+
+def patches(
+    images: Float[Array, "image row column input"],
+    sides: tuple[int, ...],
+    window: Pair,
+    strides: Pair,
+    padding: tuple[Pair, Pair],
+) -> Float[Array, "image row_out column_out weight"]:
+    """Return the pixels in the window of every output pixel; `sides` are the output rows and columns."""
+    padded = jnp.pad(images, ((0, 0), *padding, (0, 0)))
+    down, across = (stride * (side - 1) + 1 for stride, side in zip(strides, sides, strict=True))
+    places = [(i, j) for i in range(window[0]) for j in range(window[1])]
+    shifted = [padded[:, i : i + down : strides[0], j : j + across : strides[1]] for i, j in places]
+    return jnp.concatenate(shifted, axis=-1)
+
+
+def _shared_shifts(images: Array, cotangent: Array, window: Pair, padding: tuple[Pair, Pair]) -> Array:
+    """Return the gradient, for strides of one, as one product in which both sides are shifted.
+
+    The weight (i, j) of a kernel takes the pixel (r + i, c) of a padded image to the output pixel (r, c - j). So the
+    images shifted by i rows, times the cotangent shifted by j columns, sum to its gradient.
+    """
+    rows, columns = cotangent.shape[1], images.shape[2]
+    down = jnp.pad(images, ((0, 0), padding[0], (0, 0), (0, 0)))
+    left, right = (window[1] - 1 - width for width in padding[1])  # negative where padding is wider than the window
+    none = (0, 0, 0)
+    across = lax.pad(cotangent, jnp.zeros((), cotangent.dtype), (none, none, (left, right, 0), none))
+    images_down = [down[:, i : i + rows] for i in range(window[0])]
+    cotangents_across = [across[:, :, start : start + columns] for start in reversed(range(window[1]))]
+    product = _product(jnp.concatenate(images_down, axis=-1), jnp.concatenate(cotangents_across, axis=-1))
+    return product.reshape(window[0], images.shape[-1], window[1], cotangent.shape[-1]).swapaxes(1, 2)
+
+
+def _product(left: Array, right: Array) -> Array:
+    """Return the sum over all pixels of the products of a left and a right channel."""
+    left, right = (x.reshape(x.shape[0] * x.shape[1] * x.shape[2], x.shape[3]) for x in (left, right))
+    return lax.dot_general(left, right, (((0,), (0,)), ((), ())))

@@ -48,7 +48,7 @@ classes make some directions common.
 import numpy as np
 import xarray as xr
 
-from dynsim.bridge.measure.dataset import BASES, LIVE, READINGS
+from dynsim.bridge.measure.dataset import BASES, LIVE, PURITY_READINGS
 from dynsim.config.checks import require
 from dynsim.theory.specialists import FIRING, PURITY, Snapshot, is_specialist
 
@@ -59,7 +59,7 @@ LEAST_UNEXPLAINED = 1e-4
 def check_reading(basis: str, reading: str) -> None:
     """Refuse a basis or a reading that does not exist. Errors: `ConfigError`."""
     require(basis in BASES, "basis", " or ".join(BASES), repr(basis), "choose one of them")
-    require(reading in READINGS, "reading", " or ".join(READINGS), repr(reading), "choose one of them")
+    require(reading in PURITY_READINGS, "reading", " or ".join(PURITY_READINGS), repr(reading), "choose one of them")
 
 
 def total_variance(data: xr.Dataset) -> np.ndarray:

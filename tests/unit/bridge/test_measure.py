@@ -1,5 +1,6 @@
 """Channels as neurons: planted responses, hand-computed cases, a NumPy reference, and laws of chance."""
 
+import functools
 import json
 
 import jax
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from dynsim.bridge import measure as channels_room
 from dynsim.bridge.data import DataError, groups_by_rank
 from dynsim.bridge.measure import channels, curves, dataset, plots, probe, stages
-from dynsim.bridge.measure.responses import RIDGE, measure
+from dynsim.bridge.measure.responses import READOUT_RIDGE, measure
 from dynsim.config import ConfigError
 from dynsim.plots.style import COLOR
 from dynsim.theory.specialists import PURITY, purity
@@ -20,7 +21,7 @@ from dynsim.theory.specialists import PURITY, purity
 N_IMAGES, N_CHANNELS, N_CLASSES = 120, 24, 4
 LABELS = np.repeat(np.arange(N_CLASSES), N_IMAGES // N_CLASSES)
 SIZES = np.array([500, 100, 40, 5])
-READINGS = [(basis, reading) for basis in dataset.BASES for reading in dataset.READINGS]
+READINGS = [(basis, reading) for basis in dataset.BASES for reading in dataset.PURITY_READINGS]
 compiled = jax.jit(measure, static_argnums=(2,))  # one shape and one program for all tests
 
 
@@ -105,7 +106,7 @@ def test_responses_agree_with_numpy(labels):
     indicators = (labels[:, None] == np.arange(N_CLASSES)) - 1 / N_CLASSES
     root = np.sqrt(weights)[:, None]
     # a ridge regression is a least-squares problem with one more row per channel
-    rows = np.vstack([root * standard, np.sqrt(RIDGE) * np.eye(N_CHANNELS)])
+    rows = np.vstack([root * standard, np.sqrt(READOUT_RIDGE) * np.eye(N_CHANNELS)])
     solution = np.linalg.lstsq(rows, np.vstack([root * indicators, np.zeros((N_CHANNELS, N_CLASSES))]), rcond=None)[0]
     concepts = standard @ solution
 
@@ -172,7 +173,7 @@ def test_the_snapshot_by_hand():
     data["class_mean"][0, 0] = [3, 1, 1, 1]
     data["within_variance"][0, 0] = [0.25] * 4
     data["active_share"][0, 0] = [0.75, 0.1, 0.2, 0.3]
-    whole, part = (channels.channel_snapshot(data, reading=reading) for reading in dataset.READINGS)
+    whole, part = (channels.channel_snapshot(data, reading=reading) for reading in dataset.PURITY_READINGS)
     # the means have the variance 3/4, so that the classes explain 3/4 of 1; the deviation within is 1/2
     np.testing.assert_allclose(whole.weight_norm[0, 0], 1 / 0.5)
     np.testing.assert_allclose(part.weight_norm[0, 0], np.sqrt(3))
@@ -217,12 +218,17 @@ def test_separation_has_no_bias_from_few_images():
 # ----- chance
 
 
+@functools.cache
+def shuffled_record(seed: int) -> xr.Dataset:
+    return one_record(PLANTED, probe.shuffled_labels(LABELS, seed))
+
+
 @pytest.mark.parametrize(("basis", "reading"), READINGS)
 def test_with_shuffled_labels_hardly_anything_is_found(basis, reading):
     """Over 20 orders of the labels: p <= 0.05 for a single informed channel, so 5 or more have p < 0.003."""
     found = []
     for seed in range(20):
-        data = one_record(PLANTED, probe.shuffled_labels(LABELS, seed))
+        data = shuffled_record(seed)
         specialists, beyond = channels.channel_specialists(data, basis, reading)
         assert not np.any(beyond & ~specialists)
         found.append(channels.informed(data, basis).any())

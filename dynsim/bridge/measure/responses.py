@@ -164,14 +164,13 @@ def chance(
 
     Purity is the largest absolute correlation of a channel with a class or a concept. Two things are drawn anew:
 
-    - Permuted: the labels in random order, so that no channel knows the classes. All that the channels have in common,
-      such as a few directions that hold most of their variance, stays as it is.
+    - Permuted: the labels in random order, so that no channel knows the classes. What the channels have in common, such
+      as a few directions that hold most of their variance, stays.
     - Mixed: the channels replaced by as many random mixtures of them, with standard normal weights on the channels
-      divided by their standard deviations. The mixtures know together what the channels know, but a single one is
-      nothing special: what single channels do beyond them is about the channels.
+      divided by their standard deviations. Together the mixtures know what the channels know; no single one is special.
 
     Args:
-        features, labels, n_classes: as for `class_responses`.
+        features, labels, n_classes: as for `class_responses`, but with equally many images of each class.
         key: the same one at every record, so that permutations and weights are the same too.
         n_sets: number of repetitions. A channel beyond the maxima of 19, over all channels and classes, has p <= 0.05,
             however the channels are correlated.

@@ -10,7 +10,7 @@ from dynsim.bridge.measure.curves import channel_curves, channel_summary
 from dynsim.bridge.measure.dataset import channel_dataset
 from dynsim.bridge.measure.plots import channel_measures, channel_stages
 from dynsim.bridge.measure.probe import balanced_probe, shuffled_labels
-from dynsim.bridge.measure.responses import chance, measure, responses
+from dynsim.bridge.measure.responses import chance, class_responses, measure
 from dynsim.bridge.measure.stages import channel_stage_ends
 
 __all__ = [
@@ -24,7 +24,7 @@ __all__ = [
     "channel_stage_ends",
     "channel_stages",
     "channel_summary",
+    "class_responses",
     "measure",
-    "responses",
     "shuffled_labels",
 ]

@@ -48,7 +48,7 @@ classes make some directions common.
 import numpy as np
 import xarray as xr
 
-from dynsim.bridge.measure.dataset import BASES, LIVE, READINGS
+from dynsim.bridge.measure.dataset import BASES, LIVE, PURITY_READINGS
 from dynsim.config.checks import require
 from dynsim.theory.specialists import FIRING, PURITY, Snapshot, is_specialist
 
@@ -59,7 +59,7 @@ LEAST_UNEXPLAINED = 1e-4
 def check_reading(basis: str, reading: str) -> None:
     """Refuse a basis or a reading that does not exist. Errors: `ConfigError`."""
     require(basis in BASES, "basis", " or ".join(BASES), repr(basis), "choose one of them")
-    require(reading in READINGS, "reading", " or ".join(READINGS), repr(reading), "choose one of them")
+    require(reading in PURITY_READINGS, "reading", " or ".join(PURITY_READINGS), repr(reading), "choose one of them")
 
 
 def total_variance(data: xr.Dataset) -> np.ndarray:
@@ -110,7 +110,7 @@ def channel_snapshot(data: xr.Dataset, basis: str = "classes", reading: str = "w
     varies = np.abs(cosine).max(axis=-1) > 0
     outside = np.maximum(1.0 - share, LEAST_UNEXPLAINED)  # as a share of the variance
     size = np.where(varies, 1.0 / np.sqrt(outside), 0.0)  # standard deviation in the unit of the alignment
-    inside = size * np.sqrt(share)
+    inside, residual = size * np.sqrt(share), np.where(varies, 1.0, 0.0)
     best = np.abs(cosine).argmax(axis=-1)[..., None]
     active = data["active_share"].values.astype(np.float64)
     upward = np.take_along_axis(cosine, best, axis=-1)[..., 0] > 0
@@ -120,8 +120,8 @@ def channel_snapshot(data: xr.Dataset, basis: str = "classes", reading: str = "w
     mean = data["class_mean"].values.mean(axis=-1, dtype=np.float64)
     return Snapshot(
         alignment=cosine * size[..., None],
-        weight_norm=size if reading == "whole" else inside,
-        residual_norm=np.where(varies, 1.0, 0.0) if reading == "whole" else np.zeros_like(size),
+        weight_norm=np.hypot(inside, residual) if reading == "whole" else inside,
+        residual_norm=residual if reading == "whole" else np.zeros_like(size),
         threshold=np.where(varies, -mean * size / np.where(std > 0, std, 1.0), np.nan),
         firing=np.where(upward, own, 0.0),
         false_firing=np.where(upward, others, 0.0),

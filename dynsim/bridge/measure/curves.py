@@ -23,7 +23,7 @@ from dynsim.bridge.measure.channels import (
     separation,
     total_variance,
 )
-from dynsim.bridge.measure.dataset import BASES, READINGS, group_members
+from dynsim.bridge.measure.dataset import BASES, PURITY_READINGS, group_members
 from dynsim.bridge.measure.stages import T1_RULES, channel_stage_ends
 from dynsim.results.sealed import Json
 from dynsim.theory.specialists import NORM_FLOOR, PURITY, is_active, purity
@@ -166,7 +166,7 @@ def channel_summary(data: xr.Dataset) -> Json:
         None.
     """
     last = data.isel(record=[-1])
-    layer = _layer_curves(last, BASES[0], READINGS[0])
+    layer = _layer_curves(last, BASES[0], PURITY_READINGS[0])
     chance = ("permuted_level", "mixed_level")
     out: Json = {
         "n_channels": data.sizes["channel"],
@@ -177,7 +177,7 @@ def channel_summary(data: xr.Dataset) -> Json:
         "by_class_size": _trends(last),
     }
     for basis in BASES:
-        for reading in READINGS:
+        for reading in PURITY_READINGS:
             curves = _group_curves(last, basis, reading, PURITY)
             levels = _layer_curves(last, basis, reading)
             out[f"{basis}, {reading}"] = {

@@ -11,7 +11,7 @@ BASES = ("classes", "concepts")
 """What a channel is compared with: the indicators of the classes, or what a linear read-out makes of them."""
 LIVE = 1e-5
 """A channel varies if its standard deviation is above this share of its largest response; below, it is rounding."""
-READINGS = ("whole", "class_part")
+PURITY_READINGS = ("whole", "class_part")
 """What the purity of a channel is relative to: its whole variation, or the part of it that the basis explains."""
 
 ARRAYS: dict[str, tuple[tuple[str, ...], str, str]] = {
@@ -53,20 +53,8 @@ def channel_dataset(
     Errors:
         `DataError` in one line for arrays, epochs or classes that do not fit together.
     """
-    missing = [name for name in ARRAYS if name not in arrays]
-    if missing:
-        raise DataError(f"measurements: wanted those of measure(), got none named {', '.join(missing)}")
-    n_records, n_classes = len(epochs), len(class_sizes)
-    variables = {}
-    sizes = {"record": n_records, "class": n_classes, "basis": len(BASES), "reading": len(READINGS)}
-    for name, (dims, words, unit) in ARRAYS.items():
-        values = np.asarray(arrays[name])
-        wanted = ("record", *dims)
-        given = dict(zip(wanted, values.shape, strict=False))
-        if values.ndim != len(wanted) or any(sizes.setdefault(dim, n) != n for dim, n in given.items()):
-            shape = ", ".join(f"{dim} {sizes.get(dim, 'any')}" for dim in wanted)
-            raise DataError(f"{name}: wanted the shape ({shape}), got {values.shape}; stack one array per record")
-        variables[name] = (wanted, values, {"long_name": words, "units": unit})
+    n_classes = len(class_sizes)
+    variables = _variables(arrays, len(epochs), n_classes)
     epochs = np.asarray(epochs)
     if epochs.dtype.kind not in "iu" or np.any(np.diff(epochs) <= 0):
         raise DataError(f"epochs: wanted whole and increasing numbers, got {epochs[:5]}")
@@ -81,9 +69,27 @@ def channel_dataset(
         "class_size": ("class", np.asarray(class_sizes, np.int64), {"long_name": "training images", "units": "images"}),
         "class_group": ("class", np.asarray(groups, "U6"), {"long_name": "group of the class", "units": "1"}),
         "basis": ("basis", list(BASES)),
-        "reading": ("reading", list(READINGS)),
+        "reading": ("reading", list(PURITY_READINGS)),
     }
     return xr.Dataset(variables, coords, {"images_per_class": int(images_per_class)})
+
+
+def _variables(arrays: Mapping[str, np.ndarray], n_records: int, n_classes: int) -> dict[str, xr.Variable]:
+    """Return the arrays with their dimensions and labels. Errors: `DataError` for a missing one or another shape."""
+    missing = [name for name in ARRAYS if name not in arrays]
+    if missing:
+        raise DataError(f"measurements: wanted those of measure(), got none named {', '.join(missing)}")
+    variables = {}
+    sizes = {"record": n_records, "class": n_classes, "basis": len(BASES), "reading": len(PURITY_READINGS)}
+    for name, (dims, words, unit) in ARRAYS.items():
+        values = np.asarray(arrays[name])
+        wanted = ("record", *dims)
+        given = dict(zip(wanted, values.shape, strict=False))
+        if values.ndim != len(wanted) or any(sizes.setdefault(dim, n) != n for dim, n in given.items()):
+            shape = ", ".join(f"{dim} {sizes.get(dim, 'any')}" for dim in wanted)
+            raise DataError(f"{name}: wanted the shape ({shape}), got {values.shape}; stack one array per record")
+        variables[name] = xr.Variable(wanted, values, {"long_name": words, "units": unit})
+    return variables
 
 
 def group_members(data: xr.Dataset) -> dict[str, np.ndarray]:

@@ -1,19 +1,19 @@
 """How the channels of a layer respond to the classes of images, as small arrays (JAX).
 
 A channel is one output of the last layer before the head, averaged over the places of its map: one number per image,
-its response. `responses` reduces the responses to a fixed set of labelled images to means and variances per channel and
-class. `chance` measures what purity the same responses reach by chance. Both can be compiled, with `n_classes` (and
-`n_sets`) static, and have fixed shapes: stacked over the records of a training, their arrays are the arguments of
-`measure.dataset.channel_dataset`, from which everything else is computed.
+its response. `class_responses` reduces the responses to a fixed set of labelled images to means and variances per
+channel and class. `chance` measures what purity the same responses reach by chance. Both can be compiled, with
+`n_classes` (and `n_sets`) static, and have fixed shapes: stacked over the records of a training, their arrays are the
+arguments of `measure.dataset.channel_dataset`, from which everything else is computed.
 
 Every class has the same weight, whatever its number of images: an image of class c counts 1/(C n_c) for C classes and
 n_c images of the class. All means, variances and correlations below are meant so.
 
 A class is a function on the images: its indicator, 1 on its images and 0 on the others. A concept is what a linear
 read-out of all channels makes of it: the ridge regression of the indicator on the channels, each divided by its
-standard deviation. Without the ridge (`RIDGE`) a concept is the class mean whitened by the covariance of the channels,
-up to a factor; with a very large one it is the class mean itself as a direction. Concepts of similar classes overlap
-less than the class means do, and a concept leaves out what no read-out of the layer could know about the class.
+standard deviation. Without the ridge (`READOUT_RIDGE`) a concept is the class mean whitened by the covariance of the
+channels, up to a factor; with a very large one it is the class mean itself as a direction. Concepts of similar classes
+overlap less than the class means do, and a concept leaves out what no read-out of the layer could know about the class.
 """
 
 from typing import NamedTuple
@@ -25,7 +25,7 @@ from jaxtyping import Array, Float, Int, Key
 from dynsim.bridge.measure.dataset import LIVE
 from dynsim.theory.specialists import PURITY
 
-RIDGE = 0.01
+READOUT_RIDGE = 0.01
 """Ridge of the read-out, as a share of a channel's variance: it moves little but makes the solution unique."""
 N_SETS = 19
 """Random repetitions of `chance`: the largest of 19 and one more is the measured one in 1 case of 20."""
@@ -81,7 +81,7 @@ def _concept_basis(standard: _Standard, classes: _Basis) -> tuple[_Basis, Array]
     For the correlations R of the channels and their covariances k with the indicators, the ridge regressions are
     V = (R + ridge)^-1 k, with covariance R V with the channels, V^T R V with one another and V^T k with the indicators.
     """
-    ridge = RIDGE * jnp.eye(len(classes.covariance), dtype=standard.correlation.dtype)
+    ridge = READOUT_RIDGE * jnp.eye(len(classes.covariance), dtype=standard.correlation.dtype)
     readout = jax.scipy.linalg.solve(standard.correlation + ridge, classes.covariance, assume_a="pos")
     covariance = _matmul(standard.correlation, readout)
     basis = _Basis(covariance, _matmul(readout.T, covariance))
@@ -114,7 +114,7 @@ def _purest(basis: _Basis, variance: Array) -> tuple[Array, Array]:
     return jnp.max(purity, axis=1), jnp.sum(pure, axis=1, dtype=jnp.int32)
 
 
-def responses(
+def class_responses(
     features: Float[Array, "image channel"], labels: Int[Array, " image"], n_classes: int
 ) -> dict[str, Array]:
     """Return how each channel responds to each class.
@@ -164,17 +164,16 @@ def chance(
 
     Purity is the largest absolute correlation of a channel with a class or a concept. Two things are drawn anew:
 
-    - Permuted: the labels in random order, so that no channel knows the classes. All that the channels have in common,
-      such as a few directions that hold most of their variance, stays as it is.
+    - Permuted: the labels in random order, so that no channel knows the classes. What the channels have in common, such
+      as a few directions that hold most of their variance, stays.
     - Mixed: the channels replaced by as many random mixtures of them, with standard normal weights on the channels
-      divided by their standard deviations. The mixtures know together what the channels know, but a single one is
-      nothing special: what single channels do beyond them is about the channels.
+      divided by their standard deviations. Together the mixtures know what the channels know; no single one is special.
 
     Args:
-        features, labels, n_classes: as for `responses`.
-        key: the same one at every record, so that the permutations and the weights of the mixtures are the same too.
-        n_sets: number of repetitions; each gives one maximum over all channels and classes. A single channel beyond the
-            maxima of 19 has p <= 0.05, over all channels together and however they are correlated.
+        features, labels, n_classes: as for `class_responses`, but with equally many images of each class.
+        key: the same one at every record, so that permutations and weights are the same too.
+        n_sets: number of repetitions. A channel beyond the maxima of 19, over all channels and classes, has p <= 0.05,
+            however the channels are correlated.
 
     Returns:
         `permuted_purity` (set, basis) and `mixed_purity` (set, basis, reading): the largest purity of a repetition, for
@@ -212,5 +211,5 @@ def measure(
     key: Key[Array, ""],
     n_sets: int = N_SETS,
 ) -> dict[str, Array]:
-    """Return the arrays of `responses` and of `chance` together."""
-    return responses(features, labels, n_classes) | chance(features, labels, n_classes, key, n_sets)
+    """Return the arrays of `class_responses` and of `chance` together."""
+    return class_responses(features, labels, n_classes) | chance(features, labels, n_classes, key, n_sets)

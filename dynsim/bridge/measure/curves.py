@@ -171,7 +171,7 @@ def channel_summary(data: xr.Dataset) -> Json:
     out: Json = {
         "n_channels": data.sizes["channel"],
         "n_classes": data.sizes["class"],
-        "images_per_class": data.attrs["images_per_class"],
+        "images_per_class": int(data.attrs["images_per_class"]),
         "classes_per_group": {group: int(mask.sum()) for group, mask in group_members(data).items()},
         "layer": {name: _or_none(values[0]) for name, values in layer.items() if name not in chance},
         "by_class_size": _trends(last),

@@ -6,14 +6,18 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-PIXELS = 4096
+Pair = tuple[int, int]
+"""Of rows and of columns."""
+Padding = tuple[Pair, Pair]
+"""Rows of zeros (above, below) and columns of zeros (left, right)."""
+BLOCK_PIXELS = 4096
 """Output pixels in a block of images; from 1000 to 16000 pixels the times differ by less than a third."""
 
 
 def block_size(shape: tuple[int, ...]) -> int:
     """Return how many images make up a block, for convolved images of this shape (image, row, column, channel)."""
     n = shape[0]
-    most = min(n, max(1, PIXELS // (shape[1] * shape[2])))
+    most = min(n, max(1, BLOCK_PIXELS // (shape[1] * shape[2])))
     fitting = next(size for size in range(most, 0, -1) if n % size == 0)
     return fitting if 2 * fitting >= most else most  # rather a last block that is not full than many small ones
 

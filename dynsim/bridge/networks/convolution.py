@@ -14,11 +14,11 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-from dynsim.bridge.networks.blocks import block_size, map_blocks, sum_blocks
-from dynsim.bridge.networks.products import Pair, kernel_gradient_products
+from dynsim.bridge.networks.blocks import Padding, Pair, block_size, map_blocks, sum_blocks
+from dynsim.bridge.networks.phases import images_gradient_phases
+from dynsim.bridge.networks.products import kernel_gradient_products
 from dynsim.bridge.networks.tiles import STEP, convolve_tiles, kernel_gradient_tiles, tiles_of
 
-Pairs = tuple[Pair, Pair]
 Layout = tuple[str, str, str]
 
 CHANNELS_LAST: Layout = ("NHWC", "HWIO", "NHWC")
@@ -26,7 +26,7 @@ CHANNELS_LAST: Layout = ("NHWC", "HWIO", "NHWC")
 TILED_CHANNELS = 32
 """From this mean of inputs and outputs on Winograd's method is the faster one: with 16 channels, it transforms for as
 long as it saves."""
-COVERED = 0.6
+TILED_SHARE = 0.6
 """Tiles are used if at least this share of their output pixels lies inside the images."""
 
 
@@ -34,7 +34,7 @@ def convolve(
     images: Float[Array, "image row column input"],
     kernel: Float[Array, "window_row window_column input output"],
     strides: Pair,
-    padding: Pairs,
+    padding: Padding,
     dimension_numbers: Layout = CHANNELS_LAST,
 ) -> Float[Array, "image row_out column_out output"]:
     """Return the convolved images. It is called like `jax.lax.conv_general_dilated`.
@@ -57,12 +57,12 @@ def convolve(
     return _convolve(strides, padding, images, kernel)
 
 
-def _plain(strides: Pair, padding: Pairs, images: Array, kernel: Array) -> Array:
+def _plain(strides: Pair, padding: Padding, images: Array, kernel: Array) -> Array:
     """Return the convolved images as XLA computes them."""
     return lax.conv_general_dilated(images, kernel, strides, padding, dimension_numbers=CHANNELS_LAST)
 
 
-def _on_cpu(strides: Pair, padding: Pairs, images: Array, kernel: Array) -> Array:
+def _on_cpu(strides: Pair, padding: Padding, images: Array, kernel: Array) -> Array:
     """Return the convolved images in the way that is fastest on CPUs."""
     shape = jax.eval_shape(partial(_plain, strides, padding), images, kernel).shape
     if not _tiled(shape, kernel, strides):
@@ -75,21 +75,21 @@ def _tiled(shape: tuple[int, ...], kernel: Array, strides: Pair) -> bool:
     if kernel.shape[:2] != (3, 3) or strides != (1, 1) or kernel.dtype not in (jnp.float32, jnp.float64):
         return False
     down, across = tiles_of(shape[1:3])
-    covered = shape[1] * shape[2] >= COVERED * STEP**2 * down * across
+    covered = shape[1] * shape[2] >= TILED_SHARE * STEP**2 * down * across
     return covered and kernel.shape[2] + kernel.shape[3] >= 2 * TILED_CHANNELS
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0, 1))
-def _convolve(strides: Pair, padding: Pairs, images: Array, kernel: Array) -> Array:
+def _convolve(strides: Pair, padding: Padding, images: Array, kernel: Array) -> Array:
     cpu, other = partial(_on_cpu, strides, padding), partial(_plain, strides, padding)
     return lax.platform_dependent(images, kernel, cpu=cpu, default=other)
 
 
-def _forward(strides: Pair, padding: Pairs, images: Array, kernel: Array) -> tuple[Array, tuple[Array, Array]]:
+def _forward(strides: Pair, padding: Padding, images: Array, kernel: Array) -> tuple[Array, tuple[Array, Array]]:
     return _convolve(strides, padding, images, kernel), (images, kernel)
 
 
-def _backward(strides: Pair, padding: Pairs, saved: tuple[Array, Array], cotangent: Array) -> tuple[Array, Array]:
+def _backward(strides: Pair, padding: Padding, saved: tuple[Array, Array], cotangent: Array) -> tuple[Array, Array]:
     """Return the gradients with respect to the images and the kernel."""
 
     def by_xla(images: Array, kernel: Array, cotangent: Array) -> tuple[Array, Array]:
@@ -105,10 +105,14 @@ def _backward(strides: Pair, padding: Pairs, saved: tuple[Array, Array], cotange
 _convolve.defvjp(_forward, _backward)
 
 
-def _images_gradient(images: Array, kernel: Array, cotangent: Array, strides: Pair, padding: Pairs) -> Array:
+def _images_gradient(images: Array, kernel: Array, cotangent: Array, strides: Pair, padding: Padding) -> Array:
     """Return the gradient with respect to the images; without strides it is a convolution with the mirrored kernel."""
     if strides != (1, 1):
-        return jax.vjp(lambda x: _plain(strides, padding, x, kernel), images)[1](cotangent)[0]
+        if kernel.shape[0] < strides[0] or kernel.shape[1] < strides[1]:  # most phases would be zero
+            return jax.vjp(lambda x: _plain(strides, padding, x, kernel), images)[1](cotangent)[0]
+        sides = (images.shape[1], images.shape[2])
+        gradient = partial(images_gradient_phases, kernel=kernel, sides=sides, strides=strides, padding=padding)
+        return map_blocks(gradient, cotangent, block_size(cotangent.shape))
     mirrored = kernel[::-1, ::-1].swapaxes(2, 3)
     (above, below), (left, right) = padding
     rows, columns = kernel.shape[0] - 1, kernel.shape[1] - 1
@@ -116,7 +120,7 @@ def _images_gradient(images: Array, kernel: Array, cotangent: Array, strides: Pa
     return _on_cpu((1, 1), widths, cotangent, mirrored)
 
 
-def _kernel_gradient(images: Array, cotangent: Array, kernel: Array, strides: Pair, padding: Pairs) -> Array:
+def _kernel_gradient(images: Array, cotangent: Array, kernel: Array, strides: Pair, padding: Padding) -> Array:
     """Return the gradient with respect to the kernel, summed over blocks of images."""
     if _tiled(cotangent.shape, kernel, strides):
         gradient = partial(kernel_gradient_tiles, padding=padding)

@@ -7,7 +7,10 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-Pair = tuple[int, int]
+from dynsim.bridge.networks.blocks import Padding, Pair
+
+FEW_INPUTS = 8
+"""With fewer channels than this, as in the images of a data set, pixels are the last axis of a product."""
 
 
 def kernel_gradient_products(
@@ -15,7 +18,7 @@ def kernel_gradient_products(
     cotangent: Float[Array, "image row_out column_out output"],
     window: Pair,
     strides: Pair,
-    padding: tuple[Pair, Pair],
+    padding: Padding,
 ) -> Float[Array, "window_row window_column input output"]:
     """Return the gradient with respect to the kernel, from that with respect to the convolved images.
 
@@ -32,27 +35,34 @@ def kernel_gradient_products(
     shared, alone = window[0] * inputs + window[1] * outputs, window[0] * window[1] * inputs + outputs
     if strides == (1, 1) and shared < alone:
         return _shared_shifts(images, cotangent, window, padding)
-    return _product(patches(images, cotangent.shape[1:3], window, strides, padding), cotangent).reshape(
-        *window, inputs, outputs
-    )
+    sides = (cotangent.shape[1], cotangent.shape[2])
+    # Few channels make short rows to copy; so does the other order, with pixels last, where images are narrow.
+    if inputs < FEW_INPUTS:
+        planes = _patches(images.transpose(3, 0, 1, 2), 2, sides, window, strides, padding)
+        left = planes.reshape(window[0] * window[1] * inputs, -1)
+        return jnp.dot(left, cotangent.reshape(-1, outputs)).reshape(*window, inputs, outputs)
+    windows = _patches(images, 1, sides, window, strides, padding)
+    return _product(windows, cotangent).reshape(*window, inputs, outputs)
 
 
-def patches(
-    images: Float[Array, "image row column input"],
-    sides: tuple[int, ...],
-    window: Pair,
-    strides: Pair,
-    padding: tuple[Pair, Pair],
-) -> Float[Array, "image row_out column_out weight"]:
-    """Return the pixels in the window of every output pixel; `sides` are the output rows and columns."""
-    padded = jnp.pad(images, ((0, 0), *padding, (0, 0)))
-    down, across = (stride * (side - 1) + 1 for stride, side in zip(strides, sides, strict=True))
-    places = [(i, j) for i in range(window[0]) for j in range(window[1])]
-    shifted = [padded[:, i : i + down : strides[0], j : j + across : strides[1]] for i, j in places]
-    return jnp.concatenate(shifted, axis=-1)
+def _patches(images: Array, axis: int, sides: Pair, window: Pair, strides: Pair, padding: Padding) -> Array:
+    """Return the pixels in the window of every output pixel, all in one axis, which holds the channels before.
+
+    The rows of the images are along `axis`, the columns along the next one. The channels are last, or else first.
+    `sides` are the rows and columns of the output.
+    """
+    widths: list[Pair] = [(0, 0)] * 4
+    widths[axis : axis + 2] = padding
+    padded = jnp.pad(images, widths)
+    shifted = []
+    for i in range(window[0]):
+        for j in range(window[1]):
+            rows = lax.slice_in_dim(padded, i, i + strides[0] * (sides[0] - 1) + 1, strides[0], axis)
+            shifted.append(lax.slice_in_dim(rows, j, j + strides[1] * (sides[1] - 1) + 1, strides[1], axis + 1))
+    return jnp.concatenate(shifted, axis=3 if axis == 1 else 0)
 
 
-def _shared_shifts(images: Array, cotangent: Array, window: Pair, padding: tuple[Pair, Pair]) -> Array:
+def _shared_shifts(images: Array, cotangent: Array, window: Pair, padding: Padding) -> Array:
     """Return the gradient, for strides of one, as one product in which both sides are shifted.
 
     The weight (i, j) of a kernel takes the pixel (r + i, c) of a padded image to the output pixel (r, c - j). So the

@@ -14,7 +14,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
-Pair = tuple[int, int]
+from dynsim.bridge.networks.blocks import Padding, Pair
 
 STEP = 4
 """Rows and columns of an output tile."""
@@ -58,7 +58,7 @@ OF_WINDOW = np.kron(FROM_KERNEL, FROM_KERNEL)
 def convolve_tiles(
     images: Float[Array, "image row column input"],
     kernel: Float[Array, "3 3 input output"],
-    padding: tuple[Pair, Pair],
+    padding: Padding,
 ) -> Float[Array, "image row_out column_out output"]:
     """Return the images convolved with a 3x3 kernel.
 
@@ -78,7 +78,7 @@ def convolve_tiles(
 def kernel_gradient_tiles(
     images: Float[Array, "image row column input"],
     cotangent: Float[Array, "image row_out column_out output"],
-    padding: tuple[Pair, Pair],
+    padding: Padding,
 ) -> Float[Array, "3 3 input output"]:
     """Return the gradient with respect to the kernel: every step of `convolve_tiles` transposed.
 
@@ -102,13 +102,13 @@ def tiles_of(sides: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(-(-side // STEP) for side in sides)
 
 
-def _sides(images: Array, padding: tuple[Pair, Pair]) -> Pair:
+def _sides(images: Array, padding: Padding) -> Pair:
     """Return rows and columns of the convolved images."""
     rows, columns = (side + sum(widths) - 2 for side, widths in zip(images.shape[1:3], padding, strict=True))
     return rows, columns
 
 
-def _framed(images: Array, padding: tuple[Pair, Pair], tiles: tuple[int, ...]) -> Array:
+def _framed(images: Array, padding: Padding, tiles: tuple[int, ...]) -> Array:
     """Return the images padded so that they hold the input pixels of all tiles."""
     sides = zip(images.shape[1:3], padding, tiles, strict=True)
     return _pad(images, tuple((before, STEP * n + 2 - side - before) for side, (before, _), n in sides))

@@ -51,9 +51,9 @@ def with_gradients(function, images, kernel, strides, padding):
 def test_values_and_gradients_are_those_of_lax(name, tiled, monkeypatch):
     if tiled:
         monkeypatch.setattr(convolution, "TILED_CHANNELS", 1)
-        monkeypatch.setattr(convolution, "COVERED", 0.0)
+        monkeypatch.setattr(convolution, "TILED_SHARE", 0.0)
     shape, window, strides, padding = CASES[name]
-    monkeypatch.setattr(blocks, "PIXELS", 30)  # several blocks, and one that is not full
+    monkeypatch.setattr(blocks, "BLOCK_PIXELS", 30)  # several blocks, and one that is not full
     images, kernel = draw(shape, window)
     both = jax.jit(lambda x, w: [with_gradients(f, x, w, strides, padding) for f in (convolve, plain)])
     found, wanted = both(images, kernel)

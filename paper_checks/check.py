@@ -79,7 +79,7 @@ class Check:
     constants: str
     """The free constants, and how each was fixed; "none"."""
     power: str
-    """Why sizes and seeds suffice, in numbers."""
+    """Sizes, seeds and margins. How well a number is known is not among them: its interval says so."""
     sets: tuple[str, ...]
     """Names of the run sets (`runs.RUN_SETS`) and of the committed summaries that it reads."""
     measure: Callable[[Source], xr.Dataset]

@@ -55,8 +55,7 @@ def names() -> Names:
     answer, tracking = found["pruning_answer"].value, found["stage_tracking"].value
     quick, cost = found["stage_tracking_quick"].value, found["step_cost"].value
     ordered = with_least_noise_first(answer)
-    details = found["pruning_comparison"].value["details"]
-    recipes = found["pruning_recipe"].value
+    details, recipes = found["pruning_comparison"].value["details"], found["pruning_recipe"].value
     shorter = {
         "stage_ends": stage_ends(tracking),
         "stage_ends_quick": stage_ends(quick),

@@ -230,4 +230,4 @@ def test_the_table_shows_the_controls():
 def test_few_features_reach_t2_with_the_last_one():
     """The legend says below which number nine tenths of whole features are all of them."""
     least = [min(k for k in range(n + 1) if k >= stages.COVERED * n) for n in range(1, 40)]
-    assert [k == n for n, k in enumerate(least, start=1)] == [n < summary.FEW for n in range(1, 40)]
+    assert [k == n for n, k in enumerate(least, start=1)] == [n < summary.ALL_BELOW for n in range(1, 40)]

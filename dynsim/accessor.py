@@ -187,45 +187,52 @@ class ResultAccessor:
             f"{self.config.encoder.n_neurons} neurons; {made.get('wall_s', '?')} s on {made.get('device', '?')}"
         )
 
-    def _stage_rows(self) -> list[tuple[str, str, str, str]]:
-        """Return (group, stage, found in, median [min, max] step) of every stage; none where they cannot be found.
+    def _stage_rows(self) -> list[tuple[str, str, str, str, str]]:
+        """Return (group, stage, found in, median [min, max] step, why not) of every stage.
 
         The step is "-" where fewer than half of the seeds have it; T1* of "all" is another event than T1 of a group.
+        The last cell is "" where all seeds have the stage.
+        Errors: `ValueError` in one line for a record from which no stages can be found.
         """
         from dynsim.analysis.summary import spread_text, stage_name
 
-        try:
-            step = self.stages()["step"]
-        except ValueError:  # own records, or too few of them
-            return []
+        found = self.stages()
         rows = []
-        for group in step["group"].values:
-            for stage in step["stage"].values:
-                steps = [None if one != one else one for one in step.sel(group=group, stage=stage).values.tolist()]
-                found = f"{len(steps) - steps.count(None)} of {len(steps)} seeds"
-                rows.append((str(group), stage_name(str(group), str(stage)), found, spread_text(steps)))
+        for group in found["group"].values:
+            for stage in found["stage"].values:
+                one = found.sel(group=group, stage=stage)
+                steps = [None if step != step else step for step in one["step"].values.tolist()]
+                share = f"{len(steps) - steps.count(None)} of {len(steps)} seeds"
+                why = "; ".join(dict.fromkeys(filter(None, one["reason"].values.tolist())))
+                rows.append((str(group), stage_name(str(group), str(stage)), share, spread_text(steps), why))
         return rows
 
     def __repr__(self) -> str:
-        """Return the result in a few lines of text."""
+        """Return the result in a few lines of text; a stage that seeds lack has the reasons in a line of its own."""
         from dynsim.config import Config
         from dynsim.config.differences import differing_values
 
         changed = differing_values(Config(), self.config)
         lines = [f"  {name} = {value!r} (default {default!r})" for name, (default, value) in changed.items()]
-        stages = [
-            f"  {group:<9}{stage:<3} {step}  found in {found}" for group, stage, found, step in self._stage_rows()
-        ]
-        return "\n".join(["dynsim result: " + self._facts(), *lines, *stages])
+        try:
+            rows = self._stage_rows()
+        except ValueError as error:
+            return "\n".join(["dynsim result: " + self._facts(), *lines, f"  no stages: {error}"])
+        for group, stage, share, step, why in rows:
+            lines.append(f"  {group:<9}{stage:<3} {step}  found in {share}")
+            lines += [f"      where it was not: {why}"] if why else []
+        return "\n".join(["dynsim result: " + self._facts(), *lines])
 
     def _repr_html_(self) -> str:
         """Return the result as a notebook shows it: what differs from the defaults, sizes, stages."""
         from dynsim.config.rich import changes_html, table_html
 
-        rows = self._stage_rows()
-        head = ("group of features", "stage end", "found in", "step: median [min, max]")
+        head = ("group of features", "stage end", "found in", "step: median [min, max]", "where it was not found")
         note = "<p>T1*: the squared norms of the weights have doubled. -: found in fewer than half of the seeds.</p>"
-        stages = table_html(head, rows) + note if rows else ""
+        try:
+            stages = table_html(head, self._stage_rows()) + note
+        except ValueError as error:
+            stages = f"<p>no stages: {html.escape(str(error))}</p>"
         facts = html.escape(self._facts())
         return f"<div><b>dynsim result</b>{changes_html(self.config)}<p>{facts}</p>{stages}</div>"
 

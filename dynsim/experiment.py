@@ -129,10 +129,14 @@ class Experiment(Generic[OptionsT, RunsT]):
 
 
 def load(experiment: Experiment[OptionsT, RunsT], summary: Path, curves: Path) -> tuple[Json, Reduced]:
-    """Return the saved summary and the saved Datasets. Errors: `ResultError` for a missing or damaged file."""
-    from dynsim import results
+    """Return the saved summary, its verdicts in the words of today, and the saved Datasets.
 
-    return results.load_json(summary), results.load_many(curves) if experiment.curves else {}
+    Errors: `ResultError` for a missing or damaged file.
+    """
+    from dynsim import results
+    from dynsim.stats import verdicts
+
+    return verdicts.in_present_words(results.load_json(summary)), results.load_many(curves) if experiment.curves else {}
 
 
 def save_figures(

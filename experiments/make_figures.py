@@ -7,7 +7,7 @@ Command:  make figures                          draw from the committed summarie
 
           make figures ARGS="--simulate"        run the experiments first and renew the summaries
 
-Time:     seconds; with --simulate about two hours on 2 CPU cores; figures/manifest.toml has the minutes of each
+Time:     seconds; with --simulate about three hours on 2 CPU cores; figures/manifest.toml has the minutes of each
           experiment.
 """
 

@@ -9,7 +9,7 @@ Command:  python experiments/pruning_comparison.py [--preset quick]
 
 Example:  python experiments/pruning_comparison.py --preset quick --prune.rate 0.7
 
-Time:     default about 15 minutes and quick about 40 seconds on 2 CPU cores; large is meant for an accelerator.
+Time:     default about half an hour and quick about 40 seconds on 2 CPU cores; large is meant for an accelerator.
 
 Expected: one line per statement with its number, interval and verdict; the verdicts follow by the rule that
           dynsim/stats/verdicts.py states.
@@ -226,7 +226,7 @@ EXPERIMENT = Experiment(
     statements="Algorithm 1, Theorem 3.2",
     presets=PRESETS,
     about_presets={
-        "default": "64 features, 256 neurons, 10 seeds, sweeps at 16 features; about 15 minutes on 2 CPU cores",
+        "default": "64 features, 256 neurons, 10 seeds, sweeps at 16 features; about half an hour on 2 CPU cores",
         "quick": "8 features, 4 seeds and few sweeps, to see what it prints; about 40 seconds",
         "large": "256 features, 1024 neurons, sweeps at 64 features; days on 2 CPU cores, meant for an accelerator",
     },

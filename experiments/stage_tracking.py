@@ -10,8 +10,8 @@ Example:  python experiments/stage_tracking.py --preset quick --data.minority-ra
 
 Time:     default about 2 minutes and quick about 20 seconds on 2 CPU cores; --controls adds about 6 minutes.
 
-Expected: all three stages in every seed; about 178 majority and 75 minority specialists of 256 neurons at the end; no
-          stage 2 if the threshold stays zero.
+Expected: all three stages in every seed; at the end nearly every neuron is a specialist, more than twice as many for
+          majority as for minority features; no stage 2 if the threshold stays zero.
 
 Writes result.nc, curves.nc, summary.json and the figures into <out>/stage_tracking-<config hash>/, with --controls into
 a folder whose name ends in -controls; the last line printed is the path of summary.json.

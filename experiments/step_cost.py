@@ -10,7 +10,7 @@ Time:     default about 3 minutes on 2 idle CPU cores, of which two are compilat
           minute. All sizes of all sweeps are timed in turn, in one go.
 
 Expected: power laws fitted over all sizes have exponents below 1 for d, m, L and the seeds. The times bend upwards,
-          though: between the two largest sizes the exponent is 1.12 for m and 1.08 for the seeds, above what is wanted.
+          though: between the two largest sizes the exponents for m and the seeds are somewhat above what is wanted.
           The batch size K exceeds 1 from about K = 1.5 L d1 on, where the K * K logits (2 K^2 m multiply-adds) cost
           more than the embeddings and their gradient (3 K L d1 m).
 

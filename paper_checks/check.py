@@ -79,7 +79,7 @@ class Check:
     constants: str
     """The free constants, and how each was fixed; "none"."""
     power: str
-    """Why sizes and seeds suffice, in numbers."""
+    """Sizes, seeds and margins. How well a number is known is not among them: its interval says so."""
     sets: tuple[str, ...]
     """Names of the run sets (`runs.RUN_SETS`) and of the committed summaries that it reads."""
     measure: Callable[[Source], xr.Dataset]
@@ -107,7 +107,7 @@ def row(
 ) -> Row:
     """Return a judged row: the verdict says whether the interval of the measured number lies in the wanted range."""
     value, low, high = (float(number) for number in found)
-    verdict = verdicts.judge_check(low, high, wanted)
+    verdict = verdicts.judge(low, high, wanted)
     if low == high and low in wanted and not all(math.isfinite(end) for end in wanted):
         verdict = verdicts.NOT_SUPPORTED  # a difference of exactly 0 in all seeds is not "above 0"
     return Row(claim, regime, quantity, verdict, value, (low, high), predicted, wanted, rival, note)

@@ -30,10 +30,7 @@ MAIN, SMALL = f"{DEFAULT}, d = 64, r = 0.5", f"{DEFAULT}, d = 16, r = 0.5"
 MARGIN = 0.125
 """Largest difference in coverage that counts as none: one feature of the eight minority features at d = 16."""
 COVERAGE = "minority coverage"
-POWER = (
-    "16 seeds: differences in coverage of 0.04 to 0.15 are seen with a chance of 80 % (10 seeds where d = 64 or the "
-    "numbers are of the earlier comparison)."
-)
+POWER = "16 seeds; 10 where d = 64 or the numbers are of the earlier comparison."
 HOW = (
     "Points: measured, with 95 % intervals; grey: the range in which the claim holds; line: predicted. Numbers are "
     "those of the committed experiments on pruning."

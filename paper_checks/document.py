@@ -136,7 +136,7 @@ def section(code: str, check: Check, entry: Json, figures: str) -> str:
         [
             f'<a id="{code.lower()}"></a>\n### {code}: {check.title}',
             f"*{check.statement}.* {check.formula}",
-            f"Rival: {check.rival}\n\nFree constants: {check.constants}\n\nWhy this suffices: {check.power}",
+            f"Rival: {check.rival}\n\nFree constants: {check.constants}\n\nSizes and seeds: {check.power}",
             *(["\n".join(notes)] if notes else []),
             f"![{check.title}]({figures}/{figure_name(code)}.png)",
             f"*{check.caption}*",

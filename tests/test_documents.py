@@ -1,10 +1,11 @@
 """Documents are what their sources and the committed summaries say, and no measured number is typed in a source."""
 
 import json
+import re
 
 import pytest
 
-from experiments import make_documents
+from experiments import make_documents, make_figures, stage_tracking
 from experiments.documents import bench, lookups
 from experiments.documents.numbers import ROOT, DocumentError, Names, Quantity
 from experiments.documents.sources import NOT_TEXT, SETTINGS, render, source_files, typed_numbers, wrap
@@ -91,8 +92,6 @@ def test_paragraphs_are_wrapped_and_the_rest_is_kept():
 
 def test_every_setting_is_typed_somewhere():
     """An exception that no source needs would hide a measured number one day."""
-    import re
-
     texts = [path.read_text(encoding="utf-8") for path in source_files()]
     for pattern in NOT_TEXT:
         texts = [re.sub(pattern, " ", text, flags=re.MULTILINE | re.DOTALL) for text in texts]
@@ -134,3 +133,55 @@ def test_what_the_paper_says_is_told_with_its_refutation():
     for line in told:
         cells = line.strip("| ").split(" | ")
         assert len(cells) == 4 and "[" in cells[2] and cells[3]
+
+
+def test_verdicts_that_are_typed_follow_from_the_summary():
+    """The tables of both READMEs begin with rows of stage_tracking, which judges nothing itself."""
+    found = lookups.names()["stage_tracking"].value
+    ends, counts, n_seeds = lookups.stage_ends(found), found["specialists"]["end"], len(found["seeds"])
+    assert found["stages_found"]["minority"]["T3"] == found["stages_found"]["majority"]["T3"] == n_seeds
+    assert all(late > early for late, early in zip(ends["minority"]["T2"], ends["majority"]["T2"], strict=True))
+    assert max(counts["minority"]) < min(counts["majority"]) and found["controls"]["b = 0"]["found"]["all"]["T2"] == 0
+    assert min(counts["majority"]) > 2 * max(counts["minority"])  # "Expected" in stage_tracking.py
+    assert min(counts["all"]) > 0.95 * found["config"]["encoder"]["n_neurons"]
+    for rate in (found["rates"]["small_learning_rate"][group] for group in ("majority", "minority")):
+        assert rate["interval"][0] <= rate["predicted"] <= rate["interval"][1]
+    largest = found["predictions"]["largest_magnitude"]["minority"]
+    assert largest["interval"][0] > largest["predicted"]
+
+
+def minutes(words):
+    """Return the times in a text, in minutes."""
+    fixed = {"half an hour": 30.0, "an hour": 60.0, "half a minute": 0.5, "a minute": 1.0, "three hours": 180.0}
+    units = {"minutes": 1.0, "seconds": 1 / 60}
+    times = re.findall(r"half an hour|an hour|half a minute|a minute|three hours|\d+ (?:minutes|seconds)", words)
+    return [fixed[one] if one in fixed else int(one.split()[0]) * units[one.split()[1]] for one in times]
+
+
+@pytest.mark.parametrize("one", make_figures.EXPERIMENTS, ids=lambda one: one.name)
+def test_times_are_told_alike_and_as_measured(one):
+    """--help of an experiment, what it says of its presets, and the seconds in the committed summary agree."""
+    (told,) = (" ".join(part.split()) for part in one.about.split("\n\n") if part.startswith("Time:"))
+    for preset, words in one.about_presets.items():
+        assert preset not in ("default", "quick") or minutes(words)[0] in minutes(told), preset
+    taken = lookups.names()[one.name].value["total_wall_s"] / 60
+    said = minutes(told)[0] + (minutes(told)[-1] if "controls" in one.command else 0)
+    assert said / 3 < taken < 1.5 * said  # the upper third may be compilation, which a second run has not
+
+
+def test_the_time_of_all_figures_is_the_sum_of_the_experiments():
+    (told,) = (part for part in make_figures.__doc__.split("\n\n") if part.startswith("Time:"))
+    taken = sum(lookups.names()[one.name].value["total_wall_s"] for one in make_figures.EXPERIMENTS) / 60
+    assert minutes(told)[-1] == pytest.approx(taken, rel=0.2)
+
+
+def test_the_readme_takes_its_times_from_the_presets():
+    help_says = stage_tracking.EXPERIMENT.about_presets
+    text = make_documents.documents()["README.md"]
+    for preset in ("quick", "default"):
+        assert help_says[preset].rpartition("; ")[2] in " ".join(text.split())
+
+
+def test_the_readme_is_short():
+    text = re.sub(r"```.*?```", "", (ROOT / "README.md").read_text(encoding="utf-8"), flags=re.DOTALL)
+    assert sum(len(line.split()) for line in text.splitlines() if not line.startswith("|")) <= 1400

@@ -16,9 +16,12 @@ from dynsim.theory import GROUPS
 from dynsim.theory.specialists import COVERED, NORM_FLOOR, Snapshot, is_active, is_specialist, purity, residual_share
 
 FLOORS = (0.03, 0.1, 0.3)
+ALL_BELOW = round(1 / (1 - COVERED))
+"""Of fewer features than this, the share `COVERED` of whole features is all of them."""
+_NEARLY_ALL = f"{COVERED:.0%} of the features that end with a specialist (all of fewer than {ALL_BELOW})"
 _LEGEND = f"""
   T1   end of collective growth: projections on the group's features have outgrown the initial weights
-  T2   end of specialisation: {COVERED:.0%} of the features that end with a specialist have one
+  T2   end of specialisation: {_NEARLY_ALL} have one
   T3   convergence: the number of specialists and their projections stay near their final values
   T1*  under "all", where both groups count together: the squared norms of the weights have doubled, an earlier event
 A specialist is a neuron that has learned one feature; coverage is the share of the features with at least one.

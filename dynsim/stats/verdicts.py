@@ -1,18 +1,23 @@
 """Verdicts: the words for what results show, and the rules that choose a word from intervals over seeds.
 
+Experiments and checks of the theory share the first table.
+
 =================  ==================================================================================================
 `judge`            the verdict on a statement, which says in which range a number lies (theory 8.5)
 -----------------  --------------------------------------------------------------------------------------------------
-as stated          the interval lies inside the range
-not as stated      the interval lies outside the range
-not at this size   the interval reaches over an end of the range; fewer than three seeds are left; or the end of the
+supported          the interval lies inside the range
+not supported      the interval lies outside the range
+undecided          the interval reaches over an end of the range; fewer than three seeds are left; or the end of the
                    range is a null hypothesis and the p-value is above 0.05 after Holm's correction
+not converged      said by the caller: runs behind the number were still changing when they ended
+out of regime      said by the caller: the runs break an assumption of the statement, so that they say nothing about it
+vacuous here       said by the caller: no outcome at these sizes could break the statement
 -----------------  --------------------------------------------------------------------------------------------------
 `judge_settings`   the verdict on a statement that is made for each of many settings, without a test over all of them
 -----------------  --------------------------------------------------------------------------------------------------
-as stated          the interval of each setting lies on the stated side of 0
-not as stated      that of one setting lies on the other side
-not at this size   neither
+supported          the interval of each setting lies on the stated side of 0
+not supported      that of one setting lies on the other side
+undecided          neither
 -----------------  --------------------------------------------------------------------------------------------------
 `judge_contrasts`  the verdict on pruning at one point, from the differences pruned - dense and pruned - placebo (a
                    placebo: runs with random masks of the same size)
@@ -27,20 +32,17 @@ untested           the interval against the dense runs does not hold 0, and no p
                    from an equivalence margin, the largest difference that still counts as none
 -----------------  --------------------------------------------------------------------------------------------------
 not converged      one of the runs that are compared was still changing when it ended
-helps beyond       the intervals against the unmasked runs and against every placebo lie above 0
-helps alike        the interval against the unmasked runs lies above 0, and a placebo is at most the margin worse
-helps, undecided   the interval against the unmasked runs lies above 0, and the placebos allow neither of these
+helps more than    the intervals against the unmasked runs and against every placebo lie above 0
+ every placebo
+helps, but a       the interval against the unmasked runs lies above 0, and a placebo is at most the margin worse
+ placebo helps
+ as much
+helps, placebos    the interval against the unmasked runs lies above 0, and the placebos allow neither of these
+ undecided
 harms              the interval against the unmasked runs lies below 0
 nothing within     the interval against the unmasked runs lies inside the margin
-not at this size   none of these: too few seeds, or too large a scatter
------------------  --------------------------------------------------------------------------------------------------
-`judge_check`      the verdict on a statement of the paper, as `paper_checks/` reports it
------------------  --------------------------------------------------------------------------------------------------
-supported          the interval lies inside the range that the statement allows
-not supported      the interval lies outside the range
-undecided          it reaches over an end of the range, or too few seeds are left
-out of regime      the runs break an assumption of the statement, so that they say nothing about it
-vacuous here       no outcome at these sizes could break the statement
+ the margin
+undecided          none of these: too few seeds, or too large a scatter
 =================  ==================================================================================================
 
 The caller decides which seeds are lost, that is left out because training failed (`analysis.outcomes.EXCLUSION`).
@@ -56,21 +58,30 @@ from dynsim.stats import intervals
 
 SIGNIFICANCE = 0.05
 """Largest p-value, after Holm's correction, at which a null hypothesis is rejected."""
-AS_STATED, NOT_AS_STATED, NOT_AT_THIS_SIZE = "as stated", "not as stated", "not at this size"
+SUPPORTED, NOT_SUPPORTED, UNDECIDED = "supported", "not supported", "undecided"
+NOT_CONVERGED, OUT_OF_REGIME, VACUOUS = "not converged", "out of regime", "vacuous here"
+STATEMENT_VERDICTS = (SUPPORTED, NOT_SUPPORTED, UNDECIDED, NOT_CONVERGED)
+"""The words that experiments say of statements."""
+CHECK_VERDICTS = (SUPPORTED, NOT_SUPPORTED, UNDECIDED, OUT_OF_REGIME, VACUOUS)
+"""The words that `paper_checks/` says of statements of the paper; runs that have not converged are out of regime."""
 HELPS, NOTHING, HARMS, UNSTABLE, UNTESTED = "helps", "nothing", "harms", "unstable", "untested"
 
-HELPS_BEYOND, HELPS_ALIKE = "helps beyond every placebo", "helps no more than a placebo"
-HELPS_UNDECIDED = "helps, beyond placebos undecided"
-NOTHING_WITHIN, NOT_CONVERGED = "nothing within the margin", "not converged"
+HELPS_BEYOND, HELPS_ALIKE = "helps more than every placebo", "helps, but a placebo helps as much"
+HELPS_UNDECIDED, NOTHING_WITHIN = "helps, placebos undecided", "nothing within the margin"
 READING_VERDICTS = (
-    *(HELPS_BEYOND, HELPS_ALIKE, HELPS_UNDECIDED, NOTHING_WITHIN, HARMS, NOT_AT_THIS_SIZE, NOT_CONVERGED, UNSTABLE),
+    *(HELPS_BEYOND, HELPS_ALIKE, HELPS_UNDECIDED, NOTHING_WITHIN, HARMS, UNDECIDED, NOT_CONVERGED, UNSTABLE),
 )
 """All words of `judge_reading`, and "unstable" for a caller who lost too many seeds."""
 
-SUPPORTED, NOT_SUPPORTED, UNDECIDED = "supported", "not supported", "undecided"
-OUT_OF_REGIME, VACUOUS = "out of regime", "vacuous here"
-CHECK_VERDICTS = (SUPPORTED, NOT_SUPPORTED, UNDECIDED, OUT_OF_REGIME, VACUOUS)
-"""The words of `judge_check`, and the two that its caller says of runs that cannot test the statement."""
+FORMER_WORDS = {
+    "as stated": SUPPORTED,
+    "not as stated": NOT_SUPPORTED,
+    "not at this size": UNDECIDED,
+    "helps beyond every placebo": HELPS_BEYOND,
+    "helps no more than a placebo": HELPS_ALIKE,
+    "helps, beyond placebos undecided": HELPS_UNDECIDED,
+}
+"""What older summaries call these verdicts, whose rules are the same."""
 
 Span = tuple[float, float]
 """Lower and upper end of an interval."""
@@ -99,24 +110,18 @@ class Statement(NamedTuple):
 def judge(low: float, high: float, wanted: tuple[float, float], p_holm: float | None = None) -> str:
     """Return the verdict by the table at the top of the module; NaN ends stand for too few seeds."""
     if not (math.isfinite(low) and math.isfinite(high)):
-        return NOT_AT_THIS_SIZE
+        return UNDECIDED
     inside, outside = wanted[0] <= low and high <= wanted[1], high < wanted[0] or low > wanted[1]
     if not (inside or outside) or (p_holm is not None and p_holm > SIGNIFICANCE):
-        return NOT_AT_THIS_SIZE
-    return AS_STATED if inside else NOT_AS_STATED
+        return UNDECIDED
+    return SUPPORTED if inside else NOT_SUPPORTED
 
 
-def judge_check(low: float, high: float, wanted: Span) -> str:
-    """Return the verdict on a statement of the paper by the table at the top of the module; NaN ends are undecided."""
-    words = {AS_STATED: SUPPORTED, NOT_AS_STATED: NOT_SUPPORTED, NOT_AT_THIS_SIZE: UNDECIDED}
-    return words[judge(low, high, wanted)]
-
-
-def judge_settings(n_settings: int, n_as_stated: int, n_against: int) -> str:
+def judge_settings(n_settings: int, n_supported: int, n_against: int) -> str:
     """Return the verdict on a statement about each of many settings by the table at the top of the module."""
     if n_against:
-        return NOT_AS_STATED
-    return AS_STATED if n_settings and n_as_stated == n_settings else NOT_AT_THIS_SIZE
+        return NOT_SUPPORTED
+    return SUPPORTED if n_settings and n_supported == n_settings else UNDECIDED
 
 
 def side_of_zero(low: float, high: float) -> int:
@@ -138,14 +143,14 @@ def judge_reading(unmasked: Span, placebos: Sequence[Span], margin: float, *, se
     if not settled:
         return NOT_CONVERGED
     if not all(math.isfinite(end) for span in (unmasked, *placebos) for end in span):
-        return NOT_AT_THIS_SIZE
+        return UNDECIDED
     side = side_of_zero(*unmasked)
     if -margin < unmasked[0] and unmasked[1] < margin:
         return NOTHING_WITHIN
     if side < 0:
         return HARMS
     if side == 0:
-        return NOT_AT_THIS_SIZE
+        return UNDECIDED
     if all(span[0] > 0 for span in placebos):
         return HELPS_BEYOND
     return HELPS_ALIKE if any(span[1] < margin for span in placebos) else HELPS_UNDECIDED
@@ -171,6 +176,18 @@ def judge_contrasts(dense: Span | None, placebos: Sequence[Span | None]) -> str:
     if sides != {side}:
         return NOTHING
     return HELPS if side > 0 else HARMS
+
+
+def in_present_words(summary: Any) -> Any:
+    """Return a summary, or a part of it, with every verdict in the words of today (`FORMER_WORDS`)."""
+    if isinstance(summary, list):
+        return [in_present_words(one) for one in summary]
+    if not isinstance(summary, dict):
+        return summary
+    return {
+        name: FORMER_WORDS.get(one, one) if name == "verdict" and isinstance(one, str) else in_present_words(one)
+        for name, one in summary.items()
+    }
 
 
 def _null(wanted: tuple[float, float]) -> float | None:

@@ -21,7 +21,8 @@ HEIGHT = 5.9
 MODEL_CAPTION = (
     "A sample is a set of active features, some frequent and some rare. Two views of it share these features, spread "
     "over tokens with noise. The encoder turns each view into one number per neuron; the loss asks it to pick the "
-    "second view out of those of other samples. A mask may hide the smallest weights for the first view."
+    "second view out of those of other samples. A mask may hide the smallest weights (white) for the first view alone, "
+    "or, as the published algorithm says if it is taken literally, for the second view too (grey)."
 )
 
 
@@ -30,12 +31,12 @@ def model() -> "Figure":
     """Return the drawing."""
     figure, axes = panels(1, 1, (TWO_COLUMNS, 3.0))
     ax = axes[0, 0]
-    ax.set(xlim=(0, 14.8), ylim=(-0.1, HEIGHT + 0.2))
+    ax.set(xlim=(0, 14.8), ylim=(-0.5, HEIGHT + 0.2))
     ax.axis("off")
     _sample(ax)
     for name, (tokens, y) in VIEWS.items():
         _view(ax, name, tokens, y)
-        _encoder(ax, y, masked=name == "view X")
+        _encoder(ax, y, first=name == "view X")
     _loss(ax)
     return figure
 
@@ -82,31 +83,35 @@ def _view(ax: "Axes", name: str, tokens: tuple[tuple[int, ...], ...], y: float) 
     _box(ax, 3.3, y, 2.7, 1.3)
     for place, active in enumerate(tokens):
         _code(ax, 3.45, y + 0.85 - 0.62 * place, active)
-    ax.text(4.65, y - 0.5, "two tokens: features + noise", ha="center", fontsize=SMALL_TEXT)
+    ax.text(4.65, y - 0.2, "two tokens: features + noise", ha="center", va="top", fontsize=SMALL_TEXT)
     _arrow(ax, (6.15, y + 0.65), (6.9, y + 0.65))
 
 
-def _encoder(ax: "Axes", y: float, *, masked: bool) -> None:
-    """Draw the neurons, each with one weight per direction; a mask crosses out the smallest weights."""
-    ax.text(8.5, y + 1.55, "the encoder, masked" if masked else "the encoder", ha="center", weight="bold")
+def _encoder(ax: "Axes", y: float, *, first: bool) -> None:
+    """Draw the neurons, each with one weight per direction; white: hidden for the first view, grey: where both are."""
+    ax.text(8.5, y + 1.55, "the encoder, masked" if first else "masked too, or not", ha="center", weight="bold")
     _box(ax, 7.0, y, 3.0, 1.3)
     sizes = np.random.default_rng(3).uniform(0.08, 0.3, (4, N_FEATURES))
     hidden = sizes < np.quantile(sizes, 0.5)
     for i, j in np.ndindex(*sizes.shape):
         x, level, side = 7.2 + 0.34 * j, y + 1.05 - 0.32 * i, float(sizes[i, j])
-        faint = masked and hidden[i, j]
+        face = COLOR["mark"] if hidden[i, j] else INK
         ax.add_patch(
             Rectangle(
                 (x + 0.15 - side / 2, level + 0.1 - side / 2),
                 side,
                 side,
-                facecolor=COLOR["empty"] if faint else INK,
-                edgecolor=COLOR["mark"] if faint else INK,
+                facecolor=COLOR["empty"] if first and hidden[i, j] else face,
+                edgecolor=face,
                 linewidth=0.7,
             )
         )
-    words = "smallest weights hidden" if masked else "one neuron per row of weights"
-    ax.text(8.5, y - 0.5, words, ha="center", fontsize=SMALL_TEXT)
+    words = (
+        "one neuron per row; white: hidden"
+        if first
+        else "grey: hidden in the literal algorithm,\nkept with a mask for one view"
+    )
+    ax.text(8.5, y - 0.2, words, ha="center", va="top", fontsize=SMALL_TEXT)
     _arrow(ax, (10.15, y + 0.65), (11.3, HEIGHT / 2 + 0.55 * np.sign(y - 2)))
 
 

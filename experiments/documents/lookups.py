@@ -48,14 +48,14 @@ def names() -> Names:
     recipe[label][noise][quantity]      how a recipe of pruning_recipe ended after equal steps
     recipe_statement[name][noise]       a statement of its plan, once settled: [found], [verdict]
     bench[steps][shape][candidate]      what `make bench` measured last; see `bench.measured`
+    times[experiment][preset]           how long a preset takes, as --help says it
     tables[name]                        a whole table
     """
     found = summaries()
     answer, tracking = found["pruning_answer"].value, found["stage_tracking"].value
     quick, cost = found["stage_tracking_quick"].value, found["step_cost"].value
     ordered = with_least_noise_first(answer)
-    details = found["pruning_comparison"].value["details"]
-    recipes = found["pruning_recipe"].value
+    details, recipes = found["pruning_comparison"].value["details"], found["pruning_recipe"].value
     shorter = {
         "stage_ends": stage_ends(tracking),
         "stage_ends_quick": stage_ends(quick),
@@ -71,6 +71,7 @@ def names() -> Names:
         "recipe": recipe_ends(recipes, "equal_steps"),
         "recipe_statement": rows_by_noise(recipes["statements"], "name"),
         "bench": (bench := measured()),
+        "times": times(),
         "tables": {
             "bench": markdown(bench_rows(bench)),
             "recipes": recipe_table(with_least_noise_first(recipes)),
@@ -92,6 +93,16 @@ def rows_by_noise(rows: list[dict[str, Any]], name: str, value: str = "") -> dic
     for row in rows:
         found.setdefault(row[name], {})[row["noise"]] = row[value] if value else row
     return found
+
+
+def times() -> dict[str, dict[str, str]]:
+    """Return {experiment: {preset: how long it takes}}: the end of what --help says of each preset."""
+    from experiments.make_figures import EXPERIMENTS
+
+    return {
+        one.name: {preset: words.rpartition("; ")[2] for preset, words in one.about_presets.items()}
+        for one in EXPERIMENTS
+    }
 
 
 def statements_by_title(numbers: dict[str, Any]) -> dict[str, dict[str, Any]]:

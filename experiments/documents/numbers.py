@@ -18,6 +18,8 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+from dynsim.stats import verdicts
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -145,7 +147,8 @@ def summaries(root: Path = ROOT) -> Names:
     """Return the committed summaries by name: of their file, or `manifest` (figures), `checks` and `repeats`."""
     names = Names()
     for path in sorted([*(root / "figures" / "data").glob("*.json"), *(root / ".docs").glob("*.json")]):
-        names[path.stem] = Quantity(json.loads(path.read_text(encoding="utf-8")), path.stem)
+        summary = verdicts.in_present_words(json.loads(path.read_text(encoding="utf-8")))
+        names[path.stem] = Quantity(summary, path.stem)
     for name, file in (("checks", "report.json"), ("repeats", "repeats.json")):
         if (root / "paper_checks" / file).is_file():
             names[name] = Quantity(json.loads((root / "paper_checks" / file).read_text(encoding="utf-8")), name)

@@ -129,8 +129,8 @@ def _handles() -> list[Line2D]:
         return Line2D([], [], marker=marker, color=color, mfc=face, ms=4, linestyle="none", label=label)
 
     return [
-        entry("o", COLOR["helps"], "smallest masked: helps beyond every placebo"),
-        entry("o", COLOR["helps alike"], "smallest masked: helps, not beyond every placebo"),
+        entry("o", COLOR["helps"], "smallest masked: helps more than every placebo"),
+        entry("o", COLOR["helps alike"], "smallest masked: helps, but not more than every placebo"),
         entry("o", COLOR["harms"], "smallest masked: harms"),
         entry("o", GREY, "smallest masked: no verdict, or no difference"),
         entry("s", GREY, "as many masked at random", filled=False),

@@ -3,11 +3,10 @@
 from typing import Any
 
 from dynsim.engine.linear_probe import FEW
-from dynsim.stats.verdicts import AS_STATED, NOT_AS_STATED, NOT_AT_THIS_SIZE, NOT_CONVERGED, READING_VERDICTS
+from dynsim.stats.verdicts import READING_VERDICTS, STATEMENT_VERDICTS
 from experiments.pruning.comparison_table import count_lines, p_text
 from experiments.pruning.plan import title
 
-STATEMENT_VERDICTS = (AS_STATED, NOT_AS_STATED, NOT_AT_THIS_SIZE, NOT_CONVERGED)
 _LEGEND = f"""
 coverage   share of the minority (rare) features that have at least one specialist neuron at the end
 probe      share of samples in which a linear probe, fitted to {FEW} labels, reads the sign of a minority feature off

@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from dynsim.stats.verdicts import AS_STATED, NOT_AS_STATED, NOT_AT_THIS_SIZE, Entry
+from dynsim.stats.verdicts import NOT_SUPPORTED, SUPPORTED, UNDECIDED, Entry
 
-VERDICTS = (AS_STATED, NOT_AS_STATED, NOT_AT_THIS_SIZE)
+VERDICTS = (SUPPORTED, NOT_SUPPORTED, UNDECIDED)
 TEST_TITLES = {
     "P1": "who is masked",
     "P2": "growth in one step with a mask",
@@ -17,9 +17,9 @@ TEST_TITLES = {
     "P8": "masks that are taken away",
 }
 _LEGEND = """
-as stated          the 95 % interval over seeds lies inside the range that the statement expects
-not as stated      it lies outside
-not at this size   undecided: the interval reaches over an end of the range, p is above 0.05, or too few seeds are left
+supported          the 95 % interval over seeds lies inside the range that the statement expects
+not supported      it lies outside
+undecided          the interval reaches over an end of the range, p is above 0.05, or too few seeds are left
                    because the others grew without bound
 p                  of the hypothesis that the number is at the end of the range, after Holm's correction in the test
 A                  growth of a feature in one step with a mask, over that without it

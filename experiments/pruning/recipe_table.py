@@ -2,8 +2,8 @@
 
 from typing import Any
 
+from dynsim.stats.verdicts import STATEMENT_VERDICTS
 from experiments.pruning.answer_table import (
-    STATEMENT_VERDICTS,
     counted_lines,
     in_order_of_noise,
     point_name,

@@ -158,7 +158,7 @@ CHECK = Check(
     "has the variance `theory.noise_variance`.",
     rival="replacing empty samples makes features depend on each other (`theory.empty_probability`).",
     constants="none.",
-    power="a quarter of a million samples per size: an error of 1.5 % in a chance would be seen.",
+    power="a quarter of a million samples per size.",
     sets=(),
     measure=measure,
     judge=judge,

@@ -196,7 +196,7 @@ CHECK = Check(
     "chance log log d / d that a feature is active in a token.",
     rival="at the paper's noise variance sqrt(log d) / d, phi falls more slowly than any power of d.",
     constants="C_p = 1 in the chance that a feature is active, as in theory 4.4 of the theory.",
-    power="exponents are computed without scatter; sampled rates of 1 % are known to 2 %.",
+    power="exponents are computed, so that they have no scatter.",
     sets=(),
     measure=measure,
     judge=judge,

@@ -205,7 +205,7 @@ CHECK = Check(
     "(`theory.activation_probability`, `theory.empty_probability`).",
     rival="a constant number of active features, or one proportional to d.",
     constants="C_p, fixed by the chance 0.15 at d = 16. One in ten, 1 % and 1 % as what is sparse are our choice.",
-    power="130,000 samples per size: shares are known to 1 %.",
+    power="130,000 samples per size.",
     sets=(),
     measure=measure,
     judge=judge,

@@ -125,7 +125,7 @@ CHECK = Check(
     "the paper (`theory.power_law_tail`) and a Beta tail exactly (`theory.lucky_tail`).",
     rival="the exact Beta law and the Gaussian tail at the same cut.",
     constants="none; the cut is our reading of the exponent, as the paper's is not known to us.",
-    power="sixty-four million pairs of a neuron and a feature per size: a share of 1e-5 is known to 4 %.",
+    power="sixty-four million pairs of a neuron and a feature per size, so that of a share of 1e-5 there are hundreds.",
     sets=(),
     measure=measure,
     judge=judge,

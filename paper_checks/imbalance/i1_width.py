@@ -163,7 +163,7 @@ CHECK = Check(
     formula="log m_50 = (1/r²) log d + constant.",
     rival="the race: m_50 = log 2 / p with the chance p of `theory.race_counts`.",
     constants="none: the slope has no free constant, and neither has the race.",
-    power="six seeds; log m_50 is known to about 0.15, and the claim asks for 8.3 between r = 1 and r = 0.5 at d = 16.",
+    power="six seeds; the claim asks log m_50 to grow by 8.3 between r = 1 and r = 0.5 at d = 16.",
     sets=("width",),
     measure=measure,
     judge=judge,

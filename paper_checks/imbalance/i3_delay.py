@@ -135,7 +135,7 @@ CHECK = Check(
     "is covered.",
     rival="1/r exactly, or a much longer delay.",
     constants="none: the constant cancels in the ratio.",
-    power="six seeds at up to 17 points per noise level; the mean delay is known to a few per cent.",
+    power="six seeds at up to 17 points per noise level.",
     sets=("stages",),
     measure=measure,
     judge=judge,

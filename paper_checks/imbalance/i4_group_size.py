@@ -121,7 +121,7 @@ CHECK = Check(
     "group.",
     rival="the race (`theory.race_counts`): more where fewer features are frequent.",
     constants="the level of the flat line is the measured mean; only its slope is tested.",
-    power="six seeds, four shares; the relative slope is known to about 0.3, the race predicts 0.8.",
+    power="six seeds, four shares; the race predicts a relative slope of 0.8.",
     sets=("fraction",),
     measure=measure,
     judge=judge,

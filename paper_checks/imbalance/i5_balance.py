@@ -105,7 +105,7 @@ CHECK = Check(
     formula="majority - minority = 0 at r = 1 for coverage, counts, times and accuracy.",
     rival="an effect of the order of features.",
     constants="none.",
-    power="six seeds at up to four sizes: counts are known to 4 %, times to 5 %, coverage to 0.02.",
+    power="six seeds at up to four sizes.",
     sets=("stages",),
     measure=measure,
     judge=judge,

@@ -164,8 +164,7 @@ CHECK = Check(
     "an amount of order K^(-1/2).",
     rival="violations that do not depend on the batch size K, as for a wrong constant; or that fall as 1/K.",
     constants="the constant of the slack and its power of d1, both 1 (ours). C_z is computed.",
-    power="15,000 triples of neuron, feature and interval per seed: the exponent is known to 0.03, the rivals are 0.5 "
-    "away.",
+    power="15,000 triples of neuron, feature and interval per seed; the exponents of the rivals are 0.5 away.",
     sets=("growth_batches",),
     measure=measure,
     judge=judge,

@@ -140,7 +140,7 @@ CHECK = Check(
     "floor of batch noise of order eta / sqrt(K).",
     rival="no floor; or a floor of order 1/K.",
     constants="none for the decay; the constant of the floor is not needed for its exponent.",
-    power="the decay is known to 1 %, with a margin of 5 %. The exponent of the floor is known to about 0.1.",
+    power="a margin of 5 % in the decay.",
     sets=("growth_batches", "growth_decay"),
     measure=measure,
     judge=judge,

@@ -160,7 +160,7 @@ CHECK = Check(
     "d / log log d at fixed d1/d, and logarithmic in d1 at fixed d.",
     rival="T1 proportional to d1 log d / log log d, as it is quoted from the paper.",
     constants="none: the closed form has no free constant. The rivals are drawn through the smallest size.",
-    power="d / log log d varies by a factor of 2.9 and d1 by one of 11; the exponents are known to 0.03 and 0.1.",
+    power="d / log log d varies by a factor of 2.9 and d1 by one of 11.",
     sets=("growth_sizes",),
     measure=measure,
     judge=judge,

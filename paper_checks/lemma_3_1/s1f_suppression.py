@@ -173,7 +173,7 @@ CHECK = Check(
     "(1 + d1/d_maj)^(-(1-r)/2).",
     rival="both groups grow alike; or the minority does not grow in stage 1.",
     constants="none.",
-    power="1 + d1/d_maj varies by a factor of 8; the exponent is known to about 0.01, and the rivals are 0.25 away.",
+    power="1 + d1/d_maj varies by a factor of 8; the exponents of the rivals are 0.25 away.",
     sets=("growth_sizes",),
     measure=measure,
     judge=judge,

@@ -253,7 +253,7 @@ CHECK = Check(
     "the start (`theory.specialists.is_lucky`, `theory.unit_cut`).",
     rival="the base rate; the largest initial projection times exp(`theory.log_growth` · `theory.stage1_end`).",
     constants="the constant 2 is the lemma's, the cut our reading of its exponent; nothing is fitted.",
-    power="hundreds of lucky pairs at r_j = 1; a row is judged from 20 on.",
+    power="a row is judged from 20 lucky pairs on.",
     sets=("stages",),
     measure=measure,
     judge=judge,

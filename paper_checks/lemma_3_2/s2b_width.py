@@ -200,7 +200,7 @@ CHECK = Check(
     "slope 1 on 1/r², the count is proportional to m; exact law at the same cut: `theory.lucky_count`.",
     rival="the exact Beta law at the paper's cut; counts that do not depend on r.",
     constants="none in slopes; the constant 1 of the inequality is ours.",
-    power="6 seeds with 8 to 32 minority features: exponents are known to a few hundredths.",
+    power="6 seeds with 8 to 32 minority features each.",
     sets=("width", "stages"),
     measure=measure,
     judge=judge,

@@ -160,7 +160,7 @@ CHECK = Check(
     formula="E[number of i with |<w_i, M_j>| > κ sqrt(2 log d/d) ||w_i||] at the switch = `theory.s2c_own_norm_count`.",
     rival="m d^(-1/r²) (`theory.paper_specialist_count`).",
     constants="none.",
-    power="256 neurons, 8 features per group, 4 seeds: ten passages per feature are known to 6 %.",
+    power="256 neurons, 8 features per group, 4 seeds.",
     sets=("passages",),
     measure=measure,
     judge=judge,

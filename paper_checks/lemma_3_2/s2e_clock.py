@@ -225,7 +225,7 @@ CHECK = Check(
     "prefactor, 1 in the clock over d, 0 in r.",
     rival="an exponent of 0; for r, −1.",
     constants="the constant in front is free and drops out of exponents.",
-    power="6 seeds; exponents over a factor of four are known to 0.1.",
+    power="6 seeds; exponents are fitted over a factor of four.",
     sets=SETS,
     measure=measure,
     judge=judge,

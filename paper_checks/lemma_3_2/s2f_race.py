@@ -216,7 +216,7 @@ CHECK = Check(
     "expected numbers: `theory.race_counts`.",
     rival="m d^(-1/r²), passages, counts proportional to frequency.",
     constants="none.",
-    power="64 to 256 neurons, 4 to 6 seeds, a dozen settings: a mean ratio is known to 5 %.",
+    power="64 to 256 neurons, 4 to 6 seeds, a dozen settings.",
     sets=SETS,
     measure=measure,
     judge=judge,

@@ -51,7 +51,7 @@ CHECK = Check(
     formula=f"the sign of each result at r = {RATIO:g} is that of the plain setting.",
     rival="the results need orthonormal directions and independent features.",
     constants="none.",
-    power="six seeds, paired with plain runs; coverage gaps are known to 0.1.",
+    power="six seeds, paired with plain runs.",
     sets=("variants",),
     measure=measure,
     judge=judge,

@@ -148,7 +148,7 @@ CHECK = Check(
     "differential equation whose pull is the mean over data, with thresholds and softmax in it.",
     rival="chance; and for the final feature of a neuron the race at the switch (S2f).",
     constants="none is fitted; the approximations are named in `dynsim/theory/mean_field.py`.",
-    power="six seeds per point; errors scatter by a few per cent between seeds.",
+    power="six seeds per point.",
     sets=("stages",),
     measure=measure,
     judge=judge,

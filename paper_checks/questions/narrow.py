@@ -98,7 +98,7 @@ CHECK = Check(
     formula="minority's share of the features without a specialist > 1/2 at m = d/2.",
     rival="luck decides which features are dropped; or neurons mix features and none is dropped.",
     constants="none.",
-    power="six seeds; the minority's share of about ten dropped features is known to 0.06.",
+    power="six seeds.",
     sets=("variants",),
     measure=measure,
     judge=judge,

@@ -119,7 +119,7 @@ CHECK = Check(
     formula="growth of the minority over that of the majority = r at every tau (loss without the factor tau).",
     rival="a small temperature gives the majority a head start.",
     constants="none.",
-    power="six seeds, four temperatures; the slope of the ratio in log tau is known to about 0.05.",
+    power="six seeds, four temperatures.",
     sets=("temperature",),
     measure=measure,
     judge=judge,

@@ -106,7 +106,7 @@ CHECK = Check(
     "of active features.",
     rival="the formula for one active feature, `theory.stationary_magnitude`.",
     constants="none.",
-    power="4 to 6 seeds, 8 to 32 features a group: a strength is known to 2 %.",
+    power="4 to 6 seeds, 8 to 32 features a group.",
     sets=("rest", "stages"),
     measure=measure,
     judge=judge,

@@ -150,7 +150,7 @@ CHECK = Check(
     formula="|N_i| = O(d^(1−r²)): exponent of |N_i| (`theory.specialists.is_candidate`) in d at most 1 − r².",
     rival="one feature each, exponent 0.",
     constants="none in exponents; what counts as a weight on a feature, half of the largest, is ours.",
-    power="64 to 256 neurons and 6 seeds: the exponent is known to 0.05.",
+    power="64 to 256 neurons and 6 seeds.",
     sets=("stages",),
     measure=measure,
     judge=judge,

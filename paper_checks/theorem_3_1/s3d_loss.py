@@ -127,7 +127,7 @@ CHECK = Check(
     formula="loss = o(1) for times in `theory.stage3_window`: its exponent in d is below 0.",
     rival="a floor, or growth with the loss without learning, log(|N| + 1) (`theory.chance_loss`).",
     constants="none; equal codes are left out of the loss, so that no floor is subtracted.",
-    power="4 sizes, 6 seeds: losses scatter by 2 %, the exponent is known to 0.05.",
+    power="4 sizes, 6 seeds.",
     sets=("stages",),
     measure=measure,
     judge=judge,

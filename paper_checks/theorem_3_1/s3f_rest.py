@@ -131,7 +131,7 @@ CHECK = Check(
     formula="S_j = τ log(|N| P_j / (λ (1 + |N| P_j/2))) (`theory.stationary_magnitude`).",
     rival="weights proportional to frequency, S to its square.",
     constants="none.",
-    power="4 seeds with 8 features a group: a strength is known to 2 %.",
+    power="4 seeds with 8 features a group.",
     sets=("rest",),
     measure=measure,
     judge=judge,

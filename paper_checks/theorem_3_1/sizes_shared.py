@@ -133,7 +133,7 @@ CHECK = Check(
     formula="α_min/α_maj = sqrt((S_min/S_maj)/(n_min/n_maj)), S by `theory.rest_magnitude`, n as measured.",
     rival="r: weights proportional to frequency.",
     constants="none.",
-    power="6 seeds, 4 sizes and up to 5 r: a ratio is known to 3 %.",
+    power="6 seeds, 4 sizes and up to 5 r.",
     sets=("stages",),
     measure=measure,
     judge=judge,

@@ -20,7 +20,7 @@ from experiments.pruning_comparison import PRESETS, all_runs
 SIZES = "--train.n-steps 40 --train.n-records 8 --data.batch-size 16 --encoder.n-neurons 12"
 TOY = ["--preset", "quick", "--seeds", "3", *SIZES.split()]
 TESTS = [f"P{k}" for k in range(1, 9)]
-VERDICTS = {"as stated", "not as stated", "not at this size"}
+VERDICTS = {"supported", "not supported", "undecided"}
 FULL = all_runs(PRESETS["default"])
 
 

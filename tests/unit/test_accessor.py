@@ -133,6 +133,24 @@ def test_rich_text_says_first_what_differs_from_the_default(run):
     assert "all      T1* " in text and "T1*: the squared norms of the weights have doubled" in html
 
 
+def test_rich_text_says_why_a_stage_is_missing(run):
+    """For every stage that a seed lacks there is the reason of `stages`, once, below the line of the stage."""
+    found, lines, html = run.dynsim.stages(), repr(run.dynsim).splitlines(), run.dynsim._repr_html_()
+    missing = 0
+    for group in found.group.values:
+        for stage in found.stage.values:
+            reasons = {why for why in found.reason.sel(group=group, stage=stage).values.tolist() if why}
+            (at,) = (k for k, line in enumerate(lines) if line.split()[:1] == [group] and f" {stage}" in line[9:14])
+            below = lines[at + 1] if at + 1 < len(lines) else ""
+            assert below.startswith("      where it was not: ") == bool(reasons)
+            assert all(below.count(why) == 1 and why in html for why in reasons)
+            missing += len(reasons)
+    assert missing and all(line.isprintable() for line in lines)
+    bare = run.drop_vars("firing")  # a record from which no stages can be found
+    assert repr(bare.dynsim).splitlines()[-1].startswith("  no stages: record: wanted variables")
+    assert "<p>no stages: record: wanted variables" in bare.dynsim._repr_html_()
+
+
 def test_rich_text_of_a_configuration():
     assert "Every field has its default." in Config()._repr_html_()
     html = replace(Config(), **{"data.minority_ratio": 0.25, "optimizer.arguments": (("b1<", 0.5),)})._repr_html_()

@@ -225,3 +225,9 @@ def test_the_table_shows_the_controls():
     for line, (group, found) in zip(lines[place + 1 :], control["found"].items(), strict=False):
         wanted = "  ".join(f"{stage} in {found[stage]}/2" for stage in ("T1", "T2", "T3"))
         assert line.startswith(f"  {group:<10}{wanted}  specialists at the end ")
+
+
+def test_few_features_reach_t2_with_the_last_one():
+    """The legend says below which number nine tenths of whole features are all of them."""
+    least = [min(k for k in range(n + 1) if k >= stages.COVERED * n) for n in range(1, 40)]
+    assert [k == n for n, k in enumerate(least, start=1)] == [n < summary.ALL_BELOW for n in range(1, 40)]

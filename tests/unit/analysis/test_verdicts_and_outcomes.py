@@ -1,6 +1,7 @@
 """Verdicts, excluded seeds and shares of hand-made results, worked out by hand."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -54,19 +55,54 @@ def sized(*by_seed):
 @pytest.mark.parametrize(
     ("low", "high", "wanted", "p", "verdict"),
     [
-        (0.1, 0.4, (0.0, INF), 0.01, "as stated"),
-        (0.1, 0.4, (0.0, INF), 0.06, "not at this size"),
-        (-0.4, -0.1, (0.0, INF), 0.01, "not as stated"),
-        (-0.4, -0.1, (0.0, INF), 0.2, "not at this size"),
-        (-0.1, 0.4, (0.0, INF), 0.01, "not at this size"),
-        (-0.1, 0.2, (-0.25, 0.25), None, "as stated"),
-        (-0.1, 0.3, (-0.25, 0.25), None, "not at this size"),
-        (0.3, 0.4, (-0.25, 0.25), None, "not as stated"),
-        (NAN, NAN, (-0.25, 0.25), None, "not at this size"),
+        (0.1, 0.4, (0.0, INF), 0.01, "supported"),
+        (0.1, 0.4, (0.0, INF), 0.06, "undecided"),
+        (-0.4, -0.1, (0.0, INF), 0.01, "not supported"),
+        (-0.4, -0.1, (0.0, INF), 0.2, "undecided"),
+        (-0.1, 0.4, (0.0, INF), 0.01, "undecided"),
+        (-0.1, 0.2, (-0.25, 0.25), None, "supported"),
+        (-0.1, 0.3, (-0.25, 0.25), None, "undecided"),
+        (0.3, 0.4, (-0.25, 0.25), None, "not supported"),
+        (NAN, NAN, (-0.25, 0.25), None, "undecided"),
     ],
 )
 def test_the_verdict_follows_from_interval_range_and_p_value(low, high, wanted, p, verdict):
     assert judge(low, high, wanted, p) == verdict
+
+
+DATA = Path(__file__).resolve().parents[3] / "figures" / "data"
+
+
+def statements_of(summary):
+    """Yield (interval, wanted range, p, verdict) of each statement of a committed summary whose runs had settled."""
+    for entries in summary.get("tests", {}).values():
+        for one in entries:
+            if one.get("wanted"):
+                low, high = (NAN if end is None else end for end in one["interval"])
+                below, above = (one["wanted"][k] if one["wanted"][k] is not None else (-INF, INF)[k] for k in (0, 1))
+                yield low, high, (below, above), one["p_holm"], one["verdict"]
+    for one in [*summary.get("statements", []), *summary.get("statements_at_equal_steps", [])]:
+        low, high = (NAN if one["found"][end] is None else one["found"][end] for end in ("low", "high"))
+        wanted = (0.0, INF) if one["wanted"] == "above 0" else (-one["margin"], one["margin"])
+        if one["verdict"] != verdicts.NOT_CONVERGED:
+            yield low, high, wanted, one["p_holm"], one["verdict"]
+
+
+@pytest.mark.parametrize("name", ["pruning_answer", "pruning_recipe", "pruning_recipe_large", "pruning_comparison"])
+def test_words_of_older_summaries_are_read_as_what_the_rule_says_today(name):
+    summary = verdicts.in_present_words(results.load_json(DATA / f"{name}.json"))
+    found = list(statements_of(summary))
+    assert len(found) > 10
+    for low, high, wanted, p_holm, verdict in found:
+        assert judge(low, high, wanted, p_holm) == verdict and verdict in verdicts.CHECK_VERDICTS
+    words = {one["verdict"] for one in summary.get("verdicts", [])}
+    assert words <= set(verdicts.READING_VERDICTS)
+
+
+def test_present_words_change_verdicts_and_nothing_else():
+    old = {"rows": [{"verdict": "as stated", "claim": "as stated"}, {"verdict": "harms"}], "verdict": {"a": None}}
+    new = {"rows": [{"verdict": "supported", "claim": "as stated"}, {"verdict": "harms"}], "verdict": {"a": None}}
+    assert verdicts.in_present_words(old) == new and old["rows"][0]["verdict"] == "as stated"
 
 
 def statement(wanted):
@@ -80,15 +116,15 @@ def test_entries_share_holms_correction_and_count_the_seeds_left_out():
     assert [entry["p_holm"] for entry in entries] == [*adjusted, None]
     assert [entry["seeds_left_out"] for entry in entries] == [0, 1, 0] and entries[1]["seeds"] == 7
     assert entries[0]["measured"] == 4.5 and entries[1]["measured"] == pytest.approx(26 / 7)
-    assert entries[0]["wanted"] == [0.0, None] and entries[0]["verdict"] == "as stated"
-    assert entries[2]["verdict"] == "as stated" and entries[2]["interval"][0] > 0
+    assert entries[0]["wanted"] == [0.0, None] and entries[0]["verdict"] == "supported"
+    assert entries[2]["verdict"] == "supported" and entries[2]["interval"][0] > 0
     assert all(entry["interval"][0] <= entry["measured"] <= entry["interval"][1] for entry in entries)
 
 
 @pytest.mark.parametrize("values", [[], [NAN, INF], [1.0, 2.0]])
 def test_too_few_seeds_are_no_verdict(values):
     (entry,) = verdicts.judged([(statement((0.0, INF)), np.array(values))])
-    assert entry["verdict"] == "not at this size" and entry["interval"] == [None, None]
+    assert entry["verdict"] == "undecided" and entry["interval"] == [None, None]
 
 
 # ----- seeds that are left out

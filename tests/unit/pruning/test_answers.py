@@ -142,13 +142,13 @@ def test_a_statement_whose_seeds_are_all_lost_is_undecided(wanted):
     mine = found[contrast[2]]
     lost = {name: np.full_like(values, np.nan) for name, values in mine.values.items()}
     (row,) = answers.judge_statements([contrast], found | {contrast[2]: mine._replace(values=lost)})
-    assert row["verdict"] == verdicts.NOT_AT_THIS_SIZE and row["p_holm"] == 1
+    assert row["verdict"] == verdicts.UNDECIDED and row["p_holm"] == 1
 
 
 def test_statements_are_judged_with_holm_over_them_alone():
     chances = world(0.3, 0.9, 0.4, 0.9)
     above, within = statement("A", "above 0"), statement("B", "within the margin", first={"reading": FADING})
-    assert judged(chances, above, within) == [verdicts.AS_STATED, verdicts.AS_STATED]
+    assert judged(chances, above, within) == [verdicts.SUPPORTED, verdicts.SUPPORTED]
     found = planted(np.random.default_rng(3), chances)
     one, two = answers.judge_statements(small_plan([above, above._replace(name="C")]).contrasts(), found)
     alone = answers.judge_statements(small_plan([above]).contrasts(), found)[0]
@@ -157,8 +157,8 @@ def test_statements_are_judged_with_holm_over_them_alone():
 
 def test_a_difference_beyond_the_margin_is_not_as_stated():
     within = statement("B", "within the margin")
-    assert judged(world(0.3, 0.9, 0.3, 0.9), within) == [verdicts.NOT_AT_THIS_SIZE]  # p of the null it denies is large
-    assert judged(world(0.3, 0.3, 0.9, 0.9), statement("A", "above 0")) == [verdicts.NOT_AS_STATED]
+    assert judged(world(0.3, 0.9, 0.3, 0.9), within) == [verdicts.UNDECIDED]  # p of the null it denies is large
+    assert judged(world(0.3, 0.3, 0.9, 0.9), statement("A", "above 0")) == [verdicts.NOT_SUPPORTED]
 
 
 def test_two_one_sided_tests_by_hand():

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from dynsim import results
+from dynsim.stats import verdicts
 from experiments import pruning_answer, pruning_comparison, pruning_recipe, pruning_regimes
 from experiments.documents import lookups
 from experiments.pruning import comparison_table, regime_table
@@ -17,7 +18,7 @@ DATA = Path(__file__).resolve().parents[3] / "figures" / "data"
 
 
 def committed(one):
-    return results.load_json(DATA / f"{one.EXPERIMENT.name}.json")
+    return verdicts.in_present_words(results.load_json(DATA / f"{one.EXPERIMENT.name}.json"))
 
 
 def entry(claim, quantity, verdict, measured=0.5, wanted=(0.0, None), **more):
@@ -45,12 +46,12 @@ def test_p_values(p_value, text):
 
 def test_the_comparison_by_hand():
     of_p4 = [
-        entry("It falls behind.", "slope of strength", "as stated"),
-        entry("It is flat.", "slope", "not at this size", None),
-        entry("It falls behind.", "slope of counts", "not as stated", wanted=(0.75, 1.25), p_holm=None),
+        entry("It falls behind.", "slope of strength", "supported"),
+        entry("It is flat.", "slope", "undecided", None),
+        entry("It falls behind.", "slope of counts", "not supported", wanted=(0.75, 1.25), p_holm=None),
     ]
     settings = {"interval_is": "range of differences", "settings": 7, "settings_with_fewer": 2}
-    of_p6 = [entry("Whatever its share.", "settings with more", "not as stated", 3, **settings)]
+    of_p6 = [entry("Whatever its share.", "settings with more", "not supported", 3, **settings)]
     del of_p6[0]["wanted"], of_p6[0]["p_holm"]
     lines = comparison_table.table_text({"tests": {"P4": of_p4, "P6": of_p6}}).splitlines()
     assert lines[0] == "How often each verdict was reached, by test:"
@@ -60,14 +61,14 @@ def test_the_comparison_by_hand():
     wanted = [
         "P4 dependence on the frequency ratio r",
         "  It falls behind.",
-        "    as stated               0.5  [0.25, 0.75]        10     <0.001  above 0         slope of strength",
-        "    not as stated           0.5  [0.25, 0.75]        10             0.75 to 1.25    slope of counts",
+        "    supported               0.5  [0.25, 0.75]        10     <0.001  above 0         slope of strength",
+        "    not supported           0.5  [0.25, 0.75]        10             0.75 to 1.25    slope of counts",
         "  It is flat.",
-        "    not at this size          -  [-, -]              10     <0.001  above 0         slope",
+        "    undecided                 -  [-, -]              10     <0.001  above 0         slope",
         "",
         "P6 other shares, gradients and moments",
         "  Whatever its share.",
-        "    not as stated        3 of 7  [2.75, 3.25]        10             all above 0     settings with more; "
+        "    not supported        3 of 7  [2.75, 3.25]        10             all above 0     settings with more; "
         "the interval is the range of differences",
     ]
     assert lines[head + 2 :] == wanted

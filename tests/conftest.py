@@ -4,6 +4,7 @@ import importlib
 import importlib.metadata
 import importlib.util
 import os
+import re
 from pathlib import Path
 
 os.environ["MPLBACKEND"] = "agg"  # read when matplotlib is first imported
@@ -15,15 +16,17 @@ from jaxtyping import install_import_hook
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# Compilation is the main cost of the fast tests: without optimisation it takes less than half the time, and sums are
-# rounded in another order. The slow tests, which compute more than they compile, run optimised code. XLA ends the
-# process where it does not know a flag, so they are set for the versions in which they were tried.
-QUICK_FLAGS = (
-    "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true "
-    "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
-)
-if os.environ.get("DYNSIM_TESTS") != "optimised" and importlib.metadata.version("jaxlib").startswith("0.10."):
-    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {QUICK_FLAGS}".strip()
+# Compilation is the main cost of the tests. The older way to emit loops takes half as long to compile, and one piece of
+# code per program is enough for small programs. The fast tests leave out optimisation as well, so that sums are rounded
+# in another order; the slow tests, which also compute, run optimised code. XLA ends the process where it does not know
+# a flag, so they are set for the versions in which they were tried.
+BRIEF_FLAGS = "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
+QUICK_FLAGS = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+if importlib.metadata.version("jaxlib").startswith("0.10."):
+    flags = [os.environ.get("XLA_FLAGS", ""), BRIEF_FLAGS]
+    if os.environ.get("DYNSIM_TESTS") != "optimised":
+        flags.append(QUICK_FLAGS)
+    os.environ["XLA_FLAGS"] = " ".join(flags).strip()
 
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
@@ -57,6 +60,13 @@ def pytest_configure(config: pytest.Config) -> None:
         for name in LIBRARIES:
             if importlib.util.find_spec(name):
                 importlib.import_module(name)
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out files without a slow test where only those are asked for: to import them all takes several seconds."""
+    if config.option.markexpr == "slow" and re.fullmatch(r"test_.*\.py", collection_path.name):
+        return None if "mark.slow" in collection_path.read_text(encoding="utf-8") else True
+    return None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

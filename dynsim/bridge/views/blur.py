@@ -9,7 +9,7 @@ from jaxtyping import Array, Float
 
 from dynsim.bridge.views.colour import each
 from dynsim.bridge.views.crops import FINENESS
-from dynsim.bridge.views.draws import Draws, spread
+from dynsim.bridge.views.draws import Draws, looked_up
 from dynsim.bridge.views.recipes import ViewRecipe
 
 PASSES = 3
@@ -45,8 +45,8 @@ def gaussian_blur(x: Float[Array, "image height 3 width"], draws: Draws, recipe:
     """
     least, most = recipe.blur_sigma
     chosen = draws.blur < recipe.blur
-    inner = jnp.where(chosen, spread(draws.sigma, lambda u: inner_weight(least + (most - least) * u)), 1)
-    whole = jnp.where(chosen, spread(draws.sigma, lambda u: box_radius(least + (most - least) * u)[0]), 0)
+    inner = jnp.where(chosen, looked_up(draws.sigma, lambda u: inner_weight(least + (most - least) * u)), 1)
+    whole = jnp.where(chosen, looked_up(draws.sigma, lambda u: box_radius(least + (most - least) * u)[0]), 0)
     outer = (1 - (2 * whole + 1) * inner) / 2
     reach = math.floor((math.sqrt(4 * most * most + 1) - 1) / 2) + 1
     weights = [jnp.where(k <= whole, inner, jnp.where(k == whole + 1, outer, 0)) for k in range(reach + 1)]

@@ -16,11 +16,10 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Bool, Float
 
-from dynsim.bridge.views.draws import Draws, below, spread
+from dynsim.bridge.views.draws import Draws, below, looked_up
 from dynsim.bridge.views.recipes import ViewRecipe
 
 FINENESS = 2.0**15
-SUPPORT = {"bilinear": 1.0, "bicubic": 2.0}
 
 
 class Boxes(NamedTuple):
@@ -52,9 +51,9 @@ def random_boxes(draws: Draws, shape: tuple[int, int], recipe: ViewRecipe) -> Bo
     height, width = shape
     (least, most), (narrow, wide) = recipe.crop_scale or (1.0, 1.0), recipe.crop_aspect
     # width sqrt(area x aspect) and height sqrt(area / aspect)
-    size = spread(draws.area, lambda u: np.sqrt(height * width * (least + (most - least) * u)))
-    stretch = spread(draws.aspect, lambda u: np.sqrt(narrow * (wide / narrow) ** u))
-    shrink = spread(draws.aspect, lambda u: 1 / np.sqrt(narrow * (wide / narrow) ** u))
+    size = looked_up(draws.area, lambda u: np.sqrt(height * width * (least + (most - least) * u)))
+    stretch = looked_up(draws.aspect, lambda u: np.sqrt(narrow * (wide / narrow) ** u))
+    shrink = looked_up(draws.aspect, lambda u: 1 / np.sqrt(narrow * (wide / narrow) ** u))
     tried_w, tried_h = jnp.round(size * stretch), jnp.round(size * shrink)
     fits = (tried_w > 0) & (tried_w <= width) & (tried_h > 0) & (tried_h <= height)
     central_h, central_w = central_box(shape, recipe.crop_aspect)

@@ -65,7 +65,7 @@ def below(u: Float[Array, "*axes"], n: Float[Array, "*axes"] | int) -> Float[Arr
     return jnp.floor(u * n)
 
 
-def spread(u: Float[Array, "*axes"], values: Callable[[np.ndarray], np.ndarray]) -> Float[Array, "*axes"]:
+def looked_up(u: Float[Array, "*axes"], values: Callable[[np.ndarray], np.ndarray]) -> Float[Array, "*axes"]:
     """Return a function of uniform numbers, at the centres of `STEPS` equal parts of [0, 1].
 
     The values are computed here, in float64. A compiled program only looks them up, so that none rounds them otherwise.

@@ -64,6 +64,11 @@ def _accept(options: object) -> None:
     """Accept all options."""
 
 
+def _nothing(options: object) -> str:
+    """Return no text to print instead of running."""
+    return ""
+
+
 @dataclass(frozen=True)
 class Experiment(Generic[OptionsT, RunsT]):
     """Everything that the runner, the figure maker and the list of experiments need to know about one experiment.
@@ -96,6 +101,8 @@ class Experiment(Generic[OptionsT, RunsT]):
     """(summary) -> text to print."""
     check: Callable[[OptionsT], None] = _accept
     """Raises `ConfigError` for options that cannot be run; called before anything is simulated."""
+    only_print: Callable[[OptionsT], str] = _nothing
+    """(options) -> text to print instead of running anything, or ""."""
     configuration: Callable[[Any], tuple[Config, Sequence[int]]] = configuration_of
     """(options) -> the configuration and the seeds whose hash identifies the study."""
     identity: Callable[[Any], str] | None = None
@@ -230,6 +237,9 @@ def main(experiment: Experiment[OptionsT, RunsT], arguments: Sequence[str] | Non
         options = parse_plain(type(experiment.options()), arguments, **texts)
 
     def body() -> None:
+        if text := experiment.only_print(options):
+            print(text)
+            return
         precision = "float32" if experiment.identity else experiment.configuration(options)[0].train.precision
         set_up_jax(options.device, precision, texts["program"])
         run(experiment, options)

@@ -22,10 +22,10 @@ import dataclasses
 import hashlib
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 if __name__ == "__main__":  # says in one line which packages are missing, before they are imported
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -42,12 +42,12 @@ from dynsim.bridge.networks import NetworkShape
 from dynsim.bridge.training import Masking, Pretraining
 from dynsim.config.checks import choice, positive_int
 from dynsim.experiment import Experiment, Figures, Json, Reduced
-from experiments.images.arms import ARMS, MAIN, PLACEBOS
+from experiments.cifar.arms import ARMS, IMAGE_PLACEBOS, MAIN
 
 if TYPE_CHECKING:
-    from experiments.images.runs import Run
+    from experiments.cifar.runs import ImageRun
 
-COMMITTED = Path(__file__).resolve().parents[1] / "figures" / "data"
+COMMITTED_DATA = Path(__file__).resolve().parents[1] / "figures" / "data"
 
 
 @dataclass(frozen=True)
@@ -57,8 +57,8 @@ class CifarLt:
     pretraining: Annotated[Pretraining, tyro.conf.arg(name="")] = field(default_factory=Pretraining)
     long_tail: LongTail = field(default_factory=LongTail)
     judging: Judging = field(default_factory=Judging)
-    arms: tuple[str, ...] = (*MAIN, *PLACEBOS)
-    """Which arms to run: names of experiments/images/arms.py. The mask of the options is that of the masked arms."""
+    arms: tuple[str, ...] = (*MAIN, *IMAGE_PLACEBOS)
+    """Which arms to run: names of experiments/cifar/arms.py. The mask of the options is that of the masked arms."""
     measured: int = 100
     """Images of each class, not trained on, to which the response of every channel is measured while training."""
     seeds: int = 3
@@ -84,17 +84,17 @@ class CifarLt:
             choice("arms", arm, tuple(ARMS))
 
 
-MASK = Masking(kind="lowest", rate=0.9)
-PAPER = Pretraining(network=NetworkShape(norm_sets=2), masking=MASK)
-SMALL = NetworkShape(architecture="resnet18", stem="cifar_strided", width=1 / 4, norm_sets=2)
+MASK_90 = Masking(kind="lowest", rate=0.9)
+PAPER = Pretraining(network=NetworkShape(norm_sets=2), masking=MASK_90)
+SMALL_NETWORK = NetworkShape(architecture="resnet18", stem="cifar_strided", width=1 / 4, norm_sets=2)
 PRESETS = {
     "cpu": CifarLt(
-        pretraining=Pretraining(network=SMALL, masking=MASK, epochs=30, batch_size=256, warmup_epochs=3),
+        pretraining=Pretraining(network=SMALL_NETWORK, masking=MASK_90, epochs=30, batch_size=256, warmup_epochs=3),
     ),
     "smoke": CifarLt(
         pretraining=Pretraining(
-            network=dataclasses.replace(SMALL, architecture="resnet20", width=1 / 4, embedding_dim=16),
-            masking=MASK,
+            network=dataclasses.replace(SMALL_NETWORK, architecture="resnet20", width=1 / 4, embedding_dim=16),
+            masking=MASK_90,
             epochs=4,
             batch_size=64,
             warmup_epochs=1,
@@ -128,7 +128,7 @@ def study_folder(options: CifarLt) -> Path:
     return options.out / f"cifar_lt-{identity(options)}"
 
 
-def check(options: CifarLt) -> None:
+def check_images(options: CifarLt) -> None:
     """Refuse what cannot be run before anything is trained: options of an arm, or data that are not there."""
     from dynsim.bridge.data import DataError, why_absent
 
@@ -140,21 +140,21 @@ def check(options: CifarLt) -> None:
             raise DataError(reason)
 
 
-def train_all(options: CifarLt, folder: Path) -> "list[Run]":
+def simulate_all(options: CifarLt, folder: Path) -> "list[ImageRun]":
     """Train and judge all arms with all seeds."""
-    from experiments.images.runs import Study, run_all
+    from experiments.cifar.runs import Study, train_and_judge
 
     parts = (options.pretraining, options.long_tail, options.judging, options.measured)
     study = Study(*parts, options.data_folder, folder)
-    return run_all(study, options.arms, range(options.seed, options.seed + options.seeds))
+    return train_and_judge(study, options.arms, range(options.seed, options.seed + options.seeds))
 
 
-def analyse(runs: "list[Run]", options: CifarLt) -> tuple[Json, Reduced]:
+def analyse(runs: "list[ImageRun]", options: CifarLt) -> tuple[Json, Reduced]:
     """Return the summary, and the curves of the channels by arm."""
-    from experiments.images.outcome import channel_curves_by_arm, summarise
+    from experiments.cifar.outcome import channel_curves_by_arm, summarise_images
 
     told = {name: dataclasses.asdict(getattr(options, name)) for name in ("pretraining", "long_tail", "judging")}
-    return {**told, "about": about_run(options), **summarise(runs, options.arms)}, channel_curves_by_arm(runs)
+    return {**told, "about": about_run(options), **summarise_images(runs, options.arms)}, channel_curves_by_arm(runs)
 
 
 def about_run(options: CifarLt) -> str:
@@ -167,60 +167,52 @@ def about_run(options: CifarLt) -> str:
     )
 
 
-def print_table(summary: Json) -> str:
-    """Return the table of a study."""
-    from experiments.images.table import table
-
-    return table(summary)
-
-
 def draw(summary: Json, reduced: Reduced) -> Figures:
     """Return the figures."""
-    from experiments.images import figures
+    from experiments.cifar import figures
 
     return figures.draw(summary, reduced)
 
 
-def captions() -> dict[str, str]:
-    """Return the captions of the figures."""
-    from experiments.images import figures
+def words() -> tuple[dict[str, str], Callable[[Json], str]]:
+    """Return (captions by name of the figure, function that says a summary as a table)."""
+    from experiments.cifar import figures, table
 
-    return figures.captions()
+    return figures.CAPTIONS, table.table_text
 
 
-EXPERIMENT: Experiment[CifarLt, Any] = Experiment(
+def published(options: CifarLt) -> str:
+    """Return the published results with the committed ones beside them if that is all that is asked for, or ""."""
+    from dynsim import results
+    from experiments.cifar.table import published_table
+
+    if not options.table:
+        return ""
+    return published_table([results.load_json(path) for path in sorted(COMMITTED_DATA.glob("cifar_lt*.json"))])
+
+
+EXPERIMENT = Experiment(
     name="cifar_lt",
-    about=__doc__,
+    about=__doc__ or "",
     command="python experiments/cifar_lt.py",
     statements="Theorem 3.2 on real images",
     presets=PRESETS,
     about_presets=ABOUT_PRESETS,
     folder=study_folder,
-    simulate=train_all,
+    simulate=simulate_all,
     analyse=analyse,
     draw=draw,
-    captions=captions,
-    table=print_table,
-    check=check,
+    captions=lambda: words()[0],
+    table=lambda numbers: words()[1](numbers),
+    check=check_images,
     identity=identity,
+    only_print=published,
 )
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the experiment, or print the published table with --table."""
-    words = list(sys.argv[1:] if arguments is None else arguments)
-    if "--table" in words:
-        print(committed_table())
-        return
-    experiment.main(EXPERIMENT, words)
-
-
-def committed_table() -> str:
-    """Return the published results with the committed ones beside them."""
-    from dynsim import results
-    from experiments.images.table import published_table
-
-    return published_table([results.load_json(path) for path in sorted(COMMITTED.glob("cifar_lt*.json"))])
+    """Run the experiment from a command line."""
+    experiment.main(EXPERIMENT, arguments)
 
 
 if __name__ == "__main__":

@@ -78,7 +78,7 @@ class Killed(BaseException):
 
 
 def test_a_killed_run_goes_on_with_the_same_bits(whole, tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "CHECKPOINT_EVERY_S", 0.0)
+    monkeypatch.setattr(module, "SAVE_EVERY_S", 0.0)
     advance, calls = module._Run.epoch, []
 
     def dies_at_the_third(run, done):

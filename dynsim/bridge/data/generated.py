@@ -8,8 +8,8 @@ import numpy as np
 
 from dynsim.bridge.data.images import ImageSet
 
-NOISE = 40.0  # standard deviation in steps of brightness, of which there are 256
-JITTER = 0.35  # largest relative change of brightness
+PIXEL_NOISE = 40.0  # standard deviation in steps of brightness, of which there are 256
+LIGHT_RANGE = 0.35  # largest relative change of brightness
 
 
 def generated_images(n_per_class: int, n_classes: int = 10, side: int = 16, seed: int = 0) -> ImageSet:
@@ -30,6 +30,6 @@ def generated_images(n_per_class: int, n_classes: int = 10, side: int = 16, seed
     first, second = patterns.uniform(60, 200, (2, n_classes, 3))
     share = (1 + wave[..., None]) / 2
     clean = share * first[labels, None, None] + (1 - share) * second[labels, None, None]
-    light = 1 + random.uniform(-JITTER, JITTER, (len(labels), 1, 1, 1))
-    noisy = clean * light + NOISE * random.standard_normal(clean.shape)
+    light = 1 + random.uniform(-LIGHT_RANGE, LIGHT_RANGE, (len(labels), 1, 1, 1))
+    noisy = clean * light + PIXEL_NOISE * random.standard_normal(clean.shape)
     return ImageSet(np.clip(noisy, 0, 255).astype(np.uint8), labels.astype(np.int64), None, n_classes)

@@ -55,7 +55,7 @@ class LongTail(Section):
         require(fits, "split", "drawn, where images or imbalance are not those of the published splits", self.split)
 
 
-class Labelled(NamedTuple):
+class LabelledImages(NamedTuple):
     """Images with labels: uint8 pixels of shape (image, side, side, 3), labels of shape (image,)."""
 
     pixels: np.ndarray
@@ -65,15 +65,15 @@ class Labelled(NamedTuple):
 class Task(NamedTuple):
     """The images of one run."""
 
-    pretraining: Labelled
+    pretraining: LabelledImages
     """Images to train on; their labels are for measurement only."""
-    probe: Labelled
+    probe: LabelledImages
     """All labelled images to train the linear probe on."""
-    few_shot: Labelled
+    few_shot: LabelledImages
     """Few labelled images, equally many of each class."""
-    validation: Labelled
+    validation: LabelledImages
     """Images to choose an epoch of the probe with; where none are held out, there are none."""
-    test: Labelled
+    test: LabelledImages
     counts: np.ndarray
     """Images of each class in the long-tailed set, shape (class,), even where training is on the balanced one."""
     groups: np.ndarray
@@ -100,15 +100,15 @@ def make_task(options: LongTail, seed: int, folder: Path | None = None) -> Task:
     chosen = split.balanced if options.balanced else split.long_tailed
     labelled = _at_most(split.train, images.labels, options.labelled)
 
-    def part(indices: np.ndarray) -> Labelled:
-        return Labelled(images.pixels[indices], images.labels[indices])
+    def part(indices: np.ndarray) -> LabelledImages:
+        return LabelledImages(images.pixels[indices], images.labels[indices])
 
     return Task(
         pretraining=part(chosen),
         probe=part(labelled),
         few_shot=part(split.few_shot),
         validation=part(split.validation),
-        test=Labelled(test.pixels, test.labels),
+        test=LabelledImages(test.pixels, test.labels),
         counts=split.counts,
         groups=groups_by_rank(split.counts),
     )

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from dynsim.bridge.data.tasks import Labelled, Task
+from dynsim.bridge.data.tasks import LabelledImages, Task
 from dynsim.bridge.evaluation.inputs import FeatureSet
 from dynsim.bridge.evaluation.knn import knn_predict
 from dynsim.bridge.evaluation.linear import classify
@@ -15,10 +15,8 @@ from dynsim.bridge.evaluation.probe_recipes import probe_recipe
 from dynsim.bridge.evaluation.probes import adam_probe
 from dynsim.config.checks import Section, positive_int
 
-Features = Callable[[Labelled], np.ndarray]
+ImageFeatures = Callable[[LabelledImages], np.ndarray]
 
-METRICS = ("all_classes", "many", "medium", "few", "group_std", "class_std", "delta_20")
-PROBES = ("linear", "few_shot", "knn")
 
 
 @dataclass(frozen=True)
@@ -38,7 +36,7 @@ class Judging(Section):
         positive_int("neighbours", self.neighbours)
 
 
-def judge(task: Task, features: Features, judging: Judging, seed: int) -> dict[str, Any]:
+def judge_encoder(task: Task, features: ImageFeatures, judging: Judging, seed: int) -> dict[str, Any]:
     """Return accuracies on the test set: by probe, the numbers of `BalancedSummary` and the accuracy of each class.
 
     Args:
@@ -46,7 +44,7 @@ def judge(task: Task, features: Features, judging: Judging, seed: int) -> dict[s
         seed: of the first weights of the probes, and of their batches.
     """
 
-    def embedded(part: Labelled) -> FeatureSet:
+    def embedded(part: LabelledImages) -> FeatureSet:
         return FeatureSet(features(part), part.labels)
 
     test = embedded(task.test)

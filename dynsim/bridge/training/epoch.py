@@ -12,12 +12,12 @@ from jaxtyping import Array, Bool, Float, Int, Key, UInt8
 
 from dynsim.bridge import views
 from dynsim.bridge.networks import NetworkShape, build
-from dynsim.bridge.training.objective import Batch, objective
+from dynsim.bridge.training.objective import ViewPairs, masked_objective
 from dynsim.bridge.training.options import Pretraining
 from dynsim.bridge.training.schedules import optimizer
 
 
-class TrainState(NamedTuple):
+class PretrainState(NamedTuple):
     """What an epoch changes; all of it is in a checkpoint, and nothing else is needed to go on."""
 
     params: Any
@@ -49,10 +49,10 @@ class StepLog(NamedTuple):
     gradient_norm: Array
 
 
-Epoch = Callable[[TrainState, UInt8[Array, "image side side 3"], EpochInputs], tuple[TrainState, StepLog]]
+Epoch = Callable[[PretrainState, UInt8[Array, "image side side 3"], EpochInputs], tuple[PretrainState, StepLog]]
 
 
-class Program(NamedTuple):
+class EpochProgram(NamedTuple):
     """What decides the compiled program; runs that agree in it share one."""
 
     network: NetworkShape
@@ -63,7 +63,7 @@ class Program(NamedTuple):
     focal: float
 
     @classmethod
-    def of(cls, options: Pretraining) -> "Program":
+    def of(cls, options: Pretraining) -> "EpochProgram":
         """Return the program of some options."""
         together = options.normalise == "together"
         return cls(
@@ -84,24 +84,24 @@ def batches(key: Key[Array, ""], n_images: int, batch_size: int) -> tuple[np.nda
     return padded.reshape(n_steps, batch_size), valid.reshape(n_steps, batch_size)
 
 
-def initial_state(program: Program, params: Any, stats: Any, mask: Any) -> TrainState:
+def initial_state(program: EpochProgram, params: Any, stats: Any, mask: Any) -> PretrainState:
     """Return the state before the first epoch."""
     zero = jnp.float32(0)
-    return TrainState(params, stats, optimizer(program.optimizer, zero, zero, zero).init(params), mask)
+    return PretrainState(params, stats, optimizer(program.optimizer, zero, zero, zero).init(params), mask)
 
 
 @functools.lru_cache(maxsize=8)
-def compiled_epoch(program: Program) -> Epoch:
+def compiled_epoch(program: EpochProgram) -> Epoch:
     """Return the compiled epoch of a program. The state that it is given is used up."""
     network, recipe = build(program.network), views.RECIPES[program.views]
     sets = (program.network.norm_sets - 1, 0)
 
-    def step(state: TrainState, pixels: Array, inputs: EpochInputs, number: Array) -> tuple[TrainState, StepLog]:
+    def step(state: PretrainState, pixels: Array, inputs: EpochInputs, number: Array) -> tuple[PretrainState, StepLog]:
         query, key = views.pair(jax.random.fold_in(inputs.key, number), pixels[inputs.order[number]], recipe)
-        batch = Batch(query, key, inputs.valid[number])
+        batch = ViewPairs(query, key, inputs.valid[number])
 
         def loss(params: Any) -> tuple[Array, tuple[Array, Any]]:
-            found = objective(
+            found = masked_objective(
                 network,
                 params,
                 state.stats,
@@ -120,9 +120,9 @@ def compiled_epoch(program: Program) -> Epoch:
         rule = optimizer(program.optimizer, rate, inputs.weight_decay, inputs.momentum)
         updates, after = rule.update(gradient, state.optimizer, state.params)
         params = optax.apply_updates(state.params, updates)
-        return TrainState(params, stats, after, state.mask), StepLog(value, weight, optax.tree.norm(gradient))
+        return PretrainState(params, stats, after, state.mask), StepLog(value, weight, optax.tree.norm(gradient))
 
-    def epoch(state: TrainState, pixels: Array, inputs: EpochInputs) -> tuple[TrainState, StepLog]:
+    def epoch(state: PretrainState, pixels: Array, inputs: EpochInputs) -> tuple[PretrainState, StepLog]:
         numbers = jnp.arange(inputs.order.shape[0])
         return jax.lax.scan(lambda carry, number: step(carry, pixels, inputs, number), state, numbers)
 

@@ -13,7 +13,7 @@ from dynsim.prune import masks
 KIND_IS_REDRAWN = {"random": True, "dropout": True, "random_fixed": False}
 
 
-def refresh_number(masking: Masking, epoch: int) -> int | None:
+def refresh_of_epoch(masking: Masking, epoch: int) -> int | None:
     """Return the number of the refresh with which an epoch begins, None for an epoch that keeps the mask of before."""
     if masking.refresh is None:
         return 0 if epoch == 0 else None

@@ -16,7 +16,7 @@ from dynsim.losses.contrastive import log_positive_weight, normalise, with_gradi
 from dynsim.prune import masks
 
 
-class Batch(NamedTuple):
+class ViewPairs(NamedTuple):
     """The views of a batch, in [0, 1], shape (image, side, side, 3), and which images are more than padding."""
 
     query: Float[Array, "image side side 3"]
@@ -71,12 +71,12 @@ def _similarities(query: Array, key: Array) -> Float[Array, "anchor candidate"]:
     return jnp.concatenate([query, key]) @ jnp.concatenate([key, query]).T
 
 
-def objective(
+def masked_objective(
     network: Network,
     params: Any,
     stats: Any,
     mask: Any,
-    batch: Batch,
+    batch: ViewPairs,
     temperature: Float[Array, ""],
     *,
     semantics: str,

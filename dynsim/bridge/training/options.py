@@ -56,7 +56,7 @@ class Pretraining(Section):
     views: str = "sdclr"
     """Augmentation that makes the two views of an image: a name in `dynsim.bridge.views.RECIPES`."""
     normalise: Literal["apart", "together"] = "apart"
-    """Batch norm over the images of each view apart, or over those of both views together. Views that pass through
+    """ViewPairs norm over the images of each view apart, or over those of both views together. Views that pass through
     different weights cannot be normalised together."""
     epochs: int = 2000
     """Passes over the images."""

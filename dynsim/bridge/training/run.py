@@ -14,25 +14,25 @@ from dynsim import results
 from dynsim.bridge.networks import build
 from dynsim.bridge.training.epoch import (
     EpochInputs,
-    Program,
-    TrainState,
+    EpochProgram,
+    PretrainState,
     batches,
     compiled_epoch,
     initial_state,
 )
-from dynsim.bridge.training.masking import changed_share, make_mask, refresh_number
+from dynsim.bridge.training.masking import changed_share, make_mask, refresh_of_epoch
 from dynsim.bridge.training.options import Pretraining, run_hash
-from dynsim.bridge.training.schedules import learning_rates, temperature
+from dynsim.bridge.training.schedules import step_rates, temperature
 from dynsim.config.checks import require
 from dynsim.engine import checkpoint
 from dynsim.engine.progress import Bar, running
 from dynsim.prune import masks
 from dynsim.randomness.streams import step_key
 
-CHECKPOINT_EVERY_S = 60.0
+SAVE_EVERY_S = 60.0
 LOGGED = ("loss", "positive_weight", "gradient_norm", "mask_changed")
 
-Measure = Callable[[TrainState], dict[str, Any]]
+StateMeasure = Callable[[PretrainState], dict[str, Any]]
 """(state) -> arrays that are recorded: the same names, shapes and dtypes each time."""
 
 
@@ -48,17 +48,17 @@ class Streams(NamedTuple):
 class Trained(NamedTuple):
     """The end of a run, and its record."""
 
-    state: TrainState
+    state: PretrainState
     log: dict[str, np.ndarray]
     """Means over the steps of each epoch, shape (epoch,), by the names in `LOGGED`."""
     records: dict[str, np.ndarray]
     """What was measured, shape (record, ...), by name."""
 
 
-class Progress(NamedTuple):
+class EpochsDone(NamedTuple):
     """A run after some epochs."""
 
-    state: TrainState
+    state: PretrainState
     epoch: int
     """Number of finished epochs."""
     log: np.ndarray
@@ -79,7 +79,7 @@ def pretrain(
     seed: int,
     *,
     folder: Path | None = None,
-    measure: Measure | None = None,
+    measure: StateMeasure | None = None,
     record_epochs: Sequence[int] = (),
     label: str = "pre-training",
     progress: bool | Bar = False,
@@ -124,41 +124,41 @@ class _Run:
         pixels: np.ndarray,
         options: Pretraining,
         seed: int,
-        measure: Measure | None,
+        measure: StateMeasure | None,
         record_epochs: tuple[int, ...],
     ) -> None:
         self.options, self.keys, self.measure, self.record_epochs = options, streams(seed), measure, record_epochs
         self.network = build(options.network)
-        self.program = compiled_epoch(Program.of(options))
+        self.program = compiled_epoch(EpochProgram.of(options))
         self.pixels = jnp.asarray(pixels)
         self.n_steps = -(-len(pixels) // options.batch_size)
-        self.rates = learning_rates(options, self.n_steps)
+        self.rates = step_rates(options, self.n_steps)
 
-    def start(self) -> Progress:
+    def start(self) -> EpochsDone:
         """Return the run before its first epoch, with the record of it if that is asked for."""
         params, stats, mask = jax.jit(self._first, static_argnums=1)(self.keys.weights, self.pixels.shape[1])
-        state = initial_state(Program.of(self.options), params, stats, mask)
+        state = initial_state(EpochProgram.of(self.options), params, stats, mask)
         log = np.full((self.options.epochs, len(LOGGED)), np.nan, np.float32)
-        return self._recorded(Progress(state, 0, log, self._no_records(state)))
+        return self._recorded(EpochsDone(state, 0, log, self._no_records(state)))
 
     def _first(self, key: jax.Array, side: int) -> tuple[PyTree, PyTree, PyTree]:
         params, stats = self.network.init(key, side)
         return params, stats, masks.all_kept(self.network.prunable(params))
 
-    def _no_records(self, state: TrainState) -> dict[str, np.ndarray]:
+    def _no_records(self, state: PretrainState) -> dict[str, np.ndarray]:
         if self.measure is None or not self.record_epochs:
             return {}
         forms = {name: np.asarray(value) for name, value in self.measure(state).items()}
         return {name: np.zeros((len(self.record_epochs), *one.shape), one.dtype) for name, one in forms.items()}
 
-    def _recorded(self, done: Progress) -> Progress:
+    def _recorded(self, done: EpochsDone) -> EpochsDone:
         if self.measure is not None and done.epoch in self.record_epochs:
             place = self.record_epochs.index(done.epoch)
             for name, value in self.measure(done.state).items():
                 done.records[name][place] = value
         return done
 
-    def epoch(self, done: Progress) -> Progress:
+    def epoch(self, done: EpochsDone) -> EpochsDone:
         """Return the run one epoch later."""
         options, epoch = self.options, done.epoch
         state, changed = self._with_mask(done.state, epoch)
@@ -174,10 +174,10 @@ class _Run:
         done.log[epoch] = [*(np.mean(one) for one in log), changed]
         return self._recorded(done._replace(state=state, epoch=epoch + 1))
 
-    def _with_mask(self, state: TrainState, epoch: int) -> tuple[TrainState, float]:
+    def _with_mask(self, state: PretrainState, epoch: int) -> tuple[PretrainState, float]:
         """Return the state with the mask of an epoch, and the share of entries in which it differs from the last."""
         masking = self.options.masking
-        number = refresh_number(masking, epoch)
+        number = refresh_of_epoch(masking, epoch)
         if number is None:
             return state, 0.0
         weights = self.network.prunable(state.params)
@@ -193,7 +193,7 @@ class _Checkpoints:
         self.folder, self.print = folder, checkpoint.fingerprint(name) | {"code": results.CODE}
         self.saved_at = time.perf_counter()
 
-    def restore(self, start: Progress) -> Progress:
+    def restore(self, start: EpochsDone) -> EpochsDone:
         """Return the progress of the newest checkpoint, or `start` where there is none."""
         path = None if self.folder is None else checkpoint.latest(self.folder)
         if path is None:
@@ -201,15 +201,15 @@ class _Checkpoints:
         checkpoint.check_fingerprint(path, self.print)
         tree = checkpoint.load(path, _tree(start))
         records = {name: np.array(one) for name, one in tree["records"].items()}
-        return Progress(tree["state"], checkpoint.load_meta(path)["epoch"], np.array(tree["log"]), records)
+        return EpochsDone(tree["state"], checkpoint.load_meta(path)["epoch"], np.array(tree["log"]), records)
 
-    def save_if_due(self, done: Progress, *, ended: bool) -> None:
-        """Save, if there is a folder and the run has ended or was last saved over `CHECKPOINT_EVERY_S` seconds ago."""
-        if self.folder is not None and (ended or time.perf_counter() - self.saved_at > CHECKPOINT_EVERY_S):
+    def save_if_due(self, done: EpochsDone, *, ended: bool) -> None:
+        """Save, if there is a folder and the run has ended or was last saved over `SAVE_EVERY_S` seconds ago."""
+        if self.folder is not None and (ended or time.perf_counter() - self.saved_at > SAVE_EVERY_S):
             checkpoint.save(self.folder, done.epoch, _tree(done), self.print | {"epoch": done.epoch})
             self.saved_at = time.perf_counter()
 
 
-def _tree(done: Progress) -> dict[str, Any]:
+def _tree(done: EpochsDone) -> dict[str, Any]:
     """Return the arrays of a checkpoint."""
     return {"state": done.state, "log": done.log, "records": done.records}

@@ -7,7 +7,7 @@ from jaxtyping import Array, Float
 from dynsim.bridge.training.options import Pretraining
 
 
-def learning_rates(options: Pretraining, steps_per_epoch: int) -> np.ndarray:
+def step_rates(options: Pretraining, steps_per_epoch: int) -> np.ndarray:
     """Return the learning rate of every step, float32, shape (step,): a linear warm-up, then half a cosine.
 
     Step t, counted from 1, has the rate t / warm-up steps of the largest; the last step has the last rate. So no step

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from dynsim.bridge.networks import Network, NetworkShape, Outputs
-from dynsim.bridge.training.objective import Batch, objective, pair_loss
+from dynsim.bridge.training.objective import ViewPairs, masked_objective, pair_loss
 from dynsim.losses.contrastive import nt_xent
 
 N, D = 5, 3
@@ -69,15 +69,15 @@ def linear_network() -> Network:
     return Network(NetworkShape(norm_sets=2), lambda key, side: ({}, {}), apply, lambda params: params)
 
 
-def setting() -> tuple[dict, dict, Batch]:
+def setting() -> tuple[dict, dict, ViewPairs]:
     random = np.random.default_rng(3)
     kernel = random.normal(size=(12, D))
     mask = {"kernel": jnp.asarray(np.abs(kernel) > 0.5)}
     views = [jnp.asarray(random.uniform(size=(N, 2, 2, 3))) for _ in range(2)]
-    return {"kernel": jnp.asarray(kernel)}, mask, Batch(views[0], views[1], jnp.ones(N, bool))
+    return {"kernel": jnp.asarray(kernel)}, mask, ViewPairs(views[0], views[1], jnp.ones(N, bool))
 
 
-def losses(weights_of_query: Any, weights_of_key: Any, batch: Batch) -> Any:
+def losses(weights_of_query: Any, weights_of_key: Any, batch: ViewPairs) -> Any:
     """The loss as a function of the weights that each view passes through."""
     query, key = (view.reshape(N, -1) @ w for view, w in ((batch.query, weights_of_query), (batch.key, weights_of_key)))
     return pair_loss(query, key, batch.valid, jnp.asarray(0.5))[0]
@@ -90,7 +90,7 @@ def found_gradient(semantics: str, together: bool = False) -> tuple[np.ndarray, 
     def loss(params: Any) -> Any:
         sets = (0, 0) if together else (1, 0)
         keywords = {"semantics": semantics, "sets": sets, "together": together, "focal": 0.0}
-        out = objective(linear_network(), params, stats, mask, batch, jnp.asarray(0.5), **keywords)
+        out = masked_objective(linear_network(), params, stats, mask, batch, jnp.asarray(0.5), **keywords)
         return out.loss, out.stats["count"]
 
     (value, count), gradient = jax.value_and_grad(loss, has_aux=True)(params)

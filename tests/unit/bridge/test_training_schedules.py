@@ -6,20 +6,20 @@ import numpy as np
 import optax
 import pytest
 
-from dynsim.bridge.training.masking import refresh_number
+from dynsim.bridge.training.masking import refresh_of_epoch
 from dynsim.bridge.training.options import Masking, Pretraining
-from dynsim.bridge.training.schedules import learning_rates, optimizer, temperature
+from dynsim.bridge.training.schedules import step_rates, optimizer, temperature
 from dynsim.config import ConfigError
 
 
 def test_learning_rate_grows_in_proportion_and_falls_along_a_cosine():
     options = Pretraining(epochs=4, warmup_epochs=1, learning_rate=0.8, last_learning_rate=0.2)
-    rates = learning_rates(options, 2)
+    rates = step_rates(options, 2)
     middle = [0.2 + 0.6 * (1 + np.cos(np.pi * t / 6)) / 2 for t in range(1, 7)]
     np.testing.assert_allclose(rates, [0.4, 0.8, *middle], rtol=1e-6)
     assert rates[-1] == np.float32(0.2)
-    assert learning_rates(Pretraining(epochs=1, warmup_epochs=0, learning_rate=0.8), 3)[0] < 0.8
-    only_warm = learning_rates(Pretraining(epochs=2, warmup_epochs=10, learning_rate=0.8), 2)
+    assert step_rates(Pretraining(epochs=1, warmup_epochs=0, learning_rate=0.8), 3)[0] < 0.8
+    only_warm = step_rates(Pretraining(epochs=2, warmup_epochs=10, learning_rate=0.8), 2)
     np.testing.assert_allclose(only_warm, [0.2, 0.4, 0.6, 0.8], rtol=1e-6)  # a warm-up longer than the run ends with it
 
 
@@ -62,9 +62,9 @@ def test_state_of_the_optimiser_has_one_structure():
 
 def test_refreshes_are_numbered():
     every_third = Masking(kind="random", rate=0.5, refresh=3)
-    assert [refresh_number(every_third, e) for e in range(7)] == [0, None, None, 1, None, None, 2]
+    assert [refresh_of_epoch(every_third, e) for e in range(7)] == [0, None, None, 1, None, None, 2]
     once = Masking(kind="random", rate=0.5, refresh=None)
-    assert [refresh_number(once, e) for e in range(3)] == [0, None, None]
+    assert [refresh_of_epoch(once, e) for e in range(3)] == [0, None, None]
 
 
 @pytest.mark.parametrize(

@@ -4,12 +4,12 @@ import dataclasses
 
 import numpy as np
 import pytest
+
 from dynsim.bridge.networks import NetworkShape
 from dynsim.bridge.training import Masking, Pretraining
-
-from experiments.images.arms import ARMS, MAIN, PLACEBOS
-from experiments.images.outcome import METRICS, PROBES, Contrast, contrast, contrasts, values
-from experiments.images.table import _cell, _difference, published_table, table
+from experiments.cifar.arms import ARMS, IMAGE_PLACEBOS, MAIN
+from experiments.cifar.outcome import METRICS, PROBES, AccuracyContrast, accuracy_contrast, of_seeds, planned_contrasts
+from experiments.cifar.table import _cell, _difference, published_table, table_text
 
 BASE = Pretraining(network=NetworkShape(norm_sets=2), masking=Masking(kind="lowest", rate=0.9), weight_decay=5e-4)
 
@@ -26,7 +26,7 @@ ROWS = [
 
 
 def test_a_contrast_is_paired_by_seed():
-    found = contrast(ROWS[::-1], Contrast("magnitude", "no mask", "linear", "few"))
+    found = accuracy_contrast(ROWS[::-1], AccuracyContrast("magnitude", "no mask", "linear", "few"))
     np.testing.assert_allclose(found["values"], [0.03, 0.04, 0.05], atol=1e-12)
     half = 4.302652729911275 * 0.01 / np.sqrt(3)  # t quantile for two degrees of freedom
     np.testing.assert_allclose([found["low"], found["high"]], [0.04 - half, 0.04 + half], rtol=1e-9)
@@ -35,25 +35,27 @@ def test_a_contrast_is_paired_by_seed():
 
 
 def test_two_seeds_have_no_interval():
-    found = contrast([one for one in ROWS if one["seed"] < 2], Contrast("magnitude", "no mask", "linear", "few"))
+    found = accuracy_contrast(
+        [one for one in ROWS if one["seed"] < 2], AccuracyContrast("magnitude", "no mask", "linear", "few")
+    )
     assert found["low"] is None and found["p_value"] is None
     np.testing.assert_allclose(found["estimate"], 0.035)
 
 
 def test_a_seed_that_one_arm_lacks_is_left_out():
-    found = contrast(ROWS[:-1], Contrast("magnitude", "no mask", "knn", "few"))
+    found = accuracy_contrast(ROWS[:-1], AccuracyContrast("magnitude", "no mask", "knn", "few"))
     assert len(found["values"]) == 2
-    assert values(ROWS, "magnitude", "knn", "few") == {0: 0.53, 1: 0.56, 2: 0.62}
+    assert of_seeds(ROWS, "magnitude", "knn", "few") == {0: 0.53, 1: 0.56, 2: 0.62}
 
 
 def test_every_arm_is_compared_with_no_mask_and_magnitude_with_every_placebo():
-    pairs = {(one.first, one.second) for one in contrasts((*MAIN, *PLACEBOS))}
-    assert {(arm, "no mask") for arm in ("magnitude", *PLACEBOS)} <= pairs
-    assert {("magnitude", arm) for arm in PLACEBOS} <= pairs
-    assert contrasts(("no mask",)) == []
+    pairs = {(one.first, one.second) for one in planned_contrasts((*MAIN, *IMAGE_PLACEBOS))}
+    assert {(arm, "no mask") for arm in ("magnitude", *IMAGE_PLACEBOS)} <= pairs
+    assert {("magnitude", arm) for arm in IMAGE_PLACEBOS} <= pairs
+    assert planned_contrasts(("no mask",)) == []
 
 
-@pytest.mark.parametrize("arm", [*MAIN, *PLACEBOS])
+@pytest.mark.parametrize("arm", [*MAIN, *IMAGE_PLACEBOS])
 def test_a_controlled_arm_differs_in_one_thing_only(arm):
     changed = ARMS[arm].change(BASE)
     same_mask = dataclasses.replace(changed, masking=BASE.masking)
@@ -77,8 +79,8 @@ def test_published_arms_have_the_published_differences():
 def test_table_shows_every_arm_and_difference():
     found = {"mean": 0.5, "low": 0.4, "high": 0.6, "values": [0.4, 0.6]}
     arms = {arm: {probe: dict.fromkeys(METRICS, found) for probe in PROBES} for arm in ("no mask", "magnitude")}
-    one = contrast(ROWS, Contrast("magnitude", "no mask", "few_shot", "few"))
-    text = table({"arms": arms, "contrasts": [one], "above_baselines": {"no mask": {"raw pixels": 0.07}}})
+    one = accuracy_contrast(ROWS, AccuracyContrast("magnitude", "no mask", "few_shot", "few"))
+    text = table_text({"arms": arms, "contrasts": [one], "above_baselines": {"no mask": {"raw pixels": 0.07}}})
     assert text.count("50.0 +-10.0") == 2 * len(PROBES) * len(METRICS)
     assert "magnitude - no mask, few labels, Few" in text and "+4.0 [1.5, 6.5], could see" in text
     assert "+7.0 points to the raw pixels" in text

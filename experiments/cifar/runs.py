@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from experiments.images.arms import ARMS
+from experiments.cifar.arms import ARMS
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from dynsim.bridge.evaluation.judging import Judging
     from dynsim.bridge.networks import Network
     from dynsim.bridge.training import Pretraining, Trained
-    from dynsim.bridge.training.run import Measure
+    from dynsim.bridge.training.run import StateMeasure
     from dynsim.engine.progress import StudyBar
 
 RAW, UNTRAINED = "raw pixels", "untrained network"
@@ -38,7 +38,7 @@ class Study(NamedTuple):
     """Where finished parts and checkpoints are kept."""
 
 
-class Run(NamedTuple):
+class ImageRun(NamedTuple):
     """One arm or baseline with one seed."""
 
     row: dict[str, Any]
@@ -47,8 +47,8 @@ class Run(NamedTuple):
     """What the channels responded to while it trained (`dynsim.bridge.measure`); None for a baseline."""
 
 
-def run_all(study: Study, arms: tuple[str, ...], seeds: range) -> list[Run]:
-    """Train and judge every arm with every seed, and judge the baselines with every seed.
+def train_and_judge(study: Study, arms: tuple[str, ...], seeds: range) -> list[ImageRun]:
+    """Train and judge_encoder every arm with every seed, and judge_encoder the baselines with every seed.
 
     A run that an earlier call finished is taken from the folder, and an arm that was interrupted goes on from its last
     checkpoint.
@@ -87,7 +87,7 @@ class _Images:
         return make_task(self.study.long_tail, self.seed, self.study.data_folder)
 
 
-def _part(study: Study, images: _Images, name: str, options: "Pretraining | None", bar: "StudyBar") -> Run:
+def _part(study: Study, images: _Images, name: str, options: "Pretraining | None", bar: "StudyBar") -> ImageRun:
     """Return one arm, or a baseline where there are no options; trained and judged now or by an earlier call."""
     from dynsim import results
     from dynsim.engine import checkpoint
@@ -118,11 +118,11 @@ def _part(study: Study, images: _Images, name: str, options: "Pretraining | None
     row = keep_numbers(study.folder, label, made_from, make)
     checkpoint.clear(keep)
     if options is None:
-        return Run(row, None)
+        return ImageRun(row, None)
     if label not in bar.counted:
         bar.counted.add(label)
         bar.skip(float(options.epochs))
-    return Run(row, results.load_many(path)["channels"])
+    return ImageRun(row, results.load_many(path)["channels"])
 
 
 def _baseline(study: Study, images: _Images, name: str) -> dict[str, Any]:
@@ -130,13 +130,13 @@ def _baseline(study: Study, images: _Images, name: str) -> dict[str, Any]:
     import jax
 
     from dynsim.bridge.evaluation.features import extract
-    from dynsim.bridge.evaluation.judging import judge
+    from dynsim.bridge.evaluation.judging import judge_encoder
     from dynsim.bridge.networks import build
     from dynsim.bridge.training.encoder import frozen, raw_pixels, recalibrated
     from dynsim.bridge.training.run import streams
 
     if name == RAW:
-        return judge(images.task, lambda part: raw_pixels(part.pixels), study.judging, images.seed)
+        return judge_encoder(images.task, lambda part: raw_pixels(part.pixels), study.judging, images.seed)
     options, keys = study.pretraining, streams(images.seed)
     network = build(options.network)
     pixels = images.task.pretraining.pixels
@@ -144,15 +144,15 @@ def _baseline(study: Study, images: _Images, name: str) -> dict[str, Any]:
     key = jax.random.fold_in(keys.views, 2**31)
     stats = recalibrated(network, params, stats, pixels, options.views, key, options.batch_size)
     encoder = frozen(network, params, stats)
-    return judge(images.task, lambda part: extract(encoder, part.pixels), study.judging, images.seed)
+    return judge_encoder(images.task, lambda part: extract(encoder, part.pixels), study.judging, images.seed)
 
 
 def _arm(
     study: Study, images: _Images, name: str, options: "Pretraining", keep: Path, bar: "StudyBar"
 ) -> tuple[dict[str, Any], "xr.Dataset"]:
-    """Train an arm, or go on with it, and judge it; return its row and what its channels responded to."""
+    """Train an arm, or go on with it, and judge_encoder it; return its row and what its channels responded to."""
     from dynsim.bridge.evaluation.features import extract
-    from dynsim.bridge.evaluation.judging import judge
+    from dynsim.bridge.evaluation.judging import judge_encoder
     from dynsim.bridge.measure.dataset import channel_dataset
     from dynsim.bridge.networks import build
     from dynsim.bridge.training import pretrain
@@ -174,7 +174,7 @@ def _arm(
     took = time.perf_counter() - began
     stats = dense_statistics(network, trained, options, task, images.seed)
     encoder = frozen(network, trained.state.params, stats)
-    row = judge(task, lambda part: extract(encoder, part.pixels), study.judging, images.seed)
+    row = judge_encoder(task, lambda part: extract(encoder, part.pixels), study.judging, images.seed)
     row["log"] = {quantity: [float(one) for one in values] for quantity, values in trained.log.items()}
     row["train_s"] = took
     return row, channel_dataset(trained.records, epochs, task.counts, task.groups, study.measured)
@@ -186,7 +186,7 @@ def record_epochs(epochs: int) -> tuple[int, ...]:
     return (0, *(int(step) for step in steps))
 
 
-def channel_measure(network: "Network", task: "Task", per_class: int, seed: int) -> "Measure":
+def channel_measure(network: "Network", task: "Task", per_class: int, seed: int) -> "StateMeasure":
     """Return what is measured at each record: the response of every channel to each class, on images not trained on."""
     import jax
 

@@ -18,7 +18,7 @@ LESS_DECAY = 0.1  # weight decay of the arm that has less of it, as a share
 Kind = Literal["none", "lowest", "highest", "random_fixed", "random", "dropout"]
 
 
-class Arm(NamedTuple):
+class ImageArm(NamedTuple):
     """One arm."""
 
     text: str
@@ -51,14 +51,16 @@ def _published_sdclr(options: Pretraining) -> Pretraining:
 
 
 ARMS = {
-    NO_MASK: Arm("SimCLR, no mask", _masked("none")),
-    MAGNITUDE: Arm("the smallest weights masked in the query's network", _masked("lowest")),
-    "random, fixed": Arm("a random mask, the same all along", _masked("random_fixed")),
-    "random, redrawn": Arm("a random mask, drawn anew each time", _masked("random")),
-    "largest": Arm("the largest weights masked", _masked("highest")),
-    "less decay": Arm(f"no mask, {LESS_DECAY:g} times the weight decay", _less_decay),
-    "published SimCLR": Arm("as published: head of 2 layers, both views normalised together", _published_simclr),
-    "published SDCLR": Arm("as published: smallest weights masked, head of 3 layers, views apart", _published_sdclr),
+    NO_MASK: ImageArm("SimCLR, no mask", _masked("none")),
+    MAGNITUDE: ImageArm("the smallest weights masked in the query's network", _masked("lowest")),
+    "random, fixed": ImageArm("a random mask, the same all along", _masked("random_fixed")),
+    "random, redrawn": ImageArm("a random mask, drawn anew each time", _masked("random")),
+    "largest": ImageArm("the largest weights masked", _masked("highest")),
+    "less decay": ImageArm(f"no mask, {LESS_DECAY:g} times the weight decay", _less_decay),
+    "published SimCLR": ImageArm("as published: head of 2 layers, both views normalised together", _published_simclr),
+    "published SDCLR": ImageArm(
+        "as published: smallest weights masked, head of 3 layers, views apart", _published_sdclr
+    ),
 }
 MAIN = (NO_MASK, MAGNITUDE)
-PLACEBOS = ("random, fixed", "random, redrawn", "largest", "less decay")
+IMAGE_PLACEBOS = ("random, fixed", "random, redrawn", "largest", "less decay")

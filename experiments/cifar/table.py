@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from typing import Any
 
-from experiments.images.outcome import METRICS, PROBES
-from experiments.images.published import PUBLISHED
+from experiments.cifar.outcome import METRICS, PROBES
+from experiments.cifar.published import PUBLISHED
 
 
-def table(summary: dict[str, Any]) -> str:
+def table_text(summary: dict[str, Any]) -> str:
     """Return the accuracies of all arms, and the differences, as text; numbers are percent."""
     lines = ["Accuracy on the test images, in percent: mean over seeds, with the range over seeds", ""]
     head = [f"{name:>14}" for name in METRICS.values()]

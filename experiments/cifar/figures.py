@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from dynsim.bridge.measure.plots import CHANNEL_CAPTIONS, channel_stages
 from dynsim.plots.parts import panels
 from dynsim.plots.style import COLOR, STYLE, TWO_COLUMNS
-from experiments.images.arms import MAIN, NO_MASK
-from experiments.images.outcome import METRICS, PROBES
+from experiments.cifar.arms import MAIN, NO_MASK
+from experiments.cifar.outcome import METRICS, PROBES
 
 ARM_COLOR = {
     "no mask": COLOR["no mask"],
@@ -36,9 +36,11 @@ CONTRAST_CAPTION = (
 )
 
 
-def captions() -> dict[str, str]:
-    """Return the captions by name of the figure."""
-    return {"accuracy": ACCURACY_CAPTION, "contrasts": CONTRAST_CAPTION, "channels": CHANNEL_CAPTIONS["channel_stages"]}
+CAPTIONS = {
+    "accuracy": ACCURACY_CAPTION,
+    "contrasts": CONTRAST_CAPTION,
+    "channels": CHANNEL_CAPTIONS["channel_stages"],
+}
 
 
 def draw(summary: dict[str, Any], curves: dict[str, Any]) -> dict[str, Figure]:
@@ -46,7 +48,7 @@ def draw(summary: dict[str, Any], curves: dict[str, Any]) -> dict[str, Figure]:
     main = {arm: curves[arm] for arm in MAIN if arm in curves}
     return {
         "accuracy": accuracy(summary),
-        "contrasts": contrasts(summary),
+        "contrasts": differences(summary),
         "channels": channel_stages(main or curves),
     }
 
@@ -86,7 +88,7 @@ def _dots(ax: Axes, place: float, values: list[float], color: str) -> None:
 
 
 @matplotlib.rc_context(STYLE)
-def contrasts(summary: dict[str, Any]) -> Figure:
+def differences(summary: dict[str, Any]) -> Figure:
     """Return the differences to the run without a mask."""
     found = [one for one in summary["contrasts"] if one["second"] == NO_MASK]
     arms = list(dict.fromkeys(one["first"] for one in found))

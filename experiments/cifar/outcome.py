@@ -5,22 +5,22 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from experiments.images.arms import MAGNITUDE, MAIN, NO_MASK, PLACEBOS
-from experiments.images.runs import BASELINES
+from experiments.cifar.arms import IMAGE_PLACEBOS, MAGNITUDE, MAIN, NO_MASK
+from experiments.cifar.runs import BASELINES
 
 if TYPE_CHECKING:
     import xarray as xr
 
-    from experiments.images.runs import Run
+    from experiments.cifar.runs import ImageRun
 
-Row = dict[str, Any]
+ImageRow = dict[str, Any]
 PROBES = {"linear": "all labels", "few_shot": "few labels", "knn": "nearest neighbours"}
 METRICS = {"all_classes": "All", "many": "Many", "medium": "Medium", "few": "Few", "group_std": "Std of groups"}
-PRIMARY = ("few_shot", "few")
-"""Probe and classes of the primary contrast: rare classes, judged with few labels."""
+PRIMARY_CONTRAST = ("few_shot", "few")
+"""Probe and classes of the primary accuracy_contrast: rare classes, judged with few labels."""
 
 
-class Contrast(NamedTuple):
+class AccuracyContrast(NamedTuple):
     """A difference between two arms, by probe and classes."""
 
     first: str
@@ -29,22 +29,22 @@ class Contrast(NamedTuple):
     metric: str
 
 
-def contrasts(arms: Sequence[str]) -> list[Contrast]:
+def planned_contrasts(arms: Sequence[str]) -> list[AccuracyContrast]:
     """Return the differences that are reported: each arm against no mask, and magnitude against each placebo."""
     pairs = [(arm, NO_MASK) for arm in arms if arm != NO_MASK and NO_MASK in arms]
-    pairs += [(MAGNITUDE, arm) for arm in PLACEBOS if arm in arms and MAGNITUDE in arms]
+    pairs += [(MAGNITUDE, arm) for arm in IMAGE_PLACEBOS if arm in arms and MAGNITUDE in arms]
     shown = [(probe, metric) for probe in PROBES for metric in ("all_classes", "few")]
-    return [Contrast(*pair, *which) for pair in pairs for which in shown]
+    return [AccuracyContrast(*pair, *which) for pair in pairs for which in shown]
 
 
-def summarise(runs: "Sequence[Run]", arms: Sequence[str]) -> dict[str, Any]:
+def summarise_images(runs: "Sequence[ImageRun]", arms: Sequence[str]) -> dict[str, Any]:
     """Return the summary of a study: accuracies by arm, contrasts, baselines and what its seeds could detect."""
     from dynsim.bridge.measure.curves import channel_summary
 
     rows = [run.row for run in runs]
     return {
         "arms": {arm: _by_probe(rows, arm) for arm in (*BASELINES, *arms)},
-        "contrasts": [contrast(rows, one) for one in contrasts(arms)],
+        "contrasts": [accuracy_contrast(rows, one) for one in planned_contrasts(arms)],
         "above_baselines": _above_baselines(rows, arms),
         "rows": [{key: value for key, value in row.items() if key != "log"} for row in rows],
         "logs": [{"arm": row["arm"], "seed": row["seed"], **row["log"]} for row in rows if "log" in row],
@@ -57,7 +57,7 @@ def summarise(runs: "Sequence[Run]", arms: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def channel_curves_by_arm(runs: "Sequence[Run]") -> "dict[str, xr.Dataset]":
+def channel_curves_by_arm(runs: "Sequence[ImageRun]") -> "dict[str, xr.Dataset]":
     """Return {arm: curves of its channels over epochs, one per seed}."""
     from dynsim.bridge.measure.curves import channel_curves
 
@@ -68,12 +68,12 @@ def channel_curves_by_arm(runs: "Sequence[Run]") -> "dict[str, xr.Dataset]":
     return {arm: channel_curves(some) for arm, some in by_arm.items()}
 
 
-def values(rows: Sequence[Row], arm: str, probe: str, metric: str) -> dict[int, float]:
+def of_seeds(rows: Sequence[ImageRow], arm: str, probe: str, metric: str) -> dict[int, float]:
     """Return {seed: accuracy} of an arm."""
     return {row["seed"]: row[probe][metric] for row in rows if row["arm"] == arm}
 
 
-def _by_probe(rows: Sequence[Row], arm: str) -> dict[str, dict[str, dict[str, Any]]]:
+def _by_probe(rows: Sequence[ImageRow], arm: str) -> dict[str, dict[str, dict[str, Any]]]:
     """Return {probe: {metric: mean, 95 % interval over seeds, and the values}} of an arm."""
     from dynsim.stats.intervals import t_interval
 
@@ -81,13 +81,13 @@ def _by_probe(rows: Sequence[Row], arm: str) -> dict[str, dict[str, dict[str, An
     for probe in PROBES:
         found[probe] = {}
         for metric in METRICS:
-            one = np.array(list(values(rows, arm, probe, metric).values()))
+            one = np.array(list(of_seeds(rows, arm, probe, metric).values()))
             low, high = t_interval(one)
             found[probe][metric] = {"mean": float(np.mean(one)), "low": low, "high": high, "values": one.tolist()}
     return found
 
 
-def contrast(rows: Sequence[Row], one: Contrast) -> dict[str, Any]:
+def accuracy_contrast(rows: Sequence[ImageRow], one: AccuracyContrast) -> dict[str, Any]:
     """Return a paired difference over seeds with its interval, and the difference that so many seeds find.
 
     The smallest detectable difference is that of a two-sided paired t-test at 5 % with 80 % power, for the scatter
@@ -96,7 +96,7 @@ def contrast(rows: Sequence[Row], one: Contrast) -> dict[str, Any]:
     from dynsim.stats.intervals import t_paired
     from dynsim.stats.power import detectable_difference
 
-    first, second = (values(rows, arm, one.probe, one.metric) for arm in (one.first, one.second))
+    first, second = (of_seeds(rows, arm, one.probe, one.metric) for arm in (one.first, one.second))
     differences = np.array([first[seed] - second[seed] for seed in sorted(first.keys() & second.keys())])
     interval = t_paired(differences).plain()
     scatter = float(np.std(differences, ddof=1)) if len(differences) > 1 else 0.0
@@ -104,13 +104,13 @@ def contrast(rows: Sequence[Row], one: Contrast) -> dict[str, Any]:
     return {**one._asdict(), **interval, "values": differences.tolist(), "detectable": detectable}
 
 
-def _above_baselines(rows: Sequence[Row], arms: Sequence[str]) -> dict[str, dict[str, float]]:
+def _above_baselines(rows: Sequence[ImageRow], arms: Sequence[str]) -> dict[str, dict[str, float]]:
     """Return {arm: {baseline: least lead over seeds in the linear probe of all classes}} of the main arms."""
     found: dict[str, dict[str, float]] = {}
     for arm in (arm for arm in MAIN if arm in arms):
-        ours = values(rows, arm, "linear", "all_classes")
+        ours = of_seeds(rows, arm, "linear", "all_classes")
         found[arm] = {}
         for baseline in BASELINES:
-            theirs = values(rows, baseline, "linear", "all_classes")
+            theirs = of_seeds(rows, baseline, "linear", "all_classes")
             found[arm][baseline] = min(ours[seed] - theirs[seed] for seed in ours)
     return found

@@ -28,6 +28,8 @@ What the map does not keep:
   class means or of its projection on the concepts, none of it does, and purity is an upper bound.
 - A class is present or not; it has no sign. A channel that is lowest on a class is no specialist for it: its firing
   counts as 0.
+- A channel that is averaged over the places of a map is zero only where all places are. Where this is rare, firing is
+  near 1 for every class, and the condition on it asks nothing.
 - The scale of a channel means little where the next layer can undo it. So alignments, norms and energies are in units
   of the standard deviation outside the basis. In the whole reading "the energy has grown by the squared norm at the
   start" (T1) thus asks that the classes explain about as much of the channels as they leave open. The theory's floor on

@@ -36,10 +36,7 @@ if __name__ == "__main__":  # says in one line which packages are missing, befor
 import tyro
 
 from dynsim import experiment
-from dynsim.bridge.data.tasks import LongTail
-from dynsim.bridge.evaluation.judging import Judging
-from dynsim.bridge.networks import NetworkShape
-from dynsim.bridge.training import Masking, Pretraining
+from dynsim.bridge.options import Judging, LongTail, Masking, NetworkShape, Pretraining
 from dynsim.config.checks import choice, positive_int
 from dynsim.experiment import Experiment, Figures, Json, Reduced
 from experiments.cifar.arms import ARMS, IMAGE_PLACEBOS, MAIN

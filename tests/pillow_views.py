@@ -6,8 +6,8 @@ import math
 import numpy as np
 from PIL import Image, ImageEnhance, ImageFilter, ImageOps
 
+from dynsim.bridge.options.views import ViewRecipe
 from dynsim.bridge.views.draws import Draws
-from dynsim.bridge.views.recipes import ViewRecipe
 
 ORDERS = list(itertools.permutations(("brightness", "contrast", "saturation", "hue")))
 FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}

@@ -41,8 +41,8 @@ MAY_IMPORT = {
 }
 # Rooms that image networks and checks of the theory use too: no JAX in them, nor in what they import.
 WITHOUT_JAX = ("config", "theory", "stats", "analysis")
-# The same for a part of a room: reading images needs NumPy only.
-PARTS_WITHOUT_JAX = ("bridge/data",)
+# The same for parts of a room: reading images needs NumPy only, and so do options.
+PARTS_WITHOUT_JAX = ("bridge/data", "bridge/options")
 
 MAX_MODULE = 299
 MAX_FUNCTION = 49

@@ -9,7 +9,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import Literal, NamedTuple
 
-from dynsim.bridge.training import Masking, Pretraining
+from dynsim.bridge.options import Masking, Pretraining
 
 NO_MASK, MAGNITUDE = "no mask", "magnitude"
 LESS_DECAY = 0.1  # weight decay of the arm that has less of it, as a share

@@ -13,10 +13,10 @@ from experiments.cifar.arms import ARMS
 if TYPE_CHECKING:
     import xarray as xr
 
-    from dynsim.bridge.data.tasks import LongTail, Task
-    from dynsim.bridge.evaluation.judging import Judging
+    from dynsim.bridge.data.tasks import Task
     from dynsim.bridge.networks import Network
-    from dynsim.bridge.training import Pretraining, Trained
+    from dynsim.bridge.options import Judging, LongTail, Pretraining
+    from dynsim.bridge.training import Trained
     from dynsim.bridge.training.run import StateMeasure
     from dynsim.engine.progress import StudyBar
 

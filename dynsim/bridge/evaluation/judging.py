@@ -1,7 +1,6 @@
 """How a frozen encoder is judged: linear probes with all and with few labels, and nearest neighbours."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,29 +10,11 @@ from dynsim.bridge.evaluation.inputs import FeatureSet
 from dynsim.bridge.evaluation.knn import knn_predict
 from dynsim.bridge.evaluation.linear import classify
 from dynsim.bridge.evaluation.metrics import balanced_summary, per_class_accuracy
-from dynsim.bridge.evaluation.probe_recipes import probe_recipe
 from dynsim.bridge.evaluation.probes import adam_probe
-from dynsim.config.checks import Section, positive_int
+from dynsim.bridge.options.judging import Judging
+from dynsim.bridge.options.probes import probe_recipe
 
 ImageFeatures = Callable[[LabelledImages], np.ndarray]
-
-
-
-@dataclass(frozen=True)
-class Judging(Section):
-    """The probes of a frozen encoder, on features of clean images that are computed once."""
-
-    linear: str = "boosted"
-    """Recipe of the linear probe on all labelled images (`PROBE_RECIPES` of dynsim.bridge.evaluation)."""
-    few_shot: str = "boosted"
-    """Recipe of the linear probe on the few-shot set."""
-    neighbours: int = 10
-    """Training images, of the long-tailed set, that vote for the class of a test image."""
-
-    def __post_init__(self) -> None:
-        probe_recipe(self.linear)
-        probe_recipe(self.few_shot)
-        positive_int("neighbours", self.neighbours)
 
 
 def judge_encoder(task: Task, features: ImageFeatures, judging: Judging, seed: int) -> dict[str, Any]:

@@ -29,7 +29,7 @@ from dynsim.bridge.evaluation.inputs import (
     check_lengths,
 )
 from dynsim.bridge.evaluation.linear import LinearClassifier, first_classifier, most_likely_class, probe_loss
-from dynsim.bridge.evaluation.probe_recipes import ProbeRecipe, learning_rates
+from dynsim.bridge.options.probes import ProbeRecipe, learning_rates
 from dynsim.config.checks import MAX_SEED, require
 
 AugmentedFeatures = Callable[[Array, Array], Array]

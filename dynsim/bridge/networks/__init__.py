@@ -2,8 +2,8 @@
 
 from dynsim.bridge.networks.files import SavedEncoder, load_safetensors, save_safetensors
 from dynsim.bridge.networks.network import Network, Outputs, build
-from dynsim.bridge.networks.shapes import NetworkShape
 from dynsim.bridge.networks.torch_names import from_torchvision, to_torchvision
+from dynsim.bridge.options.network import NetworkShape
 
 __all__ = [
     "Network",

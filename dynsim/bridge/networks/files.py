@@ -17,8 +17,8 @@ import safetensors.numpy
 
 from dynsim.bridge.data.images import DataError
 from dynsim.bridge.networks.network import Tree
-from dynsim.bridge.networks.shapes import NetworkShape
 from dynsim.bridge.networks.torch_names import from_torchvision, mask_from_torchvision, to_torchvision
+from dynsim.bridge.options.network import NetworkShape
 from dynsim.config.checks import ConfigError
 from dynsim.results.sealed import write_bytes
 

@@ -14,7 +14,7 @@ from flax import nnx
 from jax import lax
 from jaxtyping import Array, Bool, Float
 
-from dynsim.bridge.networks.shapes import NetworkShape
+from dynsim.bridge.options.network import NetworkShape
 
 MOMENTUM = 0.1
 """Weight of the newest batch in the running statistics; flax calls 1 - 0.1 the momentum."""

@@ -13,7 +13,7 @@ from jaxtyping import Array, Bool, Float, Key
 
 from dynsim.bridge.networks.convolution import convolve as default_convolve
 from dynsim.bridge.networks.layers import Convolve, Mode, ResNet
-from dynsim.bridge.networks.shapes import NetworkShape
+from dynsim.bridge.options.network import NetworkShape
 from dynsim.config.checks import positive_int, require
 from dynsim.randomness import draws
 

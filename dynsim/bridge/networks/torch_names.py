@@ -18,7 +18,7 @@ import numpy as np
 
 from dynsim.bridge.data.images import DataError
 from dynsim.bridge.networks.network import Tree, prunable, split_model
-from dynsim.bridge.networks.shapes import NetworkShape
+from dynsim.bridge.options.network import NetworkShape
 from dynsim.config.checks import did_you_mean
 
 LEAVES = {"kernel": "weight", "scale": "weight", "bias": "bias", "mean": "running_mean", "var": "running_var"}

@@ -12,8 +12,8 @@ from jaxtyping import Array, Bool, Float, Int, Key, UInt8
 
 from dynsim.bridge import views
 from dynsim.bridge.networks import NetworkShape, build
+from dynsim.bridge.options.pretraining import Pretraining
 from dynsim.bridge.training.objective import ViewPairs, masked_objective
-from dynsim.bridge.training.options import Pretraining
 from dynsim.bridge.training.schedules import optimizer
 
 

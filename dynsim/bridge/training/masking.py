@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Key
 
-from dynsim.bridge.training.options import Masking
+from dynsim.bridge.options.pretraining import Masking
 from dynsim.prune import masks
 
 KIND_IS_REDRAWN = {"random": True, "dropout": True, "random_fixed": False}
@@ -29,7 +29,7 @@ def make_mask(weights: Any, key: Key[Array, ""], refresh: Array, rate: Array, *,
         key: key of the run's pruning stream.
         refresh: number of the refresh; kinds that are redrawn depend on it.
         rate: masked share.
-        kind, scope: as in `training.options.Masking`.
+        kind, scope: as in `options.pretraining.Masking`.
     """
     if kind == "none":
         return masks.all_kept(weights)

@@ -84,7 +84,7 @@ def masked_objective(
     together: bool,
     focal: float,
 ) -> Objective:
-    """Return the loss of a batch; its gradient in `params` is the one of `semantics` (`training.options.Masking`).
+    """Return the loss of a batch; its gradient in `params` is the one of `semantics` (`options.pretraining.Masking`).
 
     Args:
         params, stats: dense parameters and batch-norm statistics, as `Network.init` returns them.

@@ -1,5 +1,8 @@
 """A pre-training run: epochs, masks, records, checkpoints."""
 
+import dataclasses
+import hashlib
+import json
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,6 +15,7 @@ from jaxtyping import PyTree
 
 from dynsim import results
 from dynsim.bridge.networks import build
+from dynsim.bridge.options.pretraining import Pretraining
 from dynsim.bridge.training.epoch import (
     EpochInputs,
     EpochProgram,
@@ -21,7 +25,6 @@ from dynsim.bridge.training.epoch import (
     initial_state,
 )
 from dynsim.bridge.training.masking import changed_share, make_mask, refresh_of_epoch
-from dynsim.bridge.training.options import Pretraining, run_hash
 from dynsim.bridge.training.schedules import step_rates, temperature
 from dynsim.config.checks import require
 from dynsim.engine import checkpoint
@@ -114,6 +117,16 @@ def pretrain(
             bar.update(n_images, None if compiles else time.perf_counter() - since)
             keep.save_if_due(done, ended=done.epoch == options.epochs)
     return Trained(done.state, {name: done.log[:, k] for k, name in enumerate(LOGGED)}, done.records)
+
+
+def run_hash(options: Pretraining, seed: int, pixels: np.ndarray) -> str:
+    """Return 12 hexadecimal digits that identify a run: its options, seed and images."""
+    values = {
+        "options": dataclasses.asdict(options),
+        "seed": seed,
+        "images": hashlib.sha256(pixels.tobytes()).hexdigest(),
+    }
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]
 
 
 class _Run:

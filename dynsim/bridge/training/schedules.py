@@ -4,7 +4,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float
 
-from dynsim.bridge.training.options import Pretraining
+from dynsim.bridge.options.pretraining import Pretraining
 
 
 def step_rates(options: Pretraining, steps_per_epoch: int) -> np.ndarray:

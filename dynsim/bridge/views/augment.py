@@ -18,11 +18,11 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Key, UInt8
 
+from dynsim.bridge.options.views import ViewRecipe
 from dynsim.bridge.views.blur import gaussian_blur
 from dynsim.bridge.views.colour import each, grey_value, jitter
 from dynsim.bridge.views.crops import axis_weights, padded_boxes, random_boxes, resampled, shifts, whole_boxes
 from dynsim.bridge.views.draws import Draws, below, draw_views
-from dynsim.bridge.views.recipes import ViewRecipe
 from dynsim.config import ConfigError
 
 LEVEL = np.float32(1 / 255)

@@ -7,10 +7,10 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
+from dynsim.bridge.options.views import ViewRecipe
 from dynsim.bridge.views.colour import each
 from dynsim.bridge.views.crops import FINENESS
 from dynsim.bridge.views.draws import Draws, looked_up
-from dynsim.bridge.views.recipes import ViewRecipe
 
 PASSES = 3
 

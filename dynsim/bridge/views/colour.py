@@ -13,8 +13,8 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
+from dynsim.bridge.options.views import ViewRecipe
 from dynsim.bridge.views.draws import Draws, below
-from dynsim.bridge.views.recipes import ViewRecipe
 
 FACTOR = 2**14  # factors are multiples of 1 / FACTOR: times a level, they are exact
 BRIGHTNESS, CONTRAST, SATURATION, HUE = range(4)

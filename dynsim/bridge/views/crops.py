@@ -16,8 +16,8 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Bool, Float
 
+from dynsim.bridge.options.views import ViewRecipe
 from dynsim.bridge.views.draws import Draws, below, looked_up
-from dynsim.bridge.views.recipes import ViewRecipe
 
 FINENESS = 2.0**15
 

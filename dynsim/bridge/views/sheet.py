@@ -8,8 +8,8 @@ import numpy as np
 from jaxtyping import Array, Key
 from matplotlib.figure import Figure
 
+from dynsim.bridge.options.views import ViewRecipe
 from dynsim.bridge.views.augment import augment
-from dynsim.bridge.views.recipes import ViewRecipe
 from dynsim.config import ConfigError
 
 _WIDTH, _TEXT = 6.8, 7.0  # of the figure in inches, of its text in points

@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+
 from dynsim.bridge.data import DataError
 from dynsim.bridge.data.generated import generated_images
-from dynsim.bridge.data.tasks import LongTail, make_task
+from dynsim.bridge.data.tasks import make_task
+from dynsim.bridge.options import LongTail
 from dynsim.config import ConfigError
 
 GENERATED = LongTail(images="generated", imbalance=9.0, few_shot=0.1)

@@ -6,9 +6,9 @@ import numpy as np
 import optax
 import pytest
 
+from dynsim.bridge.options.pretraining import Masking, Pretraining
 from dynsim.bridge.training.masking import refresh_of_epoch
-from dynsim.bridge.training.options import Masking, Pretraining
-from dynsim.bridge.training.schedules import step_rates, optimizer, temperature
+from dynsim.bridge.training.schedules import optimizer, step_rates, temperature
 from dynsim.config import ConfigError
 
 

@@ -8,8 +8,8 @@ import pytest
 from dynsim.bridge.data import DataError
 from dynsim.bridge.evaluation.features import digest, extract
 from dynsim.bridge.evaluation.inputs import FeatureSet
-from dynsim.bridge.evaluation.probe_recipes import ProbeRecipe
 from dynsim.bridge.evaluation.probes import sgd_probe
+from dynsim.bridge.options.probes import ProbeRecipe
 from dynsim.config import ConfigError
 
 RNG = np.random.default_rng(0)

@@ -14,8 +14,8 @@ import pytest
 from dynsim.bridge.data import DataError
 from dynsim.bridge.evaluation.inputs import FeatureSet
 from dynsim.bridge.evaluation.linear import LinearClassifier, classify, first_classifier
-from dynsim.bridge.evaluation.probe_recipes import PROBE_RECIPES, ProbeRecipe, learning_rates, probe_recipe
 from dynsim.bridge.evaluation.probes import adam_probe, sgd_probe
+from dynsim.bridge.options.probes import PROBE_RECIPES, ProbeRecipe, learning_rates, probe_recipe
 from dynsim.config import ConfigError
 
 N, D, C, BATCH = 22, 3, 4, 5  # five batches, the last one of two images

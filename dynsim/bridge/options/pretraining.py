@@ -1,15 +1,10 @@
 """What a pre-training run is made of. The defaults are SDCLR's recipe for CIFAR (longtail 1.4)."""
 
-import dataclasses
-import hashlib
-import json
 from dataclasses import dataclass, field
 from typing import Literal
 
-import numpy as np
-
-from dynsim.bridge.networks import NetworkShape
-from dynsim.bridge.views import RECIPES
+from dynsim.bridge.options.network import NetworkShape
+from dynsim.bridge.options.views import RECIPES
 from dynsim.config.checks import Section, number, positive_int, require, words_and_flags
 
 
@@ -54,7 +49,7 @@ class Pretraining(Section):
     masking: Masking = field(default_factory=Masking)
     """The mask of the forward pass."""
     views: str = "sdclr"
-    """Augmentation that makes the two views of an image: a name in `dynsim.bridge.views.RECIPES`."""
+    """Augmentation that makes the two views of an image: a name in `RECIPES` of dynsim/bridge/options/views.py."""
     normalise: Literal["apart", "together"] = "apart"
     """ViewPairs norm over the images of each view apart, or over those of both views together. Views that pass through
     different weights cannot be normalised together."""
@@ -105,13 +100,3 @@ class Pretraining(Section):
             self.normalise,
             "or choose another network.norm_sets or masking.semantics",
         )
-
-
-def run_hash(options: Pretraining, seed: int, pixels: np.ndarray) -> str:
-    """Return 12 hexadecimal digits that identify a run: its options, seed and images."""
-    values = {
-        "options": dataclasses.asdict(options),
-        "seed": seed,
-        "images": hashlib.sha256(pixels.tobytes()).hexdigest(),
-    }
-    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]

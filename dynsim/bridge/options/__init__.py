@@ -1,0 +1,20 @@
+"""What to run on images: every option, its default and its checks. No JAX, so that a command line is read quickly."""
+
+from dynsim.bridge.options.images import LongTail
+from dynsim.bridge.options.judging import Judging
+from dynsim.bridge.options.network import NetworkShape
+from dynsim.bridge.options.pretraining import Masking, Pretraining
+from dynsim.bridge.options.probes import PROBE_RECIPES, ProbeRecipe
+from dynsim.bridge.options.views import RECIPES, ViewRecipe
+
+__all__ = [
+    "PROBE_RECIPES",
+    "RECIPES",
+    "Judging",
+    "LongTail",
+    "Masking",
+    "NetworkShape",
+    "Pretraining",
+    "ProbeRecipe",
+    "ViewRecipe",
+]

@@ -20,7 +20,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
-from paper_checks.check import Check, Row, at_points, only, over_seeds, row
+from paper_checks.check import OURS, Check, Row, at_points, only, over_seeds, row
 from paper_checks.end_states import first_steps, gap, per_group, stage_ends
 from paper_checks.row_figure import rows_figure
 from paper_checks.runs import NOISES, Source
@@ -100,6 +100,7 @@ def draw(arrays: xr.Dataset, rows: Sequence[Row]) -> Figure:
 
 CHECK = Check(
     code="I5",
+    origin=OURS,
     statement="control",
     title="no gap between two halves that are equally frequent",
     formula="majority - minority = 0 at r = 1 for coverage, counts, times and accuracy.",

@@ -28,7 +28,7 @@ from matplotlib.figure import Figure
 from dynsim import theory
 from dynsim.config import Config
 from paper_checks import drawing
-from paper_checks.check import INF, Check, Row, at_points, only, over_seeds, row
+from paper_checks.check import INF, RIVAL, Check, Row, at_points, only, over_seeds, row
 from paper_checks.runs import NOISES, Source
 from paper_checks.slope_rows import settled_only, slope_row, totals_ratio
 from paper_checks.specialist_sizes import GROUPS, by_group, finite_runs, found_at, record_after, settled_flag
@@ -210,6 +210,7 @@ def draw(arrays: xr.Dataset, rows: Sequence[Row]) -> Figure:
 
 CHECK = Check(
     code="S2f",
+    origin=RIVAL,
     statement="Lemma 3.2",
     title="which feature a neuron ends with: the race at the switch",
     formula="winner_i = argmax_j |<w_i, M_j>| at the switch, if it is above the threshold (`theory.race_winner`); "

@@ -26,7 +26,7 @@ from matplotlib.figure import Figure
 from dynsim.analysis.flow_error import LEFT_AT, FlowError, flow_error, predicted
 from dynsim.plots.flow import FLOW_CAPTION, predicted_trajectories, shown_neurons
 from dynsim.theory.flow import Flow
-from paper_checks.check import Check, Row, at_points, over_seeds, row
+from paper_checks.check import OURS, Check, Row, at_points, over_seeds, row
 from paper_checks.runs import RARE, Point, Source
 
 SIZE, RATIOS = 16, (0.7, 0.5)
@@ -142,6 +142,7 @@ def draw(arrays: xr.Dataset, rows: Sequence[Row]) -> Figure:
 
 CHECK = Check(
     code="FLOW",
+    origin=OURS,
     statement="Question of ours",
     title="a deterministic prediction of training from the same first weights",
     formula="Every projection <w_i, M_j> follows `theory.flow.predict`: the closed form of stage 1, then an ordinary "

@@ -26,7 +26,7 @@ from matplotlib.patches import Rectangle
 from dynsim.plots.style import SMALL_TEXT, TWO_COLUMNS
 from dynsim.stats.verdicts import NOT_SUPPORTED, OUT_OF_REGIME, SUPPORTED
 from paper_checks import drawing
-from paper_checks.check import Check, Row, row, vacuous
+from paper_checks.check import OURS, Check, Row, row, vacuous
 from paper_checks.runs import NOISES, VARIANTS, Source
 from paper_checks.variant_results import PLAIN, RATIO, RESULTS, measure_points, result_row, variant
 
@@ -113,6 +113,7 @@ def draw(arrays: xr.Dataset, rows: Sequence[Row]) -> Figure:
 
 CHECK = Check(
     code="QSURVIVE",
+    origin=OURS,
     statement="question",
     title="which results need the theory's setting",
     formula=f"the sign of each result at r = {RATIO:g} under every departure.",

@@ -25,7 +25,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from paper_checks import drawing
-from paper_checks.check import INF, Check, Row, only, over_seeds, row
+from paper_checks.check import INF, RIVAL, Check, Row, only, over_seeds, row
 from paper_checks.resting_strengths import mean_over_settings, measured, resting_only
 from paper_checks.runs import NOISES, Source
 from paper_checks.slope_rows import mean_by_level, slope_row
@@ -128,6 +128,7 @@ def draw(arrays: xr.Dataset, rows: Sequence[Row]) -> Figure:
 
 CHECK = Check(
     code="SIZES",
+    origin=RIVAL,
     statement="Theorem 3.1",
     title="fewer specialists, larger weights",
     formula="α_min/α_maj = sqrt((S_min/S_maj)/(n_min/n_maj)), S by `theory.rest_magnitude`, n as measured.",

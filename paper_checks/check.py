@@ -128,6 +128,22 @@ def row(
     return Row(claim, regime, quantity, verdict, value, (low, high), predicted, wanted, rival, note)
 
 
+def planned(found: Row, n: int, at_least: int, what: str = "seeds") -> Row:
+    """Return a row, but undecided where fewer seeds were run than it takes to decide it, whatever came out.
+
+    How many it takes is planned before the runs, from the scatter between search seeds (9000 and above), and is the
+    same for all presets. With fewer the interval is about as wide as the range, so that luck would choose the verdict.
+
+    Args:
+        n: number of seeds that were run, also of those that failed; or of what else is counted.
+        what: what is counted, in the plural.
+    """
+    if n >= at_least or found.verdict not in (verdicts.SUPPORTED, verdicts.NOT_SUPPORTED, verdicts.UNDECIDED):
+        return found
+    why = f"{n} {what} cannot decide this: at least {at_least} were planned"
+    return found._replace(verdict=verdicts.UNDECIDED, note="; ".join(filter(None, (why, found.note))))
+
+
 def out_of_regime(claim: str, regime: str, quantity: str, why: str, *, found: Numbers | None = None) -> Row:
     """Return a row that says no more than why the runs cannot test the claim, and at which size they could."""
     measured, interval = (None, None) if found is None else (float(found[0]), (float(found[1]), float(found[2])))

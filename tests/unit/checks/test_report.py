@@ -27,7 +27,7 @@ from paper_checks.check import (
     row,
     vacuous,
 )
-from paper_checks.repeats import main_claims, table
+from paper_checks.repeats import first_seeds, main_claims, table
 from paper_checks.runs import RUN_SETS, Point, Source
 
 
@@ -66,6 +66,24 @@ def test_a_row_says_where_its_interval_lies():
         and vacuous("c", "r", "q", "why").verdict == VACUOUS
     )
     assert about(-2.0, 0.1) == pytest.approx((-2.2, -1.8))
+
+
+@pytest.mark.parametrize("found", [(0.5, 0.4, 0.6), (2.0, 1.9, 2.1), (0.5, -1.0, 2.0)])
+def test_fewer_seeds_than_planned_decide_nothing_whatever_comes_out(found):
+    one = row("c", "r", "q", found, (0.0, 1.0), note="and this")
+    few = planned(one, 4, 6)
+    assert (few.verdict, few.measured, few.interval) == (UNDECIDED, one.measured, one.interval)
+    assert few.note == "4 seeds cannot decide this: at least 6 were planned; and this"
+    assert planned(one, 6, 6) == one
+    assert planned(out_of_regime("c", "r", "q", "why"), 4, 6).verdict == OUT_OF_REGIME
+
+
+def test_reseedings_have_seeds_of_their_own(tmp_path):
+    source = Source(tmp_path, "quick")
+    starts = first_seeds(source, 10)
+    assert starts[:2] == [13100, 13200] and len(starts) == 10  # 12100 to 13000 were looked at before
+    longest = max(len(source.seeds(name)) for name in RUN_SETS)
+    assert min(np.diff(starts)) > longest and starts[0] > source.first_seed + longest
 
 
 def test_means_over_seeds_leave_out_nan():

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from dynsim import results
 from dynsim.results.sealed import Json
-from dynsim.stats.verdicts import CHECK_VERDICTS
+from dynsim.stats.verdicts import CHECK_VERDICTS, NOT_SUPPORTED, SUPPORTED
 from paper_checks.check import ORIGINS, OURS, PAPER, RIVAL, Check
 from paper_checks.choices import choices_table
 from paper_checks.repeats import REPEATS
@@ -17,7 +17,7 @@ from paper_checks.report import figure_name, primary_rows, verdict_counts
 WORDS = {
     "supported": "the interval of the measured number lies in the range that the statement allows",
     "not supported": "the interval lies outside that range",
-    "undecided": "the interval reaches over an end of the range, or too few seeds were left",
+    "undecided": "the interval reaches over an end of the range, or there are fewer seeds or settings than planned",
     "out of regime": "the runs break an assumption, so that they say nothing about the statement",
     "vacuous here": "nothing that could come out at these sizes would break the statement",
 }
@@ -170,6 +170,15 @@ def section(code: str, check: Check, entry: Json, figures: str) -> str:
     )
 
 
+def usual_text(repeats: Json) -> str:
+    """Return how many rows of a table of repeats usually decide something, and how often these repeat."""
+    usual = Counter(row["usual"] for row in repeats["rows"].values())
+    decided = [row for row in repeats["rows"].values() if row["usual"] in (SUPPORTED, NOT_SUPPORTED)]
+    counted = ", ".join(f"{usual[word]} {word}" for word in CHECK_VERDICTS if usual[word])
+    share = sum(row["repeats"] for row in decided) / max(sum(row["of"] for row in decided), 1)
+    return f"Usual verdicts: {counted}; those that support or do not support repeat in {share:.1%} of their pairs."
+
+
 def repeats_text(folder: Path) -> str:
     """Return what the committed table of repeats says, "" without one."""
     if not (folder / REPEATS).is_file():
@@ -178,12 +187,14 @@ def repeats_text(folder: Path) -> str:
     lines = [
         "## Do verdicts repeat?",
         "",
-        f"The {repeats['preset']} preset was run {repeats['reseedings']} times with other seeds. In "
+        f"The {repeats['preset']} preset was run {repeats['reseedings']} times with other seeds, from "
+        f"{repeats['first_seeds'][0]} on, at commit {str(repeats['provenance']['commit'])[:7]}. In "
         f"{repeats['repeated']:.1%} of {repeats['pairs']} (row, reseeding) pairs the verdict was the usual one of its "
-        f"row, and in {repeats['main_repeated']:.1%} of the {repeats['main_pairs']} pairs on main claims. In "
-        f"{repeats['opposite']} of all pairs one verdict said supported and the other not supported; all other changes "
-        "are to or from a verdict that decides nothing, which few seeds give more often. The rows that did not always "
-        "repeat:",
+        f"row, and in {repeats['main_repeated']:.1%} of the {repeats['main_pairs']} pairs on main claims. "
+        f"{usual_text(repeats)} In {repeats['opposite'] or 'none'} of all pairs one verdict said supported and the other "
+        "not supported; all other changes are to or from a verdict that decides nothing. A row for which fewer seeds or "
+        "settings were run than planned is undecided in every reseeding, which repeats, but says nothing. The rows "
+        "that did not always repeat:",
         "",
         "| row | usual verdict | repeated | verdicts |",
         "|---|---|---|---|",

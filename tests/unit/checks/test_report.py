@@ -24,6 +24,7 @@ from paper_checks.check import (
     only,
     out_of_regime,
     over_seeds,
+    planned,
     row,
     vacuous,
 )
@@ -186,6 +187,10 @@ def test_repeats_are_counted_by_the_usual_verdict(tmp_path):
     assert counted["repeated"] == 0.9 and counted["pairs"] == 30
     assert counted["main_repeated"] == 0.95 and counted["main_pairs"] == 20 and counted["opposite"] == 2
     assert counted["rows"]["A1 | r | c"]["repeats"] == 9
+    assert document.usual_text(counted) == (
+        "Usual verdicts: 2 supported, 1 not supported; those that support or do not support repeat in 90.0% of their "
+        "pairs."
+    )
 
 
 def test_all_checks_are_complete():

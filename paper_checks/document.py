@@ -191,10 +191,10 @@ def repeats_text(folder: Path) -> str:
         f"{repeats['first_seeds'][0]} on, at commit {str(repeats['provenance']['commit'])[:7]}. In "
         f"{repeats['repeated']:.1%} of {repeats['pairs']} (row, reseeding) pairs the verdict was the usual one of its "
         f"row, and in {repeats['main_repeated']:.1%} of the {repeats['main_pairs']} pairs on main claims. "
-        f"{usual_text(repeats)} In {repeats['opposite'] or 'none'} of all pairs one verdict said supported and the other "
-        "not supported; all other changes are to or from a verdict that decides nothing. A row for which fewer seeds or "
-        "settings were run than planned is undecided in every reseeding, which repeats, but says nothing. The rows "
-        "that did not always repeat:",
+        f"{usual_text(repeats)} In {repeats['opposite'] or 'none'} of all pairs one verdict said supported and the "
+        "other not supported; all other changes are to or from a verdict that decides nothing. A row for which fewer "
+        "seeds or settings were run than planned is undecided in every reseeding, which repeats, but says nothing. The "
+        "rows that did not always repeat:",
         "",
         "| row | usual verdict | repeated | verdicts |",
         "|---|---|---|---|",

@@ -7,7 +7,7 @@ arrays in which the claim holds, or does not.
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -25,6 +25,13 @@ INF = math.inf
 ABOVE_0, BELOW_0 = (0.0, INF), (-INF, 0.0)
 Numbers = tuple[float, float, float]
 """A measured number and the ends of its 95 % interval."""
+PAPER, RIVAL, OURS = "paper", "rival", "ours"
+ORIGINS = {
+    PAPER: "a statement of the paper, in our reading",
+    RIVAL: "what another explanation than the paper's predicts, such as the race or the state of rest",
+    OURS: "nothing that the paper states: our sampler, a control, or a question of ours or of the public discussion",
+}
+"""Whose claim a row is about."""
 
 
 class Row(NamedTuple):
@@ -92,6 +99,14 @@ class Check:
     """Caption of the figure, the bottom line first."""
     primary: str = ""
     """How the claims of the rows begin that the summary shows; by default those with the claim of the first row."""
+    origin: str = PAPER
+    """Whose claims its rows are about, one of `ORIGINS`."""
+    origins: Mapping[str, str] = field(default_factory=dict)
+    """How the claims begin that are another's than `origin`, and whose they are."""
+
+    def origin_of(self, claim: str) -> str:
+        """Return whose claim a row is about, one of `ORIGINS`."""
+        return next((origin for begins, origin in self.origins.items() if claim.startswith(begins)), self.origin)
 
 
 def row(
@@ -111,6 +126,22 @@ def row(
     if low == high and low in wanted and not all(math.isfinite(end) for end in wanted):
         verdict = verdicts.NOT_SUPPORTED  # a difference of exactly 0 in all seeds is not "above 0"
     return Row(claim, regime, quantity, verdict, value, (low, high), predicted, wanted, rival, note)
+
+
+def planned(found: Row, n: int, at_least: int, what: str = "seeds") -> Row:
+    """Return a row, but undecided where fewer seeds were run than it takes to decide it, whatever came out.
+
+    How many it takes is planned before the runs, from the scatter between search seeds (9000 and above), and is the
+    same for all presets. With fewer the interval is about as wide as the range, so that luck would choose the verdict.
+
+    Args:
+        n: number of seeds that were run, also of those that failed; or of what else is counted.
+        what: what is counted, in the plural.
+    """
+    if n >= at_least or found.verdict not in (verdicts.SUPPORTED, verdicts.NOT_SUPPORTED, verdicts.UNDECIDED):
+        return found
+    why = f"{n} {what} cannot decide this: at least {at_least} were planned"
+    return found._replace(verdict=verdicts.UNDECIDED, note="; ".join(filter(None, (why, found.note))))
 
 
 def out_of_regime(claim: str, regime: str, quantity: str, why: str, *, found: Numbers | None = None) -> Row:

@@ -8,16 +8,16 @@ from pathlib import Path
 
 from dynsim import results
 from dynsim.results.sealed import Json
-from dynsim.stats.verdicts import CHECK_VERDICTS
-from paper_checks.check import Check
+from dynsim.stats.verdicts import CHECK_VERDICTS, NOT_SUPPORTED, SUPPORTED
+from paper_checks.check import ORIGINS, OURS, PAPER, RIVAL, Check
 from paper_checks.choices import choices_table
 from paper_checks.repeats import REPEATS
-from paper_checks.report import figure_name, primary_rows
+from paper_checks.report import figure_name, primary_rows, verdict_counts
 
 WORDS = {
     "supported": "the interval of the measured number lies in the range that the statement allows",
     "not supported": "the interval lies outside that range",
-    "undecided": "the interval reaches over an end of the range, or too few seeds were left",
+    "undecided": "the interval reaches over an end of the range, or there are fewer seeds or settings than planned",
     "out of regime": "the runs break an assumption, so that they say nothing about the statement",
     "vacuous here": "nothing that could come out at these sizes would break the statement",
 }
@@ -32,10 +32,14 @@ A verdict concerns *our reading* of the paper: its full text was not available t
 
 {words}
 
+Claims are of three kinds, in the column *whose*:
+
+{origins}
+
 Two noise levels are the rule: *false firing 1 %*, where noise alone fires a neuron on one token in a hundred, and
 *default noise*, where it does so on 14 to 24 %. The theory's noise vanishes. A verdict that differs between them stands
 in two rows. Numbers in brackets are 95 % intervals over seeds, or of a slope over sizes. Made by
-`{command}` (preset {preset}, seeds from {first_seed}, {minutes:.0f} minutes of simulation) at commit {commit};
+`{command}` (preset {preset}, seeds from {first_seed}, {minutes:.0f} minutes of simulation) at {commits};
 `make checks VERIFY=1` computes every number again from the arrays in `report.nc`.
 
 ## In short
@@ -69,10 +73,18 @@ def wanted_text(row: Json) -> str:
 
 
 def counts_text(summary: Json) -> str:
-    """Return how many rows have each verdict."""
-    n = sum(summary["verdicts"].values())
-    parts = [f"{summary['verdicts'][word]} {word}" for word in CHECK_VERDICTS]
-    return f"{len(summary['checks'])} checks say {n} verdicts: {', '.join(parts)}."
+    """Return how many rows have each verdict, those on claims of the paper first."""
+    counted = {origin: verdict_counts(summary["checks"], [origin]) for origin in ORIGINS}
+    n = {origin: sum(found.values()) for origin, found in counted.items()}
+    said = {
+        origin: ", ".join(f"{number} {word}" for word, number in found.items() if number) or "no verdict"
+        for origin, found in counted.items()
+    }
+    return (
+        f"{len(summary['checks'])} checks say {sum(n.values())} verdicts. On the {n[PAPER]} claims of the paper: "
+        f"{said[PAPER]}. On the {n[RIVAL]} of rival explanations: {said[RIVAL]}. "
+        f"On the {n[OURS]} about our sampler, controls and questions: {said[OURS]}."
+    )
 
 
 def table_text(summary: Json) -> str:
@@ -81,7 +93,7 @@ def table_text(summary: Json) -> str:
     for code, entry in summary["checks"].items():
         for row in entry["rows"]:
             measured = f"{number_text(row['measured'])} {interval_text(row['interval'])}".strip()
-            said = f"{code:<7}{row['verdict']:<15}{measured:<28}wanted {wanted_text(row):<24} "
+            said = f"{code:<7}{row['origin']:<7}{row['verdict']:<15}{measured:<28}wanted {wanted_text(row):<24} "
             lines.append(f"{said}{row['regime']}: {row['claim']}")
     return "\n".join(lines)
 
@@ -94,18 +106,31 @@ def _anchor(code: str, theory_codes: set[str]) -> str:
     return f"[{code}](theory.md#{code})" if code in theory_codes else f"[{code}](#{code.lower()})"
 
 
+def commits_text(summary: Json) -> str:
+    """Return at which commit the checks were measured; where there are several, which checks at which."""
+    codes: dict[str, list[str]] = {}
+    for code, entry in summary["checks"].items():
+        codes.setdefault(str(entry["commit"])[:7], []).append(code)
+    if len(codes) == 1:
+        return f"commit {next(iter(codes))}"
+    usual = max(codes, key=lambda commit: len(codes[commit]))
+    others = "; ".join(f"{', '.join(found)} at commit {one}" for one, found in codes.items() if one != usual)
+    return f"commit {usual} ({others})"
+
+
 def verdict_table(summary: Json, figures: str, theory_codes: set[str]) -> str:
     """Return the table with one line for each row."""
     lines = [
-        "| statement | claim | where | measured | wanted | verdict | rival predicts | figure | configuration | time |",
-        "|---|---|---|---|---|---|---|---|---|---|",
+        "| statement | whose | claim | where | measured | wanted | verdict | rival predicts | figure | configuration | "
+        "time |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for code, entry in summary["checks"].items():
         for row in entry["rows"]:
             measured = f"{number_text(row['measured'])} {interval_text(row['interval'])}".strip()
             cells = [
                 f"{entry['statement']}, {_anchor(code, theory_codes)}",
-                *(row["claim"], row["regime"], f"{measured} ({row['quantity']})", wanted_text(row)),
+                *(row["origin"], row["claim"], row["regime"], f"{measured} ({row['quantity']})", wanted_text(row)),
                 f"**{row['verdict']}**",
                 row["rival"] or "-",
                 f"[picture]({figures}/{figure_name(code)}.png)",
@@ -118,13 +143,14 @@ def verdict_table(summary: Json, figures: str, theory_codes: set[str]) -> str:
 
 def summary_table(summary: Json, checks: Mapping[str, Check], theory_codes: set[str]) -> str:
     """Return the table of the main claim of each check."""
-    lines = ["| statement | check | claim | where | verdict | all rows |", "|---|---|---|---|---|---|"]
+    lines = ["| statement | check | whose | claim | where | verdict | all rows |", "|---|---|---|---|---|---|---|"]
     for code, entry in summary["checks"].items():
         found = Counter(row["verdict"] for row in entry["rows"])
         counts = ", ".join(f"{found[word]} {word}" for word in CHECK_VERDICTS if found[word])
         for place, row in enumerate(primary_rows(checks[code], entry["rows"])):
             first = (entry["statement"], _anchor(code, theory_codes)) if place == 0 else ("", "")
-            cells = (*first, row["claim"], row["regime"], f"**{row['verdict']}**", counts if place == 0 else "")
+            cells = (*first, row["origin"], row["claim"], row["regime"], f"**{row['verdict']}**")
+            cells = (*cells, counts if place == 0 else "")
             lines.append("| " + " | ".join(_cell(cell) for cell in cells) + " |")
     return "\n".join(lines)
 
@@ -144,6 +170,15 @@ def section(code: str, check: Check, entry: Json, figures: str) -> str:
     )
 
 
+def usual_text(repeats: Json) -> str:
+    """Return how many rows of a table of repeats usually decide something, and how often these repeat."""
+    usual = Counter(row["usual"] for row in repeats["rows"].values())
+    decided = [row for row in repeats["rows"].values() if row["usual"] in (SUPPORTED, NOT_SUPPORTED)]
+    counted = ", ".join(f"{usual[word]} {word}" for word in CHECK_VERDICTS if usual[word])
+    share = sum(row["repeats"] for row in decided) / max(sum(row["of"] for row in decided), 1)
+    return f"Usual verdicts: {counted}; those that support or do not support repeat in {share:.1%} of their pairs."
+
+
 def repeats_text(folder: Path) -> str:
     """Return what the committed table of repeats says, "" without one."""
     if not (folder / REPEATS).is_file():
@@ -152,12 +187,14 @@ def repeats_text(folder: Path) -> str:
     lines = [
         "## Do verdicts repeat?",
         "",
-        f"The {repeats['preset']} preset was run {repeats['reseedings']} times with other seeds. In "
+        f"The {repeats['preset']} preset was run {repeats['reseedings']} times with other seeds, from "
+        f"{repeats['first_seeds'][0]} on, at commit {str(repeats['provenance']['commit'])[:7]}. In "
         f"{repeats['repeated']:.1%} of {repeats['pairs']} (row, reseeding) pairs the verdict was the usual one of its "
-        f"row, and in {repeats['main_repeated']:.1%} of the {repeats['main_pairs']} pairs on main claims. In "
-        f"{repeats['opposite']} of all pairs one verdict said supported and the other not supported; all other changes "
-        "are to or from a verdict that decides nothing, which few seeds give more often. The rows that did not always "
-        "repeat:",
+        f"row, and in {repeats['main_repeated']:.1%} of the {repeats['main_pairs']} pairs on main claims. "
+        f"{usual_text(repeats)} In {repeats['opposite'] or 'none'} of all pairs one verdict said supported and the "
+        "other not supported; all other changes are to or from a verdict that decides nothing. A row for which fewer "
+        "seeds or settings were run than planned is undecided in every reseeding, which repeats, but says nothing. The "
+        "rows that did not always repeat:",
         "",
         "| row | usual verdict | repeated | verdicts |",
         "|---|---|---|---|",
@@ -174,15 +211,15 @@ def render(summary: Json, checks: Mapping[str, Check], folder: Path, figures: Pa
     theory_text = (Path(__file__).resolve().parent / "theory.md").read_text(encoding="utf-8")
     theory_codes = {code for code in checks if f'<a id="{code}"></a>' in theory_text}
     place = os.path.relpath(figures.resolve(), folder.resolve())
-    provenance = summary["provenance"]
     head = HEAD.format(
         counts=counts_text(summary),
         words="\n".join(f"- *{word}*: {meaning}" for word, meaning in WORDS.items()),
+        origins="\n".join(f"- *{origin}*: {meaning}" for origin, meaning in ORIGINS.items()),
         command="make checks" if summary["preset"] == "default" else f'make checks ARGS="--preset {summary["preset"]}"',
         preset=summary["preset"],
         first_seed=summary["first_seed"],
         minutes=sum(summary["simulated_s"].values()) / 60,
-        commit=str(provenance["commit"])[:7],
+        commits=commits_text(summary),
     )
     shown = {code: entry for code, entry in summary["checks"].items() if entry["rows"]}
     sections = [section(code, checks[code], entry, place) for code, entry in shown.items()]

@@ -3,7 +3,7 @@
 import math
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import xarray as xr
@@ -12,7 +12,7 @@ from dynsim import results, study
 from dynsim.plots import save_figure
 from dynsim.results.sealed import Json, ResultError
 from dynsim.stats.verdicts import CHECK_VERDICTS
-from paper_checks.check import Check, Row
+from paper_checks.check import ORIGINS, Check, Row
 from paper_checks.runs import RUN_SETS, Source
 
 SUMMARY, ARRAYS = "report.json", "report.nc"
@@ -41,10 +41,16 @@ def judge_all(checks: Mapping[str, Check], arrays: Arrays) -> dict[str, list[Row
     return {code: check.judge(arrays[code]) for code, check in checks.items()}
 
 
-def verdict_counts(entries: Mapping[str, Json]) -> dict[str, int]:
-    """Return the number of rows by verdict, in the order of `CHECK_VERDICTS`."""
-    found = Counter(row["verdict"] for entry in entries.values() for row in entry["rows"])
+def verdict_counts(entries: Mapping[str, Json], origins: Collection[str] = tuple(ORIGINS)) -> dict[str, int]:
+    """Return the number of rows by verdict, in the order of `CHECK_VERDICTS`: all rows, or those on claims of some."""
+    rows = [row for entry in entries.values() for row in entry["rows"]]
+    found = Counter(row["verdict"] for row in rows if row["origin"] in origins)
     return {word: found[word] for word in CHECK_VERDICTS}
+
+
+def plain_rows(check: Check, rows: Sequence[Row]) -> list[Json]:
+    """Return rows as the report keeps them: each with its `origin`, that is whose claim it is about."""
+    return [row.plain() | {"origin": check.origin_of(row.claim)} for row in rows]
 
 
 def primary_rows(check: Check, rows: Sequence[Json]) -> list[Json]:
@@ -53,13 +59,14 @@ def primary_rows(check: Check, rows: Sequence[Json]) -> list[Json]:
     return [row for row in rows if row["claim"].startswith(begins)]
 
 
-def entry_of(check: Check, rows: list[Row], source: Source, took: float) -> Json:
-    """Return what the report says of one check."""
+def entry_of(check: Check, rows: list[Row], source: Source, took: float, commit: str | None) -> Json:
+    """Return what the report says of one check, measured at a commit."""
     simulated = [name for name in check.sets if name in RUN_SETS]
     return {
         "statement": check.statement,
         "title": check.title,
-        "rows": [row.plain() for row in rows],
+        "rows": plain_rows(check, rows),
+        "commit": commit,
         "sets": list(check.sets),
         "config_hash": source.hash_of(simulated),
         "simulated_s": round(source.wall_s(simulated), 1),
@@ -70,13 +77,14 @@ def entry_of(check: Check, rows: list[Row], source: Source, took: float) -> Json
 def make(checks: Mapping[str, Check], source: Source) -> tuple[Json, Arrays]:
     """Simulate what is missing, measure and judge; return the summary and the arrays."""
     arrays, took = measure_all(checks, source)
-    rows = judge_all(checks, arrays)
-    entries = {code: entry_of(check, rows[code], source, took[code]) for code, check in checks.items()}
+    rows, provenance = judge_all(checks, arrays), results.provenance()
+    commit = provenance["commit"]
+    entries = {code: entry_of(check, rows[code], source, took[code], commit) for code, check in checks.items()}
     simulated = dict.fromkeys(name for check in checks.values() for name in check.sets if name in RUN_SETS)
     summary = {
         "preset": source.preset,
         "first_seed": source.first_seed,
-        "provenance": results.provenance(),
+        "provenance": provenance,
         "simulated_s": {name: round(source.wall_s([name]), 1) for name in simulated},
         "verdicts": verdict_counts(entries),
         "checks": entries,
@@ -85,9 +93,14 @@ def make(checks: Mapping[str, Check], source: Source) -> tuple[Json, Arrays]:
 
 
 def save(summary: Json, arrays: Arrays, folder: Path) -> None:
-    """Save summary and arrays; what the folder holds of other checks, of the same preset and seeds, is kept."""
+    """Save summary and arrays; what the folder holds of other checks, of the same preset and seeds, is kept.
+
+    The provenance is that of the last command; each check keeps the commit at which it was measured.
+    """
     if (folder / SUMMARY).is_file():
         earlier, kept = load(folder)
+        if any("commit" not in entry for entry in earlier["checks"].values()):
+            raise ResultError(f"{folder / SUMMARY}: made by an earlier version; run once with --redraw, then again")
         if all(earlier[name] == summary[name] for name in ("preset", "first_seed")):
             summary["checks"] = {**earlier["checks"], **summary["checks"]}
             summary["simulated_s"] = {**earlier["simulated_s"], **summary["simulated_s"]}
@@ -101,7 +114,9 @@ def rejudge(checks: Mapping[str, Check], folder: Path) -> None:
     """Judge the saved arrays again and save the rows; what was measured stays as it is."""
     summary, arrays = load(folder)
     for code, rows in judge_all({c: check for c, check in checks.items() if c in arrays}, arrays).items():
-        summary["checks"][code] |= {"rows": [row.plain() for row in rows], "title": checks[code].title}
+        entry = summary["checks"][code]
+        entry |= {"rows": plain_rows(checks[code], rows), "title": checks[code].title}
+        entry.setdefault("commit", summary["provenance"]["commit"])  # reports of one command said it once
     summary["verdicts"] = verdict_counts(summary["checks"])
     results.save_json(summary, folder / SUMMARY)
 
@@ -145,13 +160,15 @@ def differences(checks: Mapping[str, Check], summary: Json, arrays: Arrays) -> l
         if code not in checks or code not in arrays:
             out.append(f"{code}: {'no check of this name' if code not in checks else 'its arrays are missing'}")
             continue
-        again = [row.plain() for row in checks[code].judge(arrays[code])]
+        again = plain_rows(checks[code], checks[code].judge(arrays[code]))
         if len(again) != len(entry["rows"]):
             out.append(f"{code}: {len(entry['rows'])} rows in the report, {len(again)} computed again")
             continue
         for old, new in zip(entry["rows"], again, strict=True):
-            names = [name for name in new if not _alike(old[name], new[name])]
-            out += [f"{code}, {old['regime']}: {name} {old[name]} in the report, {new[name]} again" for name in names]
+            names = [name for name in new if not _alike(old.get(name), new[name])]
+            out += [
+                f"{code}, {old['regime']}: {name} {old.get(name)} in the report, {new[name]} again" for name in names
+            ]
     return out + [f"{code}: not in the report" for code in checks if code not in summary["checks"]]
 
 

@@ -85,7 +85,7 @@ def _noises(preset: Preset) -> tuple[str, ...]:
 
 
 def _growth(preset: Preset) -> Points:
-    sizes = _over(preset, (8, 16, 32), (16, 24, 32, 64), (16, 32, 64, 128, 256))
+    sizes = _over(preset, (16, 32), (16, 24, 32, 64), (16, 32, 64, 128, 256))
     own = {"data__frequency_profile": "exponential"}
     return {Point(DEFAULT, d, 0.2): linear(d, 0.2, **own) for d in sizes}
 
@@ -240,10 +240,10 @@ WITH_BALANCED = ("plain", "cosine similarity", "NT-Xent", "features that occur t
 
 
 def _variants(preset: Preset) -> Points:
-    """Level: a key of `VARIANTS`."""
+    """Level: a key of `VARIANTS`. Of fewer than 4000 steps chance decides whether runs have settled."""
     names = _over(preset, ("plain", "features at cosine 0.3", "cosine similarity"), tuple(VARIANTS))
     return {
-        Point(noise, 16, ratio, name): base(16, ratio, noise, train__n_steps=_steps(preset), **VARIANTS[name])
+        Point(noise, 16, ratio, name): base(16, ratio, noise, train__n_steps=4000, **VARIANTS[name])
         for name in names
         for noise in _noises(preset)
         for ratio in ((1.0, 0.5) if name in WITH_BALANCED else (0.5,))
@@ -268,23 +268,23 @@ class RunSet:
     """What varies, and what `Point.level` and `Point.second` are."""
     points: Callable[[Preset], Points]
     seeds: tuple[int, int] = (4, 8)
-    """Number of seeds in the quick preset and in the others."""
+    """Number of seeds in the quick preset, which may need more of them for want of sizes, and in the others."""
     probed: bool = False
     """Record held-out losses and the accuracy of a linear probe per feature, too."""
 
 
 RUN_SETS: dict[str, RunSet] = {
-    "growth": RunSet("stage 1 alone; frequencies fall exponentially; d varies", _growth),
-    "growth_sizes": RunSet("stage 1 alone; d varies, and d1/d (level) at d = 16", _growth_sizes),
-    "growth_batches": RunSet("stage 1 alone; batch size (level)", _growth_batches),
+    "growth": RunSet("stage 1 alone; frequencies fall exponentially; d varies", _growth, (12, 8)),
+    "growth_sizes": RunSet("stage 1 alone; d varies, and d1/d (level) at d = 16", _growth_sizes, (8, 8)),
+    "growth_batches": RunSet("stage 1 alone; batch size (level)", _growth_batches, (8, 8)),
     "growth_decay": RunSet("stage 1 alone under strong decay", _growth_decay),
     "stages": RunSet("whole training; d, r and noise vary", _stages, (4, 6), probed=True),
-    "width": RunSet("number of neurons m (level)", _width, (4, 6)),
-    "passages": RunSet("d1/d (level) and kappa (second)", _passages, (3, 4)),
+    "width": RunSet("number of neurons m (level)", _width, (6, 6)),
+    "passages": RunSet("d1/d (level) and kappa (second)", _passages, (4, 4)),
     "temperature": RunSet("temperature (level), loss without prefactor", _temperature, (4, 6)),
     "clock": RunSet("learning rate or frequency (level) times a factor (second)", _clock, (3, 6)),
     "fraction": RunSet("share of the features that are minority features (level)", _fraction, (3, 6)),
-    "rest": RunSet("no noise; chance that a majority feature is active (level)", _rest, (3, 4)),
-    "variants": RunSet("departures from the theory's setting (level)", _variants, (3, 6), probed=True),
-    "implicit": RunSet("equal frequencies; chance to survive into the second view (level)", _implicit, (3, 6)),
+    "rest": RunSet("no noise; chance that a majority feature is active (level)", _rest, (6, 4)),
+    "variants": RunSet("departures from the theory's setting (level)", _variants, (6, 6), probed=True),
+    "implicit": RunSet("equal frequencies; chance to survive into the second view (level)", _implicit, (8, 6)),
 }

@@ -8,7 +8,7 @@ import xarray as xr
 
 from dynsim.stats.trends import Trend
 from paper_checks import slopes
-from paper_checks.check import Numbers, Row, over_seeds, row
+from paper_checks.check import Numbers, Row, row
 
 
 def slope_row(
@@ -26,7 +26,7 @@ def slope_row(
 ) -> Row:
     """Return a row on the slope of the level means, of the logarithms by default; undecided with under three levels.
 
-    The interval is that of `trends.trend`; of three levels only, it is over the slopes of single seeds.
+    The interval is that of `slopes.line`: of three levels only, it is over the slopes of single seeds.
 
     Args:
         x: one number per level.
@@ -40,29 +40,7 @@ def slope_row(
     else:
         said.append(f"{n_left} levels; R² {fit.r_squared:.3f}; p-value of a misfit {fit.misfit_p:.2g}")
         span = fit.span
-        if n_left == slopes.MIN_LEVELS:
-            span = _of_each_seed(x, values, logarithmic=logarithmic) or span
     return row(claim, regime, quantity, span, wanted, predicted=predicted, rival=rival, note="; ".join(said))
-
-
-def _of_each_seed(
-    x: Sequence[float] | np.ndarray, values: Sequence[np.ndarray], *, logarithmic: bool
-) -> Numbers | None:
-    """Return mean and interval over seeds of each seed's own slope; None where levels hold different seeds.
-
-    For three levels: how far three means are off a line, with one degree of freedom, gives no usable interval.
-    """
-    if len({np.size(part) for part in values}) != 1:
-        return None
-    at, table = np.asarray(x, np.float64), np.stack([np.asarray(part, np.float64).ravel() for part in values])
-    if logarithmic:
-        at, table = np.log(at), np.log(np.where(table > 0, table, np.nan))
-    used = np.isfinite(table).sum(axis=1) >= 2
-    at, table = at[used], table[used]
-    table = table[:, np.isfinite(table).all(axis=0)]
-    if table.shape[1] < 3:
-        return None
-    return over_seeds((at - at.mean()) @ table / np.sum((at - at.mean()) ** 2))
 
 
 def fitted(

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from dynsim.stats.trends import Trend, trend
+from paper_checks.check import Numbers, over_seeds
 
 UNKNOWN = Trend(*(math.nan,) * 8, 0, 0)
 MIN_LEVELS, MIN_SEEDS = 3, 2
@@ -19,11 +20,31 @@ def usable(x: Sequence[float] | np.ndarray, values: Sequence[np.ndarray]) -> lis
 
 
 def line(x: Sequence[float] | np.ndarray, values: Sequence[np.ndarray]) -> Trend:
-    """Return `trend` through the levels that have at least two finite values; unknown for fewer than three levels."""
+    """Return `trend` through the levels that have at least two finite values; unknown for fewer than three levels.
+
+    Of three levels the interval of the slope is over the slopes of single seeds where all levels have the same seeds:
+    how far three means are off a line is one number, which gives no usable interval, and one that changes with luck.
+    """
     kept = usable(x, values)
     if len({at for at, _ in kept}) < MIN_LEVELS:
         return UNKNOWN
-    return trend([at for at, _ in kept], [one for _, one in kept])
+    fit = trend([at for at, _ in kept], [one for _, one in kept])
+    span = _of_each_seed(x, values) if len(kept) == MIN_LEVELS else None
+    return fit if span is None else fit._replace(slope=span[0], low=span[1], high=span[2])
+
+
+def _of_each_seed(x: Sequence[float] | np.ndarray, values: Sequence[np.ndarray]) -> Numbers | None:
+    """Return mean and interval over seeds of each seed's own slope, from three seeds on; None where levels differ."""
+    if len({np.size(part) for part in values}) != 1:
+        return None
+    at, table = np.asarray(x, np.float64), np.stack([np.asarray(part, np.float64).ravel() for part in values])
+    table = np.where(np.isfinite(table), table, np.nan)
+    used = np.isfinite(table).sum(axis=1) >= MIN_SEEDS
+    at, table = at[used], table[used]
+    table = table[:, np.isfinite(table).all(axis=0)]
+    if table.shape[1] < 3:
+        return None
+    return over_seeds((at - at.mean()) @ table / np.sum((at - at.mean()) ** 2))
 
 
 def logarithms(values: Sequence[np.ndarray]) -> list[np.ndarray]:

@@ -29,7 +29,7 @@ from matplotlib.figure import Figure
 from dynsim import theory
 from dynsim.config import Config
 from paper_checks.assumptions.sparse import sparsity
-from paper_checks.check import Check, Row, about, over_seeds, row
+from paper_checks.check import OURS, Check, Row, about, over_seeds, row
 from paper_checks.drawn_data import drawn_codes, drawn_noise
 from paper_checks.row_figure import rows_figure
 from paper_checks.runs import NOISES, Source, base
@@ -152,6 +152,7 @@ def draw(arrays: xr.Dataset, rows: Sequence[Row]) -> Figure:
 
 CHECK = Check(
     code="DATA",
+    origin=OURS,
     statement="Assumptions",
     title="drawn samples obey the stated law",
     formula="Features are active with chance `theory.activation_probability`, independent, with symmetric signs; noise "

@@ -28,7 +28,7 @@ from dynsim import theory
 from dynsim.config import Config, replace
 from dynsim.stats.trends import exponent
 from paper_checks import drawing
-from paper_checks.check import BELOW_0, Check, Row, about, over_seeds, row
+from paper_checks.check import BELOW_0, OURS, Check, Row, about, over_seeds, row
 from paper_checks.runs import Source
 from paper_checks.size_search import from_size_on, smallest_size
 
@@ -190,6 +190,7 @@ def draw(arrays: xr.Dataset, rows: Sequence[Row]) -> Figure:
 
 CHECK = Check(
     code="NOISE",
+    origins={"sampled tokens fire as": OURS},
     statement="Assumptions",
     title="do thresholds filter noise?",
     formula="phi = 2 Phi(-kappa sqrt(2 log d / d) / sigma) (`theory.false_firing_rate`) should fall faster than the "

@@ -31,7 +31,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from paper_checks import drawing, slopes
-from paper_checks.check import Check, Row, about, over_seeds, row
+from paper_checks.check import OURS, Check, Row, about, over_seeds, row
 from paper_checks.runs import Source, base
 from paper_checks.size_search import from_size_on, smallest_size
 
@@ -199,6 +199,7 @@ def draw(arrays: xr.Dataset, rows: Sequence[Row]) -> Figure:
 
 CHECK = Check(
     code="SPARSE",
+    origins={"samples have as many": OURS, "samples are as often": OURS, "codes are as often": OURS},
     statement="Assumptions",
     title="at which sizes are the codes sparse?",
     formula="A sample has of order log log d active features; few samples are empty, few have equal codes "

@@ -24,7 +24,7 @@ from matplotlib.figure import Figure
 
 from dynsim import theory
 from paper_checks import drawing, slopes
-from paper_checks.check import INF, Check, Row, over_seeds, row
+from paper_checks.check import INF, RIVAL, Check, Row, over_seeds, row
 from paper_checks.runs import Source
 
 SIZES = (16, 64, 256, 1024, 4096)
@@ -119,6 +119,7 @@ def draw(arrays: xr.Dataset, rows: Sequence[Row]) -> Figure:
 
 CHECK = Check(
     code="LUCKY",
+    origins={"the exact Beta law": RIVAL, "the Gaussian tail": RIVAL},
     statement="Definition 3.1",
     title="the number of lucky neurons before training",
     formula="A neuron is lucky for j if its alignment is at least (1/r) sqrt(2 log d / d); their share is d^(-1/r²) by "

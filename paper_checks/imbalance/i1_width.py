@@ -28,7 +28,7 @@ from dynsim import theory
 from dynsim.config import Config
 from dynsim.results import provenance_of
 from paper_checks import drawing
-from paper_checks.check import INF, Check, Row, about, at_points, noises_in, only, out_of_regime, row
+from paper_checks.check import INF, RIVAL, Check, Row, about, at_points, noises_in, only, out_of_regime, row
 from paper_checks.end_states import per_group
 from paper_checks.jackknife import jackknife
 from paper_checks.runs import NOISES, Source
@@ -158,6 +158,7 @@ def draw(arrays: xr.Dataset, rows: Sequence[Row]) -> Figure:
 
 CHECK = Check(
     code="I1",
+    origins={"the race gives": RIVAL},
     statement="Theorem 3.1",
     title="the width that covers half of the rare features",
     formula="log m_50 = (1/r²) log d + constant.",

@@ -28,7 +28,7 @@ from scipy import stats
 
 from dynsim.results import provenance_of
 from paper_checks import committed, drawing
-from paper_checks.check import ABOVE_0, INF, Check, Row, at_points, only, out_of_regime, over_seeds, row
+from paper_checks.check import ABOVE_0, INF, OURS, Check, Row, at_points, only, out_of_regime, over_seeds, row
 from paper_checks.committed import POINTS, Found, Quote, answer_regime, difference, interval
 from paper_checks.end_states import per_feature
 from paper_checks.runs import NOISES, Source
@@ -186,6 +186,7 @@ def draw(arrays: xr.Dataset, rows: Sequence[Row]) -> Figure:
 
 CHECK = Check(
     code="I2",
+    origins={"imbalance costs accuracy against": OURS},
     statement="Theorem 3.1",
     title="purer neurons make features easier to read",
     formula="accuracy of a linear probe for a feature is a rising function of max over i of |cos(w_i, M_j)|.",

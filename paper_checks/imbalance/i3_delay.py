@@ -26,7 +26,7 @@ from dynsim import theory
 from dynsim.config import Config
 from dynsim.stats.trends import exponent
 from paper_checks import drawing
-from paper_checks.check import INF, Check, Row, about, at_points, only, over_seeds, row
+from paper_checks.check import INF, RIVAL, Check, Row, about, at_points, only, over_seeds, row
 from paper_checks.end_states import first_steps
 from paper_checks.runs import NOISES, Source
 
@@ -129,6 +129,7 @@ def draw(arrays: xr.Dataset, rows: Sequence[Row]) -> Figure:
 
 CHECK = Check(
     code="I3",
+    origin=RIVAL,
     statement="Theorem 3.1",
     title="rare features get their first specialist later, by more than 1/r",
     formula="t_min / t_maj = (P_maj - lambda) / (P_min - lambda) > 1/r, with t the step at which a quarter of a group "

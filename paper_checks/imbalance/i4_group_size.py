@@ -25,7 +25,7 @@ from matplotlib.figure import Figure
 from dynsim import theory
 from dynsim.config import Config
 from paper_checks import drawing
-from paper_checks.check import Check, Row, at_points, noises_in, only, over_seeds, row, vacuous
+from paper_checks.check import RIVAL, Check, Row, at_points, noises_in, only, over_seeds, row, vacuous
 from paper_checks.end_states import per_group
 from paper_checks.runs import Source
 from paper_checks.slope_rows import settled_only
@@ -115,6 +115,7 @@ def draw(arrays: xr.Dataset, rows: Sequence[Row]) -> Figure:
 
 CHECK = Check(
     code="I4",
+    origins={"the race gives": RIVAL},
     statement="Theorem 3.1",
     title="how many features are rare does not matter for one of them",
     formula="specialists per minority feature = m d^(-1/r²) (`theory.paper_specialist_count`), at any size of the "

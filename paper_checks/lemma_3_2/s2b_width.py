@@ -30,7 +30,7 @@ from dynsim import theory
 from dynsim.analysis.groups import minority_mask
 from dynsim.config import Config, replace
 from paper_checks import costs, drawing
-from paper_checks.check import INF, Check, Row, at_points, only, over_seeds, row, vacuous
+from paper_checks.check import INF, RIVAL, Check, Row, at_points, only, over_seeds, row, vacuous
 from paper_checks.runs import NOISES, Source, base
 from paper_checks.slope_rows import enough_levels, mean_by_level, settled_only, slope_row
 from paper_checks.specialist_sizes import finite_runs, found_at, settled_flag
@@ -194,6 +194,7 @@ def draw(arrays: xr.Dataset, rows: Sequence[Row]) -> Figure:
 
 CHECK = Check(
     code="S2b",
+    origins={"a rare feature has as many specialists as the exact law": RIVAL},
     statement="Lemma 3.2",
     title="how many neurons learn a rare feature, against width and imbalance",
     formula="specialists per minority feature ≥ c m d^(-1/r²) (`theory.paper_specialist_count`): log_d(m/count) has "

@@ -28,7 +28,7 @@ from matplotlib.figure import Figure
 from dynsim import theory
 from dynsim.config import Config
 from paper_checks import drawing
-from paper_checks.check import Check, Row, at_points, only, over_seeds, row, vacuous
+from paper_checks.check import RIVAL, Check, Row, at_points, only, over_seeds, row, vacuous
 from paper_checks.runs import RARE, Source
 from paper_checks.slope_rows import slope_row, totals_ratio
 from paper_checks.specialist_sizes import GROUPS, by_group, finite_runs, record_after
@@ -155,6 +155,7 @@ def draw(arrays: xr.Dataset, rows: Sequence[Row]) -> Figure:
 
 CHECK = Check(
     code="S2c",
+    origin=RIVAL,
     statement="Lemma 3.2",
     title="how many neurons pass the threshold on a feature",
     formula="E[number of i with |<w_i, M_j>| > κ sqrt(2 log d/d) ||w_i||] at the switch = `theory.s2c_own_norm_count`.",

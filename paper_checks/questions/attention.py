@@ -22,7 +22,7 @@ from collections.abc import Sequence
 import xarray as xr
 from matplotlib.figure import Figure
 
-from paper_checks.check import ABOVE_0, Check, Row, out_of_regime, over_seeds, row, vacuous
+from paper_checks.check import ABOVE_0, OURS, Check, Row, out_of_regime, over_seeds, row, vacuous
 from paper_checks.runs import NOISES, Source
 from paper_checks.variant_results import PLAIN, longer, measure_points, results_figure, survival_rows, variant
 
@@ -82,6 +82,7 @@ def draw(arrays: xr.Dataset, rows: Sequence[Row]) -> Figure:
 
 CHECK = Check(
     code="QATTN",
+    origin=OURS,
     statement="question",
     title="attention: which results survive, and whether a mask helps where it is trained",
     formula="signs as in the plain setting; coverage(masked) - coverage(other) > 0 under trained attention.",

@@ -20,7 +20,7 @@ from collections.abc import Sequence
 import xarray as xr
 from matplotlib.figure import Figure
 
-from paper_checks.check import Check, Row
+from paper_checks.check import OURS, Check, Row
 from paper_checks.runs import Source
 from paper_checks.variant_results import PLAIN, RATIO, measure_points, results_figure, survival_rows
 
@@ -46,6 +46,7 @@ def draw(arrays: xr.Dataset, rows: Sequence[Row]) -> Figure:
 
 CHECK = Check(
     code="QCORR",
+    origin=OURS,
     statement="question",
     title="correlated features: which results survive",
     formula=f"the sign of each result at r = {RATIO:g} is that of the plain setting.",

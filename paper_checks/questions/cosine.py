@@ -21,7 +21,7 @@ from collections.abc import Sequence
 import xarray as xr
 from matplotlib.figure import Figure
 
-from paper_checks.check import ABOVE_0, Check, Numbers, Row, out_of_regime, over_seeds, row, vacuous
+from paper_checks.check import ABOVE_0, OURS, Check, Numbers, Row, out_of_regime, over_seeds, row, vacuous
 from paper_checks.runs import NOISES, Source
 from paper_checks.variant_results import PLAIN, RATIO, RESULTS, longer, measure_points, results_figure, variant
 
@@ -79,6 +79,7 @@ def draw(arrays: xr.Dataset, rows: Sequence[Row]) -> Figure:
 
 CHECK = Check(
     code="QCOSINE",
+    origin=OURS,
     statement="question",
     title="the harm of imbalance with cosine similarity and NT-Xent",
     formula="gap(r = 0.5) - gap(r = 1) > 0 for coverage, specialists and probe accuracy.",

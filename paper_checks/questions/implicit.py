@@ -25,7 +25,7 @@ from matplotlib.figure import Figure
 from dynsim import theory
 from dynsim.results.dataset import config_of
 from paper_checks import drawing
-from paper_checks.check import ABOVE_0, Check, Row, about, at_points, only, over_seeds, row
+from paper_checks.check import ABOVE_0, OURS, Check, Row, about, at_points, only, over_seeds, row
 from paper_checks.end_states import early_growth, gap, per_group
 from paper_checks.runs import NOISES, Point, Source
 
@@ -125,6 +125,7 @@ def draw(arrays: xr.Dataset, rows: Sequence[Row]) -> Figure:
 
 CHECK = Check(
     code="QBAL",
+    origin=OURS,
     statement="question",
     title="features that survive less often fare like rare ones",
     formula="the effective frequency is keep * P (`theory.second_moment`).",

@@ -20,7 +20,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
-from paper_checks.check import INF, Check, Row, out_of_regime, over_seeds, row
+from paper_checks.check import INF, OURS, Check, Row, out_of_regime, over_seeds, row
 from paper_checks.runs import NOISES, Source
 from paper_checks.variant_results import PLAIN, RESULTS, longer, measure_points, results_figure, variant
 
@@ -93,6 +93,7 @@ def draw(arrays: xr.Dataset, rows: Sequence[Row]) -> Figure:
 
 CHECK = Check(
     code="QWIDE",
+    origin=OURS,
     statement="question",
     title="with fewer neurons than features, rare features are dropped",
     formula="minority's share of the features without a specialist > 1/2 at m = d/2.",

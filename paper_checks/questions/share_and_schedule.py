@@ -22,7 +22,7 @@ from collections.abc import Callable
 import numpy as np
 
 from dynsim.results.sealed import Json
-from paper_checks.check import ABOVE_0, INF, over_seeds
+from paper_checks.check import ABOVE_0, INF, OURS, over_seeds
 from paper_checks.committed import SMALL, Found, Quote, difference, interval, quoting
 from paper_checks.runs import RARE, Source
 
@@ -149,6 +149,7 @@ QUOTES = [
 CHECK = quoting(
     QUOTES,
     code="QPRUNE",
+    origin=OURS,
     statement="question",
     title="how pruning depends on the share and on the schedule of the mask",
     bottom_line="A larger mask is not always better, and one to the end covers less than one that is released early",

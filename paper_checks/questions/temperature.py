@@ -25,7 +25,7 @@ from matplotlib.figure import Figure
 
 from dynsim.stats.trends import trend
 from paper_checks import drawing
-from paper_checks.check import ABOVE_0, Check, Numbers, Row, at_points, only, row
+from paper_checks.check import ABOVE_0, OURS, Check, Numbers, Row, at_points, only, row
 from paper_checks.end_states import early_growth, gap, per_group
 from paper_checks.runs import NOISES, Source
 
@@ -114,6 +114,7 @@ def draw(arrays: xr.Dataset, rows: Sequence[Row]) -> Figure:
 
 CHECK = Check(
     code="QTEMP",
+    origin=OURS,
     statement="question",
     title="a small temperature does not favour the majority at the start",
     formula="growth of the minority over that of the majority = r at every tau (loss without the factor tau).",

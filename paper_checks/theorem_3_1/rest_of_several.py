@@ -23,7 +23,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from paper_checks import drawing
-from paper_checks.check import INF, Check, Row, only, over_seeds, row
+from paper_checks.check import INF, RIVAL, Check, Row, only, over_seeds, row
 from paper_checks.resting_strengths import mean_error, mean_ratio, measured, resting_only
 from paper_checks.runs import NOISES, Source
 from paper_checks.specialist_sizes import GROUPS
@@ -99,6 +99,7 @@ def draw(arrays: xr.Dataset, rows: Sequence[Row]) -> Figure:
 
 CHECK = Check(
     code="REST",
+    origin=RIVAL,
     statement="Theorem 3.1",
     title="strength at rest with several active features per sample",
     formula="S of `theory.rest_magnitude`: pull and decay balance for every feature, with the softmax averaged over "

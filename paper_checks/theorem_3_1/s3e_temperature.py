@@ -27,7 +27,7 @@ from matplotlib.figure import Figure
 from dynsim import theory
 from dynsim.config import Config
 from paper_checks import drawing
-from paper_checks.check import Check, Row, at_points, noises_in, only
+from paper_checks.check import RIVAL, Check, Row, at_points, noises_in, only
 from paper_checks.runs import NOISES, Source
 from paper_checks.slope_rows import settled_only, slope_row
 from paper_checks.slopes import power
@@ -145,6 +145,7 @@ def draw(arrays: xr.Dataset, rows: Sequence[Row]) -> Figure:
 
 CHECK = Check(
     code="S3e",
+    origins={"the strength of": RIVAL},
     statement="Theorem 3.1",
     title="the weights of specialists are proportional to the temperature",
     formula="r_j τ/Ξ₂ ≤ α ≤ r_j τ: exponent 1 in τ; rival at rest: that of sqrt(`theory.rest_magnitude`), about 1/2.",

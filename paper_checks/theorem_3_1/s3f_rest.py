@@ -25,7 +25,7 @@ from matplotlib.figure import Figure
 
 from dynsim.plots.style import COLOR
 from paper_checks import drawing
-from paper_checks.check import Check, Row, only, out_of_regime, over_seeds, row
+from paper_checks.check import RIVAL, Check, Row, only, out_of_regime, over_seeds, row
 from paper_checks.resting_strengths import mean_ratio, measured, resting_only
 from paper_checks.runs import Source
 from paper_checks.specialist_sizes import GROUPS
@@ -126,6 +126,7 @@ def draw(arrays: xr.Dataset, rows: Sequence[Row]) -> Figure:
 
 CHECK = Check(
     code="S3f",
+    origin=RIVAL,
     statement="Theorem 3.1",
     title="strength at rest hardly depends on the frequency",
     formula="S_j = τ log(|N| P_j / (λ (1 + |N| P_j/2))) (`theory.stationary_magnitude`).",

@@ -14,7 +14,7 @@ below -0.125, one feature of the eight. The mask is that on one branch, the read
 Power: 16 seeds; a difference is known to 0.03 to 0.1.
 """
 
-from paper_checks.check import ABOVE_0, INF
+from paper_checks.check import ABOVE_0, INF, RIVAL
 from paper_checks.committed import (
     COVERAGE,
     MARGIN,
@@ -81,6 +81,7 @@ QUOTES += [
 CHECK = quoting(
     QUOTES,
     code="ESCAPE",
+    origin=RIVAL,
     title="whatever lifts neurons out of their dead zone helps as much as a mask",
     bottom_line="Noise that fades and lower thresholds help the minority about as much as a mask on one branch",
     formula="coverage(perturbed) - coverage(masked) >= -0.125 without any mask.",

@@ -15,7 +15,7 @@ initial weights covers more than a fixed random one.
 Power: 16 seeds; the difference is known to 0.06 to 0.1.
 """
 
-from paper_checks.check import ABOVE_0
+from paper_checks.check import ABOVE_0, RIVAL
 from paper_checks.committed import MARGIN, POINTS, Quote, answer_regime, contrast, quoting, statement
 
 ONCE = "one branch, computed once"
@@ -46,6 +46,7 @@ QUOTES += [
 CHECK = quoting(
     QUOTES,
     code="FREEZE",
+    origin=RIVAL,
     title="a mask computed once does as much as one computed at every step",
     bottom_line="It is undecided whether a mask computed once does as much as one computed at every step",
     formula="|coverage(computed once) - coverage(each step)| < 0.125.",

@@ -14,7 +14,7 @@ larger than for majority features and than under random masks.
 Power: 10 to 16 seeds; before the thresholds the ratio is known to 1e-4.
 """
 
-from paper_checks.check import ABOVE_0, INF
+from paper_checks.check import ABOVE_0, INF, OURS
 from paper_checks.committed import MAIN, POINTS, Quote, answer_regime, compared, quoting, statement
 
 RIVAL = "a mask of any neurons raises every driver"
@@ -61,6 +61,7 @@ QUOTES = [
 CHECK = quoting(
     QUOTES,
     code="P3",
+    origins={"before the thresholds": OURS},
     title="a mask acts through the driver of a feature, once the softmax is not uniform",
     bottom_line="A mask acts on drivers only once thresholds are on, and then more on those of the majority",
     formula="D_j = E[zhat_Xj (zhat_Yj - sum over V of q_V zhat_Vj) | j active in X].",

@@ -16,7 +16,7 @@ Margins: 0.125 in coverage is one feature of eight, in a log ratio an eighth of 
 quarter, half of the distance to the value between them. Power: 16 seeds.
 """
 
-from paper_checks.check import INF
+from paper_checks.check import INF, RIVAL
 from paper_checks.committed import (
     COVERAGE,
     MARGIN,
@@ -35,7 +35,7 @@ READINGS = ("one branch", "literal")
 PER_FEATURE = "minority specialists per minority feature"
 N_MINORITY, WIDTH_OVER_D = 8, 4.0  # at d = 16, m = 64
 EQUAL = (-MARGIN, MARGIN)
-RIVAL = "it did not depend on r without a mask either"
+FREE_ANYWAY = "it did not depend on r without a mask either"
 SLOPES = (
     (
         "without a mask sizes fall in proportion to r",
@@ -70,7 +70,7 @@ QUOTES = [
         between_arms((label, None), (label, 1.0), noise, COVERAGE),
         EQUAL,
         predicted=0.0,
-        rival=RIVAL,
+        rival=FREE_ANYWAY,
     )
     for label, words in (("one branch", "with the mask (one branch)"), ("no mask", "even without a mask"))
     for noise in NOISY
@@ -83,7 +83,7 @@ QUOTES += [
         statement("P4", noise),
         EQUAL,
         predicted=0.0,
-        rival=RIVAL,
+        rival=FREE_ANYWAY,
     )
     for noise in NOISY
 ]
@@ -109,7 +109,7 @@ QUOTES += [
         compared("P4", quantity, words),
         (slope - 0.25, slope + 0.25),
         predicted=slope,
-        rival=RIVAL if slope == 0 else "0: sizes at rest hardly depend on frequency",
+        rival=FREE_ANYWAY if slope == 0 else "0: sizes at rest hardly depend on frequency",
     )
     for claim, words, quantity, slope in SLOPES
 ]
@@ -117,6 +117,7 @@ QUOTES += [
 CHECK = quoting(
     QUOTES,
     code="P4",
+    origins={"even without a mask": RIVAL},
     title="the end state of pruned training does not depend on r",
     bottom_line="With a mask coverage depends on r far less; rare features get fewer specialists than claimed",
     formula="alpha_min / alpha_maj ~ r^0 and at least m/d specialists per feature under the mask; r^1 without it.",

@@ -15,7 +15,7 @@ Power: 16 and 10 seeds. At r = 1 every run covers everything, so that only a los
 decide.
 """
 
-from paper_checks.check import ABOVE_0
+from paper_checks.check import ABOVE_0, OURS
 from paper_checks.committed import MARGIN, POINTS, Quote, answer_regime, compared, quoting, statement
 from paper_checks.runs import DEFAULT
 
@@ -71,6 +71,7 @@ QUOTES += [
 CHECK = quoting(
     QUOTES,
     code="P7",
+    origin=OURS,
     title="pruning gains little at r = 1, and something where imbalance is implicit",
     bottom_line="At equal frequencies pruning leaves coverage as it is; of implicit imbalance no gain is resolved",
     formula="coverage(masked) - coverage(no mask) = 0 at r = 1.",

@@ -15,7 +15,7 @@ Power: 16 seeds; differences of 0.04 to 0.15 are seen with a chance of 80 %. At 
 everything, so that nothing can show between them: d = 64 decides.
 """
 
-from paper_checks.check import ABOVE_0
+from paper_checks.check import ABOVE_0, RIVAL
 from paper_checks.committed import (
     COVERAGE,
     POINTS,
@@ -74,6 +74,7 @@ QUOTES += [
 CHECK = quoting(
     QUOTES,
     code="P8",
+    origin=RIVAL,
     title="a mask that is released early leaves its effect, and the choice of weights counts",
     bottom_line="A mask that is released early leaves its effect; that it takes the smallest weights matters at d = 64",
     formula="coverage(released) > coverage(no mask), coverage(random, released), coverage(mask to the end).",

@@ -2,6 +2,7 @@
 
 import math
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,8 +13,23 @@ from dynsim.results.sealed import ResultError
 from dynsim.stats.verdicts import CHECK_VERDICTS, NOT_SUPPORTED, OUT_OF_REGIME, SUPPORTED, UNDECIDED, VACUOUS
 from paper_checks import document, drawing, registry, report
 from paper_checks.__main__ import FOLDER, CheckOptions, main
-from paper_checks.check import ABOVE_0, Check, about, at_points, only, out_of_regime, over_seeds, row, vacuous
-from paper_checks.repeats import main_claims, table
+from paper_checks.check import (
+    ABOVE_0,
+    ORIGINS,
+    OURS,
+    PAPER,
+    RIVAL,
+    Check,
+    about,
+    at_points,
+    only,
+    out_of_regime,
+    over_seeds,
+    planned,
+    row,
+    vacuous,
+)
+from paper_checks.repeats import first_seeds, main_claims, table
 from paper_checks.runs import RUN_SETS, Point, Source
 
 
@@ -52,6 +68,24 @@ def test_a_row_says_where_its_interval_lies():
         and vacuous("c", "r", "q", "why").verdict == VACUOUS
     )
     assert about(-2.0, 0.1) == pytest.approx((-2.2, -1.8))
+
+
+@pytest.mark.parametrize("found", [(0.5, 0.4, 0.6), (2.0, 1.9, 2.1), (0.5, -1.0, 2.0)])
+def test_fewer_seeds_than_planned_decide_nothing_whatever_comes_out(found):
+    one = row("c", "r", "q", found, (0.0, 1.0), note="and this")
+    few = planned(one, 4, 6)
+    assert (few.verdict, few.measured, few.interval) == (UNDECIDED, one.measured, one.interval)
+    assert few.note == "4 seeds cannot decide this: at least 6 were planned; and this"
+    assert planned(one, 6, 6) == one
+    assert planned(out_of_regime("c", "r", "q", "why"), 4, 6).verdict == OUT_OF_REGIME
+
+
+def test_reseedings_have_seeds_of_their_own(tmp_path):
+    source = Source(tmp_path, "quick")
+    starts = first_seeds(source, 10)
+    assert starts[:2] == [13100, 13200] and len(starts) == 10  # 12100 to 13000 were looked at before
+    longest = max(len(source.seeds(name)) for name in RUN_SETS)
+    assert min(np.diff(starts)) > longest and starts[0] > source.first_seed + longest
 
 
 def test_means_over_seeds_leave_out_nan():
@@ -95,6 +129,46 @@ def test_another_run_of_one_check_keeps_the_others(made):
     assert set(report.load(folder)[1]) == {"A1", "B1"}
 
 
+def test_a_report_of_two_commands_says_which_check_is_of_which_commit(made, monkeypatch):
+    checks, folder = made
+    provenance = report.results.provenance()
+    monkeypatch.setattr(report.results, "provenance", lambda: provenance | {"commit": "0123456789"})
+    summary, arrays = report.make({"B1": checks["B1"]}, Source(folder / "runs", "quick"))
+    report.save(summary, arrays, folder)
+    summary, _ = report.load(folder)
+    assert [summary["checks"][code]["commit"] for code in checks] == [provenance["commit"], "0123456789"]
+    text = document.render(summary, checks, folder, folder)
+    assert f"at commit {str(provenance['commit'])[:7]} (B1 at commit 0123456);" in text
+
+
+def test_a_report_of_an_earlier_version_is_not_added_to(made):
+    checks, folder = made
+    summary, _ = report.load(folder)
+    new = report.make(checks, Source(folder / "runs", "quick"))
+    for entry in summary["checks"].values():
+        del entry["commit"]
+    report.results.save_json({k: v for k, v in summary.items() if k != "sha256"}, folder / report.SUMMARY)
+    with pytest.raises(ResultError, match="made by an earlier version; run once with --redraw"):
+        report.save(*new, folder)
+    report.rejudge(checks, folder)
+    report.save(*new, folder)
+
+
+def test_totals_say_whose_claims_they_are_about(tmp_path):
+    values = np.array([1.0, 1.1, 0.9])
+    checks = {
+        "A1": check_of("A1", values),
+        "B1": replace(check_of("B1", -values), origin=RIVAL),
+        "C1": replace(check_of("C1", values), origin=RIVAL, origins={"it is": OURS}),
+    }
+    summary, _ = report.make(checks, Source(tmp_path, "quick"))
+    assert [entry["rows"][0]["origin"] for entry in summary["checks"].values()] == [PAPER, RIVAL, OURS]
+    assert document.counts_text(summary) == (
+        "3 checks say 3 verdicts. On the 1 claims of the paper: 1 supported. On the 1 of rival explanations: 1 not "
+        "supported. On the 1 about our sampler, controls and questions: 1 supported."
+    )
+
+
 def test_the_document_has_a_row_a_figure_and_a_section_for_each(made):
     checks, folder = made
     summary, arrays = report.load(folder)
@@ -114,6 +188,10 @@ def test_repeats_are_counted_by_the_usual_verdict(tmp_path):
     assert counted["repeated"] == 0.9 and counted["pairs"] == 30
     assert counted["main_repeated"] == 0.95 and counted["main_pairs"] == 20 and counted["opposite"] == 2
     assert counted["rows"]["A1 | r | c"]["repeats"] == 9
+    assert document.usual_text(counted) == (
+        "Usual verdicts: 2 supported, 1 not supported; those that support or do not support repeat in 90.0% of their "
+        "pairs."
+    )
 
 
 def test_all_checks_are_complete():
@@ -167,6 +245,14 @@ def committed():
 
 def test_the_committed_report_is_what_its_arrays_say(committed):
     assert report.differences(registry.all_checks(), *committed) == []
+
+
+def test_every_exception_to_whose_claims_a_check_makes_names_some_rows(committed):
+    for code, check in registry.all_checks().items():
+        claims = [row["claim"] for row in committed[0]["checks"][code]["rows"]]
+        assert {check.origin, *check.origins.values()} <= set(ORIGINS), code
+        for begins in check.origins:
+            assert any(claim.startswith(begins) for claim in claims), (code, begins)
 
 
 def test_the_committed_readme_is_what_the_report_says(committed):

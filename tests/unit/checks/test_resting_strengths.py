@@ -77,6 +77,13 @@ def test_weights_that_are_shared(seed):
     assert {row.verdict for row in sizes_shared.CHECK.judge(stage_runs(seed, 1.0))} == {SUPPORTED}
 
 
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_few_settings_decide_nothing_about_shares(share):
+    arrays = stage_runs(0, share)
+    few = arrays.isel(point=np.flatnonzero(arrays["ratio"].values != 0.7))
+    assert {row.verdict for row in sizes_shared.CHECK.judge(few)} == {UNDECIDED}
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_weights_that_go_with_the_frequency(seed):
     assert {row.verdict for row in sizes_shared.CHECK.judge(stage_runs(seed, 0.0))} == {NOT_SUPPORTED}

@@ -61,6 +61,15 @@ def test_counts_that_still_change_decide_nothing():
     assert found(planted("race", 0, settled=0.0), "the race gives") == {UNDECIDED}
 
 
+@pytest.mark.parametrize("truth", ["race", "frequency"])
+def test_few_settings_decide_nothing_over_settings(truth):
+    arrays = planted(truth, 0)
+    few = arrays.isel(point=np.flatnonzero(arrays["ratio"].values > 0.3))
+    over = [row for row in CHECK.judge(few) if "led at the switch" not in row.claim]
+    assert {row.verdict for row in over} == {UNDECIDED}
+    assert all(row.note.startswith("4 settings cannot decide this") for row in over)
+
+
 def test_winners_are_compared_with_specialists_as_by_hand():
     ends = np.array([[True, False], [False, True], [True, False], [False, False]])
     share, chance = share_right(np.array([0, 0, -1, 1]), ends)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from dynsim.stats.verdicts import NOT_SUPPORTED, OUT_OF_REGIME, SUPPORTED, VACUOUS
+from dynsim.stats.verdicts import NOT_SUPPORTED, OUT_OF_REGIME, SUPPORTED, UNDECIDED, VACUOUS
 from paper_checks.check import at_points
 from paper_checks.questions import attention, correlated, cosine, implicit, narrow, survival, temperature
 from paper_checks.runs import NOISES, VARIANTS, Point
@@ -148,6 +148,15 @@ def test_survival_counts_departures(seed):
     coverage = by_claim[f"{RESULTS['coverage'].claim}, whatever the departure", "false firing 1 %"]
     assert (coverage.verdict, coverage.measured, coverage.wanted) == (NOT_SUPPORTED, n - 1, (n, n))
     assert "fails with: Adam" in coverage.note and "plain: supported" in coverage.note
+
+
+@pytest.mark.parametrize("harm", [1.0, -0.3])
+def test_few_departures_say_nothing_of_all(harm):
+    arrays = variants(0, harm=harm)
+    some = arrays.isel(point=np.flatnonzero(np.isin(arrays["level"].values, [PLAIN, *survival.DEPARTURES[:7]])))
+    rows = survival.CHECK.judge(some)
+    assert {one.verdict for one in rows} == {UNDECIDED}
+    assert all(one.note.startswith("7 departures cannot decide this: at least 8 were planned") for one in rows)
 
 
 def test_departures_leave_out_masks():

@@ -23,8 +23,8 @@ from dynsim.config.checks import ConfigError
 from dynsim.results.sealed import write_bytes
 
 KEY = "dynsim"
-ENCODER, MASK = "encoder, version 1", "mask, version 1"
-ADVICE = "save it again with save_safetensors"
+ENCODER_KIND, MASK_KIND = "encoder, version 1", "mask, version 1"
+SAVE_AGAIN = "save it again with save_safetensors"
 Arrays = dict[str, np.ndarray]
 
 
@@ -65,12 +65,12 @@ def save_safetensors(
 
     Errors: `OSError` in one line if a file cannot be written.
     """
-    about = {"kind": ENCODER, "shape": dataclasses.asdict(encoder_shape(shape))}
+    about = {"kind": ENCODER_KIND, "shape": dataclasses.asdict(encoder_shape(shape))}
     digest = _write(path, about, to_torchvision(params, stats, norm_set))
     if mask is None:
         mask_path(path).unlink(missing_ok=True)
     else:
-        _write(mask_path(path), {"kind": MASK, "encoder": digest}, to_torchvision(mask, {}))
+        _write(mask_path(path), {"kind": MASK_KIND, "encoder": digest}, to_torchvision(mask, {}))
 
 
 def load_safetensors(path: Path) -> SavedEncoder:
@@ -78,7 +78,7 @@ def load_safetensors(path: Path) -> SavedEncoder:
 
     Errors: `DataError` in one line for a file that is missing, damaged, changed, or not from `save_safetensors`.
     """
-    about, arrays = _read(path, ENCODER)
+    about, arrays = _read(path, ENCODER_KIND)
     given: dict[str, Any] = {
         n: tuple(value) if isinstance(value, list) else value for n, value in about["shape"].items()
     }
@@ -89,9 +89,9 @@ def load_safetensors(path: Path) -> SavedEncoder:
     params, stats = from_torchvision(arrays, shape, str(path))
     mask, beside = None, mask_path(path)
     if beside.exists():
-        about_mask, arrays = _read(beside, MASK)
+        about_mask, arrays = _read(beside, MASK_KIND)
         if about_mask["encoder"] != about["sha256"]:
-            raise DataError(f"{beside}: wanted the mask of {path.name}, got that of another encoder; {ADVICE}")
+            raise DataError(f"{beside}: wanted the mask of {path.name}, got that of another encoder; {SAVE_AGAIN}")
         mask = mask_from_torchvision(arrays, shape, str(beside))
     return SavedEncoder(shape, params, stats, mask)
 
@@ -116,8 +116,8 @@ def _write(path: Path, about: dict[str, Any], arrays: Arrays) -> str:
 def _read(path: Path, kind: str) -> tuple[dict[str, Any], Arrays]:
     """Return the description and the arrays of a file whose digest fits and which is of this kind."""
     if not path.is_file():
-        raise DataError(f"{path}: wanted a safetensors file, found none; {ADVICE}")
-    foreign = f"{path}: wanted a file of save_safetensors ({kind}), got another one or a damaged one; {ADVICE}"
+        raise DataError(f"{path}: wanted a safetensors file, found none; {SAVE_AGAIN}")
+    foreign = f"{path}: wanted a file of save_safetensors ({kind}), got another one or a damaged one; {SAVE_AGAIN}"
     try:
         with safetensors.safe_open(path, framework="numpy") as file:
             about = json.loads((file.metadata() or {}).get(KEY, "null"))
@@ -127,5 +127,5 @@ def _read(path: Path, kind: str) -> tuple[dict[str, Any], Arrays]:
     if not isinstance(about, dict) or about.get("kind") != kind:
         raise DataError(foreign)
     if _digest({name: value for name, value in about.items() if name != "sha256"}, arrays) != about.get("sha256"):
-        raise DataError(f"{path}: the file was changed after it was saved (its digest does not fit); {ADVICE}")
+        raise DataError(f"{path}: the file was changed after it was saved (its digest does not fit); {SAVE_AGAIN}")
     return about, arrays

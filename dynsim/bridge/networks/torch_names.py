@@ -21,7 +21,7 @@ from dynsim.bridge.networks.network import Tree, prunable, split_model
 from dynsim.bridge.options.network import NetworkShape
 from dynsim.config.checks import did_you_mean
 
-LEAVES = {"kernel": "weight", "scale": "weight", "bias": "bias", "mean": "running_mean", "var": "running_var"}
+TORCH_LEAVES = {"kernel": "weight", "scale": "weight", "bias": "bias", "mean": "running_mean", "var": "running_var"}
 TO_TORCH = (3, 2, 0, 1)  # (row, column, input, output) -> (output, input, row, column)
 FROM_TORCH = (2, 3, 1, 0)
 Weights = Mapping[str, np.ndarray]
@@ -33,7 +33,7 @@ def _named(tree: Tree) -> Iterator[tuple[str, Any]]:
     encoder = {name: part for name, part in tree.items() if name != "head"}
     for path, leaf in jax.tree_util.tree_leaves_with_path(encoder):
         *places, last = (step.key for step in path)
-        yield ".".join([*places, LEAVES[last]]), leaf
+        yield ".".join([*places, TORCH_LEAVES[last]]), leaf
 
 
 def to_torchvision(params: Tree, stats: Tree, norm_set: int = 0) -> dict[str, np.ndarray]:

@@ -223,6 +223,12 @@ def test_first_weights_of_the_head_and_of_batch_norms():
         leaf = np.asarray(leaf, float)
         assert 0.6 * bound < np.max(np.abs(leaf)) <= bound and abs(np.mean(leaf)) < 0.9 * bound
     assert np.std(params["head"]["fc1"]["kernel"]) == pytest.approx(bound / np.sqrt(3), rel=0.15)
+    # the head has random numbers of its own
+    encoder, head = (
+        np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(tree)])[:1000]
+        for tree in (net.prunable(params), [params["head"][name] for name in ("fc1", "fc2")])
+    )
+    assert abs(np.corrcoef(encoder, head)[0, 1]) < 0.2
     assert set(params["head"]["fc1"]) == {"kernel", "bias"} and set(params["head"]["fc2"]) == {"kernel"}
     assert np.all(params["bn1"]["scale"] == 1) and np.all(params["head"]["bn2"]["bias"] == 0)
     assert np.all(stats["bn1"]["mean"] == 0) and np.all(stats["bn1"]["var"] == 1)

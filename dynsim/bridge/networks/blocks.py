@@ -17,7 +17,7 @@ BLOCK_PIXELS = 4096
 def block_size(shape: tuple[int, ...]) -> int:
     """Return how many images make up a block, for convolved images of this shape (image, row, column, channel)."""
     n = shape[0]
-    most = min(n, max(1, BLOCK_PIXELS // (shape[1] * shape[2])))
+    most = max(1, min(n, BLOCK_PIXELS // (shape[1] * shape[2])))
     fitting = next(size for size in range(most, 0, -1) if n % size == 0)
     return fitting if 2 * fitting >= most else most  # rather a last block that is not full than many small ones
 

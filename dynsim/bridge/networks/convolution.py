@@ -1,10 +1,11 @@
 """Convolutions of images that are fast on CPUs, gradients included. Elsewhere they are those of XLA.
 
 On CPUs XLA computes the gradient with respect to the kernel as a convolution whose window has the size of an image,
-which takes 2 to 13 times as long as the forward pass. Here it is a sum of matrix products over blocks of images, small
+which takes 2 to 15 times as long as the forward pass. Here it is a sum of matrix products over blocks of images, small
 enough that what is copied for a product stays in the cache (`blocks.py`, `products.py`). With 32 channels or more, 3x3
 windows without stride go by Winograd's method in all three passes, with a fourth of the multiplications (`tiles.py`).
-What is left is XLA's: other convolutions forward, and their gradients with respect to the images.
+With few channels and a stride, the gradient with respect to the images is computed by phases (`phases.py`). What is
+left is XLA's: other convolutions forward, and their gradients with respect to the images.
 """
 
 from functools import partial
@@ -26,6 +27,8 @@ CHANNELS_LAST: Layout = ("NHWC", "HWIO", "NHWC")
 TILED_CHANNELS = 32
 """From this mean of inputs and outputs on Winograd's method is the faster one: with 16 channels, it transforms for as
 long as it saves."""
+PHASED_INPUTS = 32
+"""With fewer inputs than this XLA's gradient of a strided convolution with respect to the images is the slower one."""
 TILED_SHARE = 0.6
 """Tiles are used if at least this share of their output pixels lies inside the images."""
 
@@ -108,7 +111,8 @@ _convolve.defvjp(_forward, _backward)
 def _images_gradient(images: Array, kernel: Array, cotangent: Array, strides: Pair, padding: Padding) -> Array:
     """Return the gradient with respect to the images; without strides it is a convolution with the mirrored kernel."""
     if strides != (1, 1):
-        if kernel.shape[0] < strides[0] or kernel.shape[1] < strides[1]:  # most phases would be zero
+        small = kernel.shape[0] < strides[0] or kernel.shape[1] < strides[1]  # most phases would be zero
+        if small or kernel.shape[2] >= PHASED_INPUTS:
             return jax.vjp(lambda x: _plain(strides, padding, x, kernel), images)[1](cotangent)[0]
         sides = (images.shape[1], images.shape[2])
         gradient = partial(images_gradient_phases, kernel=kernel, sides=sides, strides=strides, padding=padding)

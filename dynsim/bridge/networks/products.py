@@ -36,7 +36,7 @@ def kernel_gradient_products(
     if strides == (1, 1) and shared < alone:
         return _shared_shifts(images, cotangent, window, padding)
     sides = (cotangent.shape[1], cotangent.shape[2])
-    # Few channels make short rows to copy; so does the other order, with pixels last, where images are narrow.
+    # With pixels last, what is copied at once is a row of pixels, not the few channels of a pixel.
     if inputs < FEW_INPUTS:
         planes = _patches(images.transpose(3, 0, 1, 2), 2, sides, window, strides, padding)
         left = planes.reshape(window[0] * window[1] * inputs, -1)

@@ -59,3 +59,27 @@ def test_values_and_gradients_are_those_of_lax(name, tiled, monkeypatch):
     found, wanted = both(images, kernel)
     for a, b in zip(found, wanted, strict=True):
         np.testing.assert_allclose(a, b, rtol=0, atol=1e-12 * float(jnp.abs(b).max()))
+
+
+def test_seeds_along_an_axis_of_their_own(monkeypatch):
+    monkeypatch.setattr(blocks, "BLOCK_PIXELS", 30)
+    images, kernel = draw((5, 6, 4, 3, 2), (3, 3))
+    both, kernels = jnp.stack([images, -2 * images]), jnp.stack([kernel, kernel + 1])
+
+    def gradients(x, w):
+        return with_gradients(convolve, x, w, (1, 1), ONE)
+
+    together = jax.jit(jax.vmap(gradients))(both, kernels)
+    alone = [with_gradients(plain, x, w, (1, 1), ONE) for x, w in zip(both, kernels, strict=True)]
+    for a, *b in zip(together, *alone, strict=True):
+        np.testing.assert_allclose(a, np.stack(b), rtol=0, atol=1e-12 * float(jnp.abs(a).max()))
+
+
+@pytest.mark.parametrize(("n", "size"), [(256, 4), (250, 2), (7, 4), (3, 3), (0, 1)])
+def test_blocks_have_one_size_where_that_costs_few_images(n, size):
+    assert blocks.block_size((n, 32, 32, 16)) == size
+
+
+def test_another_layout_is_refused():
+    with pytest.raises(ValueError, match="transpose the images"):
+        convolve(*draw((1, 2, 2, 1, 1), (1, 1)), (1, 1), NONE, dimension_numbers=("NCHW", "OIHW", "NCHW"))

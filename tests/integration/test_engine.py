@@ -87,10 +87,6 @@ def check_rates(options, ratios):
             assert abs(np.mean(per_seed) - 1) < 0.02, (config.data.minority_ratio, per_seed)
 
 
-def test_stage_1_rate_is_the_closed_form():
-    check_rates(CASES["temperature without prefactor"], [0.4])
-
-
 @pytest.mark.slow
 @pytest.mark.usefixtures("optimised")
 @pytest.mark.parametrize("case", CASES)

@@ -66,7 +66,7 @@ test: $(DEV) ## Fast tests (a few minutes)
 
 # pytest's status 5 means that no test was selected.
 test-slow: $(DEV) ## Slow tests
-	DYNSIM_TESTS=optimised $(RUN) -m pytest -q -m slow --timeout=900 -n auto --maxprocesses=2 --dist loadfile \
+	$(RUN) -m pytest -q -m slow --timeout=900 -n auto --maxprocesses=2 --dist loadfile \
 	  --durations=10 $(ARGS) || test $$? -eq 5
 
 # The tests' strict settings would slow the engine down, so their conftest.py is left out.

@@ -1,13 +1,16 @@
 """Settings of the test run: strict arithmetic, a compilation cache, types checked at every call."""
 
+import gc
 import importlib
 import importlib.metadata
 import importlib.util
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 os.environ["MPLBACKEND"] = "agg"  # read when matplotlib is first imported
+os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"  # read when jax is first imported
 
 import hypothesis
 import jax
@@ -16,17 +19,13 @@ from jaxtyping import install_import_hook
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# Compilation is the main cost of the tests. The older way to emit loops takes half as long to compile, and one piece of
-# code per program is enough for small programs. The fast tests leave out optimisation as well, so that sums are rounded
-# in another order; the slow tests, which also compute, run optimised code. XLA ends the process where it does not know
-# a flag, so they are set for the versions in which they were tried.
-BRIEF_FLAGS = "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
-QUICK_FLAGS = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+# Compilation is the main cost of the tests. Without optimisation it takes half as long, and sums are rounded in another
+# order; tests that compute more than they compile use the fixture `optimised`. With the older way to emit loops, and
+# one piece of code per program, it takes half as long once more. XLA ends the process where it does not know a flag, so
+# these two are set for the versions in which they were tried. Processes that a test starts take over all of it.
+FLAGS = "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
 if importlib.metadata.version("jaxlib").startswith("0.10."):
-    flags = [os.environ.get("XLA_FLAGS", ""), BRIEF_FLAGS]
-    if os.environ.get("DYNSIM_TESTS") != "optimised":
-        flags.append(QUICK_FLAGS)
-    os.environ["XLA_FLAGS"] = " ".join(flags).strip()
+    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {FLAGS}".strip()
 
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
@@ -57,9 +56,24 @@ LIBRARIES = ["beartype", "h5netcdf", "jax.scipy.stats", "matplotlib.figure", "op
 def pytest_configure(config: pytest.Config) -> None:
     """Load the large libraries in a process that runs tests: not in the one that only hands them to others."""
     if hasattr(config, "workerinput") or not getattr(config.option, "numprocesses", None):
+        gc.disable()  # while modules are imported and tests are listed there is no garbage to find
         for name in LIBRARIES:
             if importlib.util.find_spec(name):
                 importlib.import_module(name)
+
+
+def pytest_collection_finish() -> None:
+    """Search for garbage from here on, among the objects that the tests make: those that are there now will stay."""
+    gc.freeze()
+    gc.enable()
+
+
+@pytest.fixture
+def optimised() -> Iterator[None]:
+    """Compile with the optimisations that users have."""
+    jax.config.update("jax_disable_most_optimizations", False)
+    yield
+    jax.config.update("jax_disable_most_optimizations", True)
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:

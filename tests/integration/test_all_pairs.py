@@ -12,7 +12,6 @@ import typing
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
-import jax
 import numpy as np
 import pytest
 
@@ -289,15 +288,6 @@ def test_the_rows_cover_every_other_pair():
     assert not [message(row) for row in covering_array() if message(row)]
 
 
-@pytest.fixture
-def quick_compilation():
-    """Compile without optimisation: other last digits, and half the time."""
-    before = jax.config.read("jax_disable_most_optimizations")
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", before)
-
-
 def complaints(config: Config) -> list[str]:
     """Run a configuration and return what is wrong with its result."""
     result = simulate(config, SEEDS)
@@ -337,7 +327,6 @@ def complaints(config: Config) -> list[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("quick_compilation")
 def test_every_pair_runs():
     rows = covering_array()
     with ThreadPoolExecutor(2) as pool:  # compilation is nearly all of it, and lets other threads run

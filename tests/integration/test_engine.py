@@ -87,17 +87,15 @@ def check_rates(options, ratios):
             assert abs(np.mean(per_seed) - 1) < 0.02, (config.data.minority_ratio, per_seed)
 
 
-def test_stage_1_rate_is_the_closed_form():
-    check_rates(CASES["temperature without prefactor"], [0.4])
-
-
 @pytest.mark.slow
+@pytest.mark.usefixtures("optimised")
 @pytest.mark.parametrize("case", CASES)
 def test_stage_1_rate_is_the_closed_form_everywhere(case):
     check_rates(CASES[case], [1.0, 0.4])
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("optimised")
 def test_the_complement_only_decays():
     result = simulate.simulate(QUIET, SEEDS)
     M, final = result.dictionary.values, result.weight.values

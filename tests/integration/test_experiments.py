@@ -18,6 +18,8 @@ from dynsim.plots import style
 from experiments import make_figures, stage_tracking
 from tests.reference import toy
 
+pytestmark = pytest.mark.slow  # a dozen programs are compiled
+
 CONFIG = toy(train__n_steps=300, train__n_records=25)
 SEEDS = 2
 
@@ -270,7 +272,6 @@ def test_a_penalty_without_a_closed_form(tmp_path):
     assert figures == {"projections", "specialists", "loss", "cosines"}
 
 
-@pytest.mark.slow
 def test_a_loss_without_a_closed_form(tmp_path):
     config = toy(loss__similarity="cosine", train__n_steps=20)
     _, summary, figures = odd(config, tmp_path)

@@ -91,6 +91,7 @@ def test_own_record_keeps_what_stages_are_found_from(example):
     assert [set(ends) for ends in all_stage_ends(run)] == [{"majority", "minority", "all"}] * 2
 
 
+@pytest.mark.slow
 def test_save_and_plot(example, tmp_path, capsys):
     run = example("save")["run"]
     said = capsys.readouterr().out

@@ -83,6 +83,7 @@ def smallest_p(first, second):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("optimised")
 def test_identity_equals_qr_in_law_for_runs_by_neuron():
     qr = end_statistics(simulate(SMALL, seeds(0)))
     identity = end_statistics(simulate(replace(SMALL, **IDENTITY), seeds(1)))
@@ -113,6 +114,7 @@ def masked(keep):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("optimised")
 def test_identity_equals_qr_under_masks_of_neurons_and_differs_under_masks_of_single_weights():
     runs = {}
     for keep in (whole_neurons, single_weights):
@@ -147,6 +149,7 @@ def test_identity_is_refused_where_coordinates_count():
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("optimised")
 def test_vmap_equals_single_runs_at_first_by_rounding_and_at_the_end_in_law():
     # At eta = 4 rounding errors grow to the size of the weights within 500 steps (at eta = 0.5 they stay at 1e-15).
     chaotic = replace(SMALL, **{"optimizer.learning_rate": 4.0, "train.n_steps": 600})
@@ -205,6 +208,7 @@ def measured_rates(config):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("optimised")
 def test_complementary_views_grow_at_the_closed_form_rate_of_their_dictionary():
     config = replace(QUIET, **{"data.pair_rule": "complementary"})
     rates, dictionaries = measured_rates(config)
@@ -222,6 +226,7 @@ def test_complementary_views_grow_at_the_closed_form_rate_of_their_dictionary():
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("optimised")
 @pytest.mark.parametrize("n_negatives", [None, 4])
 def test_masking_equal_codes_adds_its_correction_to_the_rate(n_negatives):
     # few active features: a query with one majority feature has the code of every 14th negative, which is masked

@@ -117,6 +117,7 @@ simulate.simulate(serial.from_json(sys.argv[3]), [3, 8], checkpoint_folder=Path(
 """
 
 
+@pytest.mark.slow
 def test_a_killed_process_goes_on_to_the_same_bits(tmp_path, monkeypatch):
     from dynsim.config import serial
 

@@ -24,6 +24,7 @@ def timed(tmp_path_factory):
     return out, folder
 
 
+@pytest.mark.slow
 def test_what_is_written(timed):
     _, folder = timed
     numbers = json.loads((folder / "summary.json").read_text())
@@ -37,6 +38,7 @@ def test_what_is_written(timed):
     assert svg.count("<svg") == 1 and "Time against size on logarithmic axes" in svg
 
 
+@pytest.mark.slow
 def test_redrawing_times_nothing_and_gives_the_same_bytes(timed, monkeypatch):
     out, folder = timed
     before = {path: path.read_bytes() for path in folder.iterdir()}
@@ -46,6 +48,7 @@ def test_redrawing_times_nothing_and_gives_the_same_bytes(timed, monkeypatch):
     assert {path: path.read_bytes() for path in folder.iterdir()} == before
 
 
+@pytest.mark.slow
 def test_figures_take_it_over_under_its_own_name(timed, monkeypatch, tmp_path):
     _, folder = timed
     monkeypatch.setattr(make_figures, "FIGURES", tmp_path)

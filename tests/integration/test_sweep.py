@@ -270,6 +270,7 @@ def scaled(by):
     return loss
 
 
+@pytest.mark.slow
 def test_points_made_otherwise_run_anew(calls, tmp_path, monkeypatch, capsys):
     one = {"data.minority_ratio": (0.3,)}
 
@@ -377,6 +378,7 @@ def test_one_bar_over_the_whole_sweep(tmp_path, capsys):
 # ----- the document
 
 
+@pytest.mark.slow
 def test_the_example_of_the_map(tmp_path, monkeypatch, capsys):
     example = re.search(r"## Sweeps\n.*?```python\n(.*?)```", MAP, re.S)[1]
     (tmp_path / "a_sweep.py").write_text(example, encoding="utf-8")

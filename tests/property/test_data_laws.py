@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -34,6 +35,7 @@ def config_of(model: dict) -> Config:
     return replace(Config(), **changes, **{"train.precision": "float64"})
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(model=models, seed=st.integers(0, 2**32 - 1))
 def test_codes_and_pairs(model, seed):

@@ -83,16 +83,20 @@ def side_by_side(config, masks, thresholds, *, general=False):
     return jax.device_get(jax.vmap(one)(jnp.asarray(np.stack(masks)), jnp.asarray(np.stack(thresholds))))
 
 
-CASES = {"b = 0": 0.0, "b > 0": 0.4, "no mask": 0.2}
+CASES = {"b = 0": 0.0, "b > 0": 0.4, "b between": 0.2, "no mask": 0.2}
 """Thresholds of the cases of `gradients`."""
 
 
 @functools.cache
 def gradients(semantics, unit, name):
-    """Return {case: (loss, gradient)} of one loss, masked at two thresholds, and with a mask that hides nothing."""
-    masks = [np.ones_like(MASKS[unit]) if case == "no mask" else MASKS[unit] for case in CASES]
-    config = pruned(semantics, unit, **(LOSSES | SYMMETRIC)[name])
-    losses, slopes = side_by_side(config, masks, [np.full(m, b) for b in CASES.values()])
+    """Return {case: (loss, gradient)} of one loss, masked at three thresholds, and with a mask that hides nothing."""
+    return by_case(pruned(semantics, unit, **(LOSSES | SYMMETRIC)[name]), MASKS[unit])
+
+
+def by_case(config, kept, *, general=False):
+    """Return {case: (loss, gradient)} of a configuration, as `ours` does."""
+    masks = [np.ones_like(kept) if case == "no mask" else kept for case in CASES]
+    losses, slopes = side_by_side(config, masks, [np.full(m, b) for b in CASES.values()], general=general)
     return dict(zip(CASES, zip(losses, slopes, strict=True), strict=True))
 
 
@@ -253,11 +257,11 @@ def test_a_mask_not_in_force_leaves_the_gradient_of_the_loss(semantics, unit, na
 @pytest.mark.parametrize("semantics", ["literal", "straight_through", "one_branch"])
 def test_columns_of_zeros_are_rows_of_zeros(semantics, name):
     """For masks of neurons the fast way, columns of the embeddings, is the general one, masked parameters."""
-    config = pruned(semantics, **LOSSES[name])
-    masks, thresholds = [MASKS["neuron"]] * 3, [np.full(m, b) for b in CASES.values()]
-    fast, slow = (side_by_side(config, masks, thresholds, general=general) for general in (False, True))
-    close(fast[0], slow[0])
-    close(fast[1], slow[1])
+    fast = gradients(semantics, "neuron", name)
+    slow = by_case(pruned(semantics, **LOSSES[name]), MASKS["neuron"], general=True)
+    for case in CASES:
+        close(fast[case][0], slow[case][0])
+        close(fast[case][1], slow[case][1])
 
 
 @pytest.mark.parametrize("name", ["inner", "two-sided"])
@@ -281,7 +285,7 @@ def test_one_branch_is_not_literal_elsewhere(name, unit):
 def test_a_masked_neuron_has_no_literal_gradient(name, general):
     kept = MASKS["neuron"]
     config = pruned(loss__l2_penalty=0.0, **LOSSES[name])
-    _, gradient = side_by_side(config, [kept] * 3, [np.full(m, b) for b in CASES.values()], general=general)
+    _, gradient = side_by_side(config, [kept] * len(CASES), [np.full(m, b) for b in CASES.values()], general=general)
     assert not np.any(gradient[:, ~kept]) and np.all(np.any(gradient[:, kept], axis=2))
 
 

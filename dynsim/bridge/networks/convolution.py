@@ -17,13 +17,16 @@ from jaxtyping import Array, Float
 
 from dynsim.bridge.networks.blocks import Padding, Pair, block_size, map_blocks, sum_blocks
 from dynsim.bridge.networks.phases import images_gradient_phases
-from dynsim.bridge.networks.products import kernel_gradient_products
+from dynsim.bridge.networks.products import convolve_products, kernel_gradient_products
 from dynsim.bridge.networks.tiles import STEP, convolve_tiles, kernel_gradient_tiles, tiles_of
 
 Layout = tuple[str, str, str]
 
 CHANNELS_LAST: Layout = ("NHWC", "HWIO", "NHWC")
 """Images (image, row, column, channel), kernels (row, column, input, output): the only layout that `convolve` takes."""
+FEW_PIXELS = 4
+"""Up to this many output pixels in an image, in the last stage of a network for small images, windows are copied and
+multiplied in one product: there XLA takes 15 times as long."""
 TILED_CHANNELS = 32
 """From this mean of inputs and outputs on Winograd's method is the faster one: with 16 channels, it transforms for as
 long as it saves."""
@@ -68,9 +71,16 @@ def _plain(strides: Pair, padding: Padding, images: Array, kernel: Array) -> Arr
 def _on_cpu(strides: Pair, padding: Padding, images: Array, kernel: Array) -> Array:
     """Return the convolved images in the way that is fastest on CPUs."""
     shape = jax.eval_shape(partial(_plain, strides, padding), images, kernel).shape
+    if _few_pixels(shape):
+        return convolve_products(images, kernel, strides, padding)
     if not _tiled(shape, kernel, strides):
         return _plain(strides, padding, images, kernel)
     return map_blocks(lambda block: convolve_tiles(block, kernel, padding), images, block_size(shape))
+
+
+def _few_pixels(shape: tuple[int, ...]) -> bool:
+    """Return whether convolved images of this shape are so small that one matrix product is the fastest way."""
+    return shape[1] * shape[2] <= FEW_PIXELS
 
 
 def _tiled(shape: tuple[int, ...], kernel: Array, strides: Pair) -> bool:
@@ -110,6 +120,8 @@ _convolve.defvjp(_forward, _backward)
 
 def _images_gradient(images: Array, kernel: Array, cotangent: Array, strides: Pair, padding: Padding) -> Array:
     """Return the gradient with respect to the images; without strides it is a convolution with the mirrored kernel."""
+    if strides != (1, 1) and _few_pixels(cotangent.shape):
+        return jax.vjp(lambda x: convolve_products(x, kernel, strides, padding), images)[1](cotangent)[0]
     if strides != (1, 1):
         small = kernel.shape[0] < strides[0] or kernel.shape[1] < strides[1]  # most phases would be zero
         if small or kernel.shape[2] >= PHASED_INPUTS:

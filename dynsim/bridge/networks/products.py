@@ -1,4 +1,4 @@
-"""The gradient of a convolution with respect to its kernel as one matrix product over pixels.
+"""A convolution, and its gradient with respect to the kernel, as one matrix product over pixels.
 
 Each function takes a block of images; `blocks.py` sums over blocks.
 """
@@ -11,6 +11,27 @@ from dynsim.bridge.networks.blocks import Padding, Pair
 
 FEW_INPUTS = 8
 """With fewer channels than this, as in the images of a data set, pixels are the last axis of a product."""
+
+
+def convolve_products(
+    images: Float[Array, "image row column input"],
+    kernel: Float[Array, "window_row window_column input output"],
+    strides: Pair,
+    padding: Padding,
+) -> Float[Array, "image row_out column_out output"]:
+    """Return the convolved images: the windows of all output pixels times the kernel.
+
+    Args:
+        images, kernel: what is convolved.
+        strides, padding: as for `kernel_gradient_products`.
+    """
+    rows, columns, inputs, outputs = kernel.shape
+    size = [images.shape[1 + k] + sum(padding[k]) - kernel.shape[k] for k in range(2)]
+    sides = (size[0] // strides[0] + 1, size[1] // strides[1] + 1)
+    windows = _patches(images, 1, sides, (rows, columns), strides, padding)
+    flat = windows.reshape(windows.shape[0] * sides[0] * sides[1], rows * columns * inputs)
+    product = jnp.dot(flat, kernel.reshape(rows * columns * inputs, outputs))
+    return product.reshape(images.shape[0], *sides, outputs)
 
 
 def kernel_gradient_products(

@@ -23,6 +23,8 @@ CASES = {
     "1x1": ((5, 3, 4, 3, 2), (1, 1), (1, 1), NONE),
     "1x1 with stride 2": ((5, 6, 5, 3, 2), (1, 1), (2, 2), NONE),
     "stem of ImageNet networks": ((2, 12, 11, 3, 2), (7, 7), (2, 2), ((3, 3), (3, 3))),
+    "3x3 on four pixels": ((5, 2, 2, 3, 4), (3, 3), (1, 1), ONE),
+    "3x3 with stride 2, to four pixels": ((5, 4, 3, 3, 4), (3, 3), (2, 2), ONE),
     "nothing symmetric": ((3, 6, 7, 4, 2), (3, 2), (1, 1), ((0, 2), (1, 0))),
     "padding wider than the window": ((3, 4, 3, 4, 2), (2, 2), (1, 1), ((1, 1), (2, 3))),
 }

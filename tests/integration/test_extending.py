@@ -16,6 +16,7 @@ MAP = (Path(__file__).parents[2] / "dynsim" / "README.md").read_text(encoding="u
 SECTION = MAP.partition("## Extending\n")[2].partition("\n## ")[0]
 OWN = dict(re.findall(r"\*\*Own (\w+)\.\*\*.*?```python\n(.*?)```", SECTION, re.S))
 HEADED = {"save": r"## Save and plot\n", "views": r"## Views\n", "table": r"\*\*Records as they come in\.\*\*"}
+HEADED |= {"networks": r"## Networks, training and judging\n"}
 ELSEWHERE = ["Sweeps", "Images", "Losses that learn from labels"]  # each run by a test of its own
 EXAMPLES = OWN | {name: re.search(f"{head}.*?```python\n(.*?)```", MAP, re.S)[1] for name, head in HEADED.items()}
 
@@ -49,6 +50,19 @@ def test_views(example, capsys):
     assert names["first"].shape == names["second"].shape == (4, 32, 32, 3)
     assert np.any(np.asarray(names["first"]) != np.asarray(names["second"]))
     assert "crop_scale (0.1, 1.0)" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_networks(example):
+    """A ResNet is trained with a mask and judged; two epochs teach it nothing, so only what must hold is asked for."""
+    names = example("networks")
+    trained, found = names["trained"], names["found"]
+    assert np.isfinite(trained.log["loss"]).all() and trained.log["loss"].shape == (2,)
+    kept = [np.asarray(part) for part in jax.tree.leaves(trained.state.mask)]
+    assert sum(part.sum() for part in kept) == sum(part.size for part in kept) - int(
+        0.9 * sum(part.size for part in kept)
+    )
+    assert 0 <= found["linear"]["all_classes"] <= 1 and len(found["linear"]["per_class"]) == 10
 
 
 def test_own_data(example, capsys):

@@ -1,23 +1,23 @@
 """Pre-training from end to end on a few generated images: resuming, masks, what arms share.
 
-The network is one convolution and one matrix, since compiling a deep one takes most of a minute; a ResNet is trained in
-the slow tests.
+The network is one convolution and one matrix, since compiling a deep one takes most of a minute; a ResNet is trained by
+the example of dynsim/README.md.
 """
 
 import dataclasses
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from dynsim.bridge import views
 from dynsim.bridge.data.generated import generated_images
-from dynsim.bridge.networks import Network, NetworkShape, Outputs
+from dynsim.bridge.networks import NetworkShape
 from dynsim.bridge.training import Masking, Pretraining, epoch, pretrain
 from dynsim.bridge.training import run as module
 from dynsim.config import ConfigError
 from dynsim.engine import checkpoint
+from tests.shallow_network import shallow
 
 PIXELS = generated_images(2, side=8).pixels[:14]
 OPTIONS = Pretraining(
@@ -28,24 +28,6 @@ OPTIONS = Pretraining(
     warmup_epochs=1,
     views="probe",
 )
-
-
-def shallow(shape: NetworkShape) -> Network:
-    """A network of one convolution, the mean over pixels and a matrix; its statistics count what it has seen."""
-
-    def init(key, side):
-        kernels = jax.random.normal(key, (3 * 3 * 3 * 4 + 4 * 4,), np.float32)
-        params = {"conv1": {"kernel": kernels[:108].reshape(3, 3, 3, 4)}, "head": kernels[108:].reshape(4, 4)}
-        return params, {"seen": np.zeros(shape.norm_sets, np.float32)}
-
-    def apply(params, stats, images, *, train, norm_set=0, valid=None):
-        dims = ("NHWC", "HWIO", "NHWC")
-        out = jax.lax.conv_general_dilated(images, params["conv1"]["kernel"], (2, 2), "SAME", dimension_numbers=dims)
-        features = jnp.mean(jnp.maximum(out, 0), axis=(1, 2))
-        seen = stats["seen"].at[norm_set].add(jnp.sum(valid, dtype=jnp.float32))
-        return Outputs(features, features @ params["head"], {"seen": seen})
-
-    return Network(shape, init, apply, lambda params: {"conv1": params["conv1"], "head": None})
 
 
 @pytest.fixture(autouse=True, scope="module")

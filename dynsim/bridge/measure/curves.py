@@ -151,7 +151,7 @@ def _diverged(data: xr.Dataset) -> int:
     return -1 if finite.all() else int(data["epoch"].values[np.argmin(finite)])
 
 
-def _or_none(value: float) -> float | None:
+def _or_none(value: float | np.floating) -> float | None:
     return float(value) if np.isfinite(value) else None
 
 

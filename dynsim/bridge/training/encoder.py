@@ -1,5 +1,6 @@
 """The trained network as something to be judged: its features, and batch-norm statistics for other weights."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -9,7 +10,11 @@ import numpy as np
 from jaxtyping import Array, Float, Key, UInt8
 
 from dynsim.bridge import views
-from dynsim.bridge.networks import Network
+from dynsim.bridge.data.tasks import LabelledImages
+from dynsim.bridge.evaluation.features import extract
+from dynsim.bridge.networks import Network, build
+from dynsim.bridge.options import Pretraining
+from dynsim.bridge.training.run import Trained
 
 RECALIBRATION_STEPS = 100  # the running statistics forget a tenth at each step: a trace of 3e-5 is left
 DENSE_SET = 0  # batch-norm set of the network without a mask
@@ -22,6 +27,15 @@ def frozen(network: Network, params: Any, stats: Any) -> jax.tree_util.Partial:
     nothing.
     """
     return jax.tree_util.Partial(partial(_features, network), params, stats)
+
+
+def features_of(options: Pretraining, trained: Trained) -> Callable[[LabelledImages], np.ndarray]:
+    """Return (labelled images) -> features of a trained network without its mask, shape (image, feature).
+
+    A network that was only run with masked weights has no statistics of the dense ones: see `recalibrated`.
+    """
+    encoder = frozen(build(options.network), trained.state.params, trained.state.stats)
+    return lambda images: extract(encoder, images.pixels)
 
 
 def _features(network: Network, params: Any, stats: Any, pixels: UInt8[Array, "image side side 3"]) -> Array:

@@ -1,0 +1,167 @@
+"""The comparison on images from end to end: its runs, what it saves and resumes, and what it refuses."""
+
+import dataclasses
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from dynsim import experiment, results
+from dynsim.bridge import networks
+from dynsim.bridge.training import epoch, run
+from experiments import cifar_lt
+from tests.shallow_network import shallow
+
+WORDS = [
+    "--preset",
+    "smoke",
+    "--epochs",
+    "2",
+    "--seeds",
+    "2",
+    "--measured",
+    "4",
+    "--views",
+    "probe",
+    "--batch-size",
+    "64",
+]
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    """Run the experiment with a network that compiles quickly; return the folder, and a function to run it again."""
+    out = tmp_path_factory.mktemp("cifar")
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (networks, run, epoch):
+            patch.setattr(module, "build", shallow)
+        patch.setattr(experiment, "set_up_jax", lambda *arguments: None)
+        epoch.compiled_epoch.cache_clear()
+
+        def again(*words):
+            cifar_lt.main([*WORDS, "--out", str(out), *words])
+
+        again()
+        yield next(out.glob("cifar_lt-*")), again
+    epoch.compiled_epoch.cache_clear()
+
+
+@pytest.fixture(scope="module")
+def summary(study):
+    return results.load_json(study[0] / "summary.json")
+
+
+@pytest.mark.slow
+def test_every_arm_is_judged_by_every_probe_with_every_seed(summary):
+    assert list(summary["arms"]) == ["raw pixels", "untrained network", "no mask", "magnitude"]
+    rows = {(row["arm"], row["seed"]): row for row in summary["rows"]}
+    assert len(rows) == len(summary["rows"]) == 8
+    for row in rows.values():
+        for probe in ("linear", "few_shot", "knn"):
+            assert np.isclose(row[probe]["all_classes"], np.mean(row[probe]["per_class"]))
+    magnitude, plain = (summary["arms"][arm]["knn"]["all_classes"] for arm in ("magnitude", "no mask"))
+    one = next(c for c in summary["contrasts"] if (c["probe"], c["metric"]) == ("knn", "all_classes"))
+    np.testing.assert_allclose(one["values"], np.subtract(magnitude["values"], plain["values"]))
+    assert summary["config_hash"] == cifar_lt.identity(options())
+
+
+def options():
+    smoke = cifar_lt.PRESETS["smoke"]
+    changed = dataclasses.replace(smoke.pretraining, epochs=2, views="probe")
+    return dataclasses.replace(smoke, pretraining=changed, measured=4)
+
+
+@pytest.mark.slow
+def test_a_mask_hides_weights_and_its_log_says_how_many_change(summary):
+    logs = {(log["arm"], log["seed"]): log for log in summary["logs"]}
+    assert logs["no mask", 0]["mask_changed"] == [0.0, 0.0]
+    assert logs["magnitude", 0]["mask_changed"][0] == pytest.approx(0.9, abs=0.01)
+    assert logs["no mask", 0]["loss"] != logs["no mask", 1]["loss"]
+
+
+@pytest.mark.slow
+def test_channels_are_measured_while_training(summary, study):
+    assert {(one["arm"], one["n_channels"]) for one in summary["channels"]} == {("no mask", 4), ("magnitude", 4)}
+    curves = results.load_many(study[0] / "curves.nc")
+    assert list(curves) == ["no mask", "magnitude"]
+    assert curves["magnitude"]["epoch"].values.tolist() == [0, 1, 2]
+
+
+@pytest.mark.slow
+def test_figures_are_drawn_and_drawn_again(study, capsys):
+    folder, again = study
+    names = {path.name for path in folder.glob("*.png")}
+    assert names == {"accuracy.png", "contrasts.png", "channels.png"}
+    before = {name: (folder / name).read_bytes() for name in names}
+    again("--redraw")
+    assert {name: (folder / name).read_bytes() for name in names} == before
+    assert "magnitude - no mask, few labels, Few" in capsys.readouterr().out
+
+
+def untimed(row):
+    return {name: value for name, value in row.items() if name != "train_s"}
+
+
+@pytest.mark.slow
+def test_finished_parts_are_not_trained_again(study, tmp_path, monkeypatch, capsys):
+    """A kill after the first arm: what had finished is taken from the folder, and the rest is run."""
+    from experiments.cifar import runs
+
+    arm, calls = runs._arm, []
+
+    def stops_at_the_second(*arguments):
+        calls.append(arguments[2])
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return arm(*arguments)
+
+    monkeypatch.setattr(runs, "_arm", stops_at_the_second)
+    words = [*WORDS, "--out", str(tmp_path), "--seeds", "1"]
+    with pytest.raises((KeyboardInterrupt, SystemExit)):
+        cifar_lt.main(words)
+    cifar_lt.main(words)
+    assert calls == ["no mask", "magnitude", "magnitude"]
+    found = results.load_json(next(tmp_path.glob("cifar_lt-*")) / "summary.json")
+    earlier = [row for row in results.load_json(study[0] / "summary.json")["rows"] if row["seed"] == 0]
+    assert [untimed(row) for row in found["rows"]] == [untimed(row) for row in earlier]
+    assert not list(tmp_path.glob("cifar_lt-*/unfinished"))
+
+
+def test_published_table_runs_nothing(capsys, tmp_path):
+    cifar_lt.main(["--table", "--out", str(tmp_path)])
+    assert "82.00 +-0.68" in capsys.readouterr().out
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("--arms nothing", "arms: wanted one of no mask, magnitude"),
+        ("--data-folder nowhere", "nowhere: wanted CIFAR-10"),
+        ("--preset smoke --long-tail.imbalance 99", "imbalance factor: wanted"),
+        ("--network.width -1", "width: wanted"),
+        ("--network.norm-sets 2 --normalise together", "normalise: wanted apart"),
+        ("--network.architecture resnet9", "did you mean resnet50?"),
+    ],
+)
+def test_what_cannot_run_is_refused_in_one_line(words, message, capsys, tmp_path):
+    with pytest.raises(SystemExit) as stopped:
+        cifar_lt.main([*words.split(), "--out", str(tmp_path / "new")])
+    error = capsys.readouterr().err
+    assert stopped.value.code == 2
+    assert message in error and error.count("\n") == 1, error
+    assert not list((tmp_path / "new").rglob("*.json"))
+
+
+def test_help_loads_no_jax(capsys):
+    code = (
+        "import sys; sys.argv = ['cifar_lt.py', '--help']\n"
+        "from experiments import cifar_lt\n"
+        "try: cifar_lt.main()\n"
+        "except SystemExit: pass\n"
+        "sys.exit('jax' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "--masking.rate" in done.stdout and "cpu: CIFAR-10-LT" in done.stdout

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from experiments.cifar.arms import ARMS
+from experiments.cifar.arms import ARMS, MAIN
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -56,15 +56,17 @@ def train_and_judge(study: Study, arms: tuple[str, ...], seeds: range) -> list[I
     from dynsim.study import shared_bar
 
     options = {arm: ARMS[arm].change(study.pretraining) for arm in arms}
+    images = {seed: _Images(study, seed) for seed in seeds}
     runs = []
     with shared_bar("images") as bar:
-        for seed in seeds:
-            for arm, one in options.items():
+        for arm, one in options.items():
+            for seed in seeds:
                 bar.add(part_name(arm, seed), float(one.epochs))
         for seed in seeds:
-            images = _Images(study, seed)
-            runs += [_part(study, images, name, None, bar) for name in BASELINES]
-            runs += [_part(study, images, arm, one, bar) for arm, one in options.items()]
+            runs += [_part(study, images[seed], name, None, bar) for name in BASELINES]
+        for some in (MAIN, [arm for arm in arms if arm not in MAIN]):  # the main arms first, with all seeds
+            for seed in seeds:
+                runs += [_part(study, images[seed], arm, options[arm], bar) for arm in some if arm in options]
     return runs
 
 

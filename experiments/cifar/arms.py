@@ -2,7 +2,7 @@
 
 In the controlled arms it is one thing only: the mask, its placebos, or the weight decay. They share the network, the
 projection head, the batch-norm sets, the first weights, and every view of every image. The two published arms differ as
-the published comparison does, in the mask, the depth of the head and the batches of batch norm (longtail 1.2, 1.3).
+the published comparison does, in the mask, the depth of the head and the batches of batch norm (SDCLR's code).
 """
 
 import dataclasses

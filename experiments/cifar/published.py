@@ -1,4 +1,4 @@
-"""Published accuracies beside which ours are set, in percent, with their protocol (longtail 1.7 and 5.2).
+"""Published accuracies beside which ours are set, in percent, with their protocol.
 
 Each row is a quotation. Papers do not share one protocol: the text says what differs.
 """

@@ -38,10 +38,10 @@ def test_without_a_checkout_nothing_is_said_of_make(capsys, monkeypatch, tmp_pat
         (["stage_tracking.py"], "did you mean dynsim run stage_tracking?"),
         (["quite different"], "wanted one of run, experiments, doctor, --version, --help, got 'quite different'"),
         (["doctor", "now"], "doctor: wanted nothing after it, got 'now'"),
-        (["run"], "run: wanted the name of an experiment, one of pruning_answer, "),
+        (["run"], "run: wanted the name of an experiment, one of cifar_lt, "),
         (["run", "--preset", "quick"], "run: wanted the name of an experiment"),
         (["run", "stage_trakking"], "got 'stage_trakking'; did you mean stage_tracking?"),
-        (["run", "make_figures"], "run: wanted one of pruning_answer, "),
+        (["run", "make_figures"], "run: wanted one of cifar_lt, "),
     ],
 )
 def test_unknown_words_are_one_line(words, said, capsys):

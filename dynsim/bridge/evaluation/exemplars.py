@@ -1,7 +1,7 @@
 """Images whose features change most where the network is pruned, and how many of them are of rare classes.
 
 If a network holds what it knows about rare classes in its small weights, pruning moves the features of their images
-most. Such images are called pruning-identified exemplars (longtail.md, section 1.8: Figure 2 of SDCLR). The paper
+most. Such images are called pruning-identified exemplars (SDCLR, Jiang et al. 2021, Figure 2). The paper
 ranks test images by the cosine similarity of features before and after pruning, and takes the lowest 1 %. Its script is
 not released; that the features are those of the encoder, of images that are not augmented, each network with its own
 batch statistics, is our reading, and up to the caller.

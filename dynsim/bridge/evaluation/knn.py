@@ -1,7 +1,7 @@
 """Nearest neighbours: an image gets the class of those training images whose features point in the most similar way.
 
 Similarity is the cosine of the angle between two feature vectors. Nothing is trained, so the result depends on no
-recipe; it is used in place of a linear probe (longtail.md, section 5.1, with 1 and 10 neighbours).
+recipe; it is used in place of a linear probe (Kukleva et al. 2023, with 1 and 10 neighbours).
 """
 
 from functools import partial

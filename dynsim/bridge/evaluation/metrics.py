@@ -1,7 +1,7 @@
 """Accuracy by class and by group of classes, as results on long-tailed images are reported (NumPy).
 
 All accuracies and their differences are shares from 0 to 1; papers print them in per cent. Definitions follow the
-evaluation of SDCLR (longtail.md, section 1.6), which its followers share.
+evaluation of SDCLR (Jiang et al. 2021), which its followers share.
 """
 
 from collections.abc import Sequence
@@ -74,7 +74,7 @@ def per_class_accuracy(predictions: np.ndarray, labels: np.ndarray, n_classes: i
 def head_tail_gap(accuracy: np.ndarray, counts: np.ndarray) -> float:
     """Return Delta_20: mean accuracy of the most frequent 20 % of classes minus that of the rarest 20 %.
 
-    The number is reported without a definition (longtail.md, section 5.2), so that this one is our inference: C // 5
+    The number is reported without a definition (Liao et al. 2026), so that this one is our inference: C // 5
     of C classes at either end, at least one; of equally frequent classes the one with the higher number counts as the
     rarer; the sign is kept, so that it is negative where rare classes are the more accurate.
 

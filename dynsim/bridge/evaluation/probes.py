@@ -92,7 +92,7 @@ def adam_probe(
     seed: int,
     on_epoch: Callable[[ProbeEpoch], None] | None = None,
 ) -> ProbeRun:
-    """Train a probe with Adam on features that were computed once, of clean images (longtail.md, section 5.1).
+    """Train a probe with Adam on features that were computed once, of clean images (Zhou et al. 2022).
 
     Args:
         train, validation: features and labels. With None for `validation` the last epoch is taken, as in the code of
@@ -121,7 +121,7 @@ def sgd_probe(
     seed: int,
     on_epoch: Callable[[ProbeEpoch], None] | None = None,
 ) -> ProbeRun:
-    """Train a probe with SGD on the features of images that are augmented anew in every epoch (longtail.md, 1.6).
+    """Train a probe with SGD on the features of images that are augmented anew in every epoch (Jiang et al. 2021).
 
     Args:
         features: features(images, key) -> (image, feature), for one batch; it augments the images with the key, and

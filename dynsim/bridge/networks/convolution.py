@@ -20,9 +20,9 @@ from dynsim.bridge.networks.phases import images_gradient_phases
 from dynsim.bridge.networks.products import convolve_products, kernel_gradient_products
 from dynsim.bridge.networks.tiles import STEP, convolve_tiles, kernel_gradient_tiles, tiles_of
 
-Layout = tuple[str, str, str]
+DimensionNumbers = tuple[str, str, str]
 
-CHANNELS_LAST: Layout = ("NHWC", "HWIO", "NHWC")
+CHANNELS_LAST: DimensionNumbers = ("NHWC", "HWIO", "NHWC")
 """Images (image, row, column, channel), kernels (row, column, input, output): the only layout that `convolve` takes."""
 FEW_PIXELS = 4
 """Up to this many output pixels in an image, in the last stage of a network for small images, windows are copied and
@@ -41,7 +41,7 @@ def convolve(
     kernel: Float[Array, "window_row window_column input output"],
     strides: Pair,
     padding: Padding,
-    dimension_numbers: Layout = CHANNELS_LAST,
+    dimension_numbers: DimensionNumbers = CHANNELS_LAST,
 ) -> Float[Array, "image row_out column_out output"]:
     """Return the convolved images. It is called like `jax.lax.conv_general_dilated`.
 

@@ -167,7 +167,7 @@ class Block(nnx.Module):
 
 
 class Head(nnx.Module):
-    """The projection head: linear layers, each followed by a batch norm, with a ReLU between them (longtail.md 1.3).
+    """The projection head: linear layers, each followed by a batch norm, with a ReLU between them (SDCLR's code).
 
     Only the first linear layer has a bias.
     """

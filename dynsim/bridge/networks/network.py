@@ -109,7 +109,7 @@ def _apply_function(shape: NetworkShape, graph: nnx.GraphDef) -> Callable[..., O
 
 
 def prunable(params: Tree) -> Tree:
-    """Return the kernels of all convolutions of the encoder (longtail.md 1.1) and None in place of other arrays.
+    """Return the kernels of all convolutions of the encoder (Jiang et al. 2021) and None in place of other arrays.
 
     These are the stem, the convolutions of all blocks and the 1x1 convolutions of shortcuts. `lowest_mask` of
     `prune.masks` makes a mask of the result, and `apply_mask` applies it to the whole of `params`.

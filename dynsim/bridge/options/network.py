@@ -41,7 +41,7 @@ LAYOUTS = {
 
 @dataclasses.dataclass(frozen=True)
 class NetworkShape(Section):
-    """The sizes of a network (longtail.md 1.2, 1.3 and 4.3).
+    """The sizes of a network (Jiang et al. 2021; He et al. 2016).
 
     ResNet-18, -34 and -50 are laid out as in torchvision: where a block changes size, the shortcut is a 1x1 convolution
     with a batch norm. ResNet-20 and -32, made for CIFAR, have the shortcut without weights ("option A") of the networks

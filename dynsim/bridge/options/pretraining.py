@@ -1,4 +1,4 @@
-"""What a pre-training run is made of. The defaults are SDCLR's recipe for CIFAR (longtail 1.4)."""
+"""What a pre-training run is made of. The defaults are SDCLR's recipe for CIFAR (Jiang et al. 2021)."""
 
 from dataclasses import dataclass, field
 from typing import Literal

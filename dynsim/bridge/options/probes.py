@@ -1,4 +1,4 @@
-"""How a linear probe is trained: named recipes of published protocols (longtail.md, sections 1.6 and 5.1)."""
+"""How a linear probe is trained: named recipes of published protocols (Jiang et al. 2021, Zhou et al. 2022)."""
 
 from dataclasses import dataclass
 

@@ -97,7 +97,7 @@ RECIPES = {
     "sdclr": replace(
         _COLOURS,
         crop_scale=(0.1, 1.0),
-        source="SDCLR on CIFAR-LT (Jiang et al. 2021, code; longtail.md 1.4)",
+        source="SDCLR on CIFAR-LT (Jiang et al. 2021, code)",
     ),
     "sdclr-imagenet": replace(
         _COLOURS,
@@ -122,23 +122,23 @@ RECIPES = {
         crop_scale=(0.2, 1.0),
         interpolation="bilinear",
         blur=0.5,
-        source="PaCo on CIFAR-LT, second view (Cui et al. 2021, code; longtail.md 4.3)",
+        source="PaCo on CIFAR-LT, second view (Cui et al. 2021, code)",
     ),
     "cutout": ViewRecipe(
         pad=4,
         flip=0.5,
         cutout=16,
-        source="PaCo on CIFAR-LT, first view, without its AutoAugment (Cui et al. 2021, code; longtail.md 4.3)",
+        source="PaCo on CIFAR-LT, first view, without its AutoAugment (Cui et al. 2021, code)",
     ),
     "probe": ViewRecipe(
         pad=4,
         flip=0.5,
-        source="training images of a linear probe or of a supervised baseline on CIFAR (longtail.md 1.6 and 4.3)",
+        source="training images of a linear probe or of a supervised baseline on CIFAR (Jiang et al. 2021; Cao et al. 2019)",
     ),
     "supervised-small-pad": ViewRecipe(
         pad=2,
         flip=0.5,
-        source="logit adjustment on CIFAR-LT: 4 more pixels in total (Menon et al. 2021, code; longtail.md 4.3)",
+        source="logit adjustment on CIFAR-LT: 4 more pixels in total (Menon et al. 2021, code)",
     ),
     "none": ViewRecipe(source="evaluation"),
 }

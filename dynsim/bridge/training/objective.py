@@ -48,7 +48,7 @@ def pair_loss(
         query, key: embeddings of the two views, normalised here.
         valid: false for images that only fill up the batch; they are neither anchors nor candidates.
         temperature: tau > 0.
-        focal: gamma of -(1 - q)^gamma log q (longtail 1.8); 0 for the plain loss.
+        focal: gamma of -(1 - q)^gamma log q (Jiang et al. 2021); 0 for the plain loss.
         shown: other embeddings from which the similarities are computed; their gradient still is that of `query` and
             `key` (straight-through, see `prune.gradients`).
     """

@@ -11,7 +11,7 @@ def step_rates(options: Pretraining, steps_per_epoch: int) -> np.ndarray:
     """Return the learning rate of every step, float32, shape (step,): a linear warm-up, then half a cosine.
 
     Step t, counted from 1, has the rate t / warm-up steps of the largest; the last step has the last rate. So no step
-    has the rate 0 (longtail 1.4: the schedule moves on before the update).
+    has the rate 0 (as in SDCLR's code, where the schedule moves on before the update).
     """
     n_steps = options.epochs * steps_per_epoch
     n_warm = min(round(options.warmup_epochs * steps_per_epoch), n_steps)

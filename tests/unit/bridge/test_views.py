@@ -189,7 +189,7 @@ def test_views_of_another_size_need_no_random_box():
 
 
 def test_the_published_recipes():
-    """Longtail.md 1.4, 1.6 and 4.3."""
+    """The numbers of the published code."""
     sdclr, simclr, probe = RECIPES["sdclr"], RECIPES["simclr"], RECIPES["probe"]
     assert (sdclr.crop_scale, sdclr.interpolation, sdclr.flip, sdclr.blur) == ((0.1, 1), "bicubic", 0.5, 0)
     assert (sdclr.jitter, sdclr.brightness, sdclr.contrast, sdclr.saturation) == (0.8, 0.4, 0.4, 0.4)

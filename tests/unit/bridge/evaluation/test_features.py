@@ -51,7 +51,7 @@ def test_features_in_half_precision_come_out_in_single():
 
 
 def test_the_encoder_is_the_same_to_the_bit_after_extraction_and_probe():
-    """Users of other code have trained the network in a probe that was called linear (longtail.md, section 1.9)."""
+    """Users of other code have trained the network in a probe that was called linear."""
     before = digest(PARAMS)
     labels = np.arange(10) % 2
     validation = FeatureSet(extract(ENCODER, PIXELS, 4), labels)

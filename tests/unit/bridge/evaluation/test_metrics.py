@@ -88,7 +88,7 @@ def test_over_splits_by_hand():
 
 
 def test_a_mean_over_splits_can_hide_a_growing_gap():
-    """The mean of Many minus Few grows while the mean deviation within splits falls (longtail.md 1.6)."""
+    """The mean of Many minus Few grows while the mean deviation within splits falls."""
     turned = [BalancedSummary(0, 0.9, 0.7, 0.5, *np.std([0.9, 0.7, 0.5, 0.7]).repeat(3).tolist())]
     turned += [BalancedSummary(0, 0.5, 0.7, 0.9, *np.std([0.5, 0.7, 0.9, 0.7]).repeat(3).tolist())]
     same = [BalancedSummary(0, 0.8, 0.7, 0.6, *np.std([0.8, 0.7, 0.6, 0.7]).repeat(3).tolist())] * 2

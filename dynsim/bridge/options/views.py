@@ -133,7 +133,7 @@ RECIPES = {
     "probe": ViewRecipe(
         pad=4,
         flip=0.5,
-        source="training images of a linear probe or of a supervised baseline on CIFAR (Jiang et al. 2021; Cao et al. 2019)",
+        source="training images of a probe or a supervised baseline on CIFAR (Jiang et al. 2021; Cao et al. 2019)",
     ),
     "supervised-small-pad": ViewRecipe(
         pad=2,

@@ -5,7 +5,7 @@ smallest ones masked in the forward pass of one of the two views (SDCLR). Then i
 alike, with linear probes and by nearest neighbours. Masks of random or of the largest weights, and less weight decay,
 are placebos: magnitude matters only if they do less.
 
-Command:  python experiments/cifar_lt.py [--preset smoke] [--arms ...] [--table]
+Command:  python experiments/cifar_lt.py [--preset smoke] [--arms ...] [--table] [--encoder FILE]
 
 Example:  python experiments/cifar_lt.py --preset smoke --network.width 0.125 --seeds 1
 
@@ -15,8 +15,9 @@ Expected: a trained encoder leads raw pixels and the untrained network by at lea
           written before its first run, is in experiments/cifar/plan.toml.
 
 The images lie in ../shared/data, or where DYNSIM_DATA or --data-folder points; the preset smoke needs none.
-Writes summary.json and the figures into <out>/cifar_lt-<options hash>/; the last line printed is the path of
-summary.json. With --table nothing is run: the committed results are printed beside the published ones.
+Writes summary.json, the figures and the encoders (safetensors) into <out>/cifar_lt-<options hash>/; the last line
+printed is the path of summary.json. With --table nothing is run: the committed results are printed beside the published
+ones. With --encoder FILE a saved encoder is judged.
 """
 
 import dataclasses
@@ -43,7 +44,7 @@ from dynsim.experiment import Experiment, Figures, Json, Reduced
 from experiments.cifar.arms import ARMS, IMAGE_PLACEBOS, MAIN
 
 if TYPE_CHECKING:
-    from experiments.cifar.runs import ImageRun
+    from experiments.cifar.runs import ImageRun, Study
 
 COMMITTED_DATA = Path(__file__).resolve().parents[1] / "figures" / "data"
 
@@ -69,6 +70,8 @@ class CifarLt:
     """Folder for results."""
     redraw: bool = False
     """Draw the figures again from the saved results, without training."""
+    encoder: Path | None = None
+    """Train nothing, and judge this encoder, a file as an earlier call saved it, on the images of the seeds."""
     table: bool = False
     """Only print the published results with the committed ones beside them."""
     device: Literal["auto", "cpu", "gpu", "tpu"] = "auto"
@@ -147,13 +150,24 @@ def check_images(options: CifarLt) -> None:
             raise DataError(reason)
 
 
-def simulate_all(options: CifarLt, folder: Path) -> "list[ImageRun]":
-    """Train and judge all arms with all seeds."""
-    from experiments.cifar.runs import Study, train_and_judge
+def study_of(options: CifarLt, folder: Path) -> "Study":
+    """Return what all runs of a study share."""
+    from experiments.cifar.runs import Study
 
     parts = (options.pretraining, options.long_tail, options.judging, options.measured)
-    study = Study(*parts, options.data_folder, folder)
-    return train_and_judge(study, options.arms, range(options.seed, options.seed + options.seeds))
+    return Study(*parts, options.data_folder, folder)
+
+
+def seeds_of(options: CifarLt) -> range:
+    """Return the seeds."""
+    return range(options.seed, options.seed + options.seeds)
+
+
+def simulate_all(options: CifarLt, folder: Path) -> "list[ImageRun]":
+    """Train and judge all arms with all seeds."""
+    from experiments.cifar.runs import train_and_judge
+
+    return train_and_judge(study_of(options, folder), options.arms, seeds_of(options))
 
 
 def analyse(runs: "list[ImageRun]", options: CifarLt) -> tuple[Json, Reduced]:
@@ -188,14 +202,18 @@ def words() -> tuple[dict[str, str], Callable[[Json], str]]:
     return figures.CAPTIONS, table.table_text
 
 
-def published(options: CifarLt) -> str:
-    """Return the published results with the committed ones beside them if that is all that is asked for, or ""."""
+def only_print(options: CifarLt) -> str:
+    """Return the published table or the accuracies of a saved encoder, if that is all that is asked for, or ""."""
     from dynsim import results
+    from experiments.cifar import runs
     from experiments.cifar.table import published_table
 
-    if not options.table:
-        return ""
-    return published_table([results.load_json(path) for path in sorted(COMMITTED_DATA.glob("cifar_lt*.json"))])
+    if options.table:
+        return published_table([results.load_json(path) for path in sorted(COMMITTED_DATA.glob("cifar_lt*.json"))])
+    if options.encoder is not None:
+        check_images(options)
+        return runs.judge_file(study_of(options, study_folder(options)), options.encoder, seeds_of(options))
+    return ""
 
 
 EXPERIMENT = Experiment(
@@ -213,7 +231,7 @@ EXPERIMENT = Experiment(
     table=lambda numbers: words()[1](numbers),
     check=check_images,
     identity=identity,
-    only_print=published,
+    only_print=only_print,
 )
 
 

@@ -24,8 +24,9 @@ ROOT = Path(__file__).resolve().parent.parent
 # one piece of code per program, it takes half as long once more. XLA ends the process where it does not know a flag, so
 # these two are set for the versions in which they were tried. Processes that a test starts take over all of it.
 FLAGS = "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
+GIVEN_FLAGS = os.environ.get("XLA_FLAGS", "")
 if importlib.metadata.version("jaxlib").startswith("0.10."):
-    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {FLAGS}".strip()
+    os.environ["XLA_FLAGS"] = f"{GIVEN_FLAGS} {FLAGS}".strip()
 
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
@@ -69,8 +70,10 @@ def pytest_collection_finish() -> None:
 
 
 @pytest.fixture
-def optimised() -> Iterator[None]:
-    """Compile with the optimisations that users have."""
+def optimised(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Compile with the optimisations that users have, also in processes that the test starts."""
+    monkeypatch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "0")
+    monkeypatch.setenv("XLA_FLAGS", GIVEN_FLAGS)
     jax.config.update("jax_disable_most_optimizations", False)
     yield
     jax.config.update("jax_disable_most_optimizations", True)

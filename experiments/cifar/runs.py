@@ -17,11 +17,13 @@ if TYPE_CHECKING:
     from dynsim.bridge.networks import Network
     from dynsim.bridge.options import Judging, LongTail, Pretraining
     from dynsim.bridge.training import Trained
+    from dynsim.bridge.training.epoch import PretrainState
     from dynsim.bridge.training.run import StateMeasure
     from dynsim.engine.progress import StudyBar
 
 RAW, UNTRAINED = "raw pixels", "untrained network"
 BASELINES = (RAW, UNTRAINED)
+DENSE_SET = 0  # batch-norm set of the network without a mask, where there are two
 RECORDS = 12  # records of a run beside the one at the start
 
 
@@ -177,9 +179,39 @@ def _arm(
     stats = dense_statistics(network, trained, options, task, images.seed)
     encoder = frozen(network, trained.state.params, stats)
     row = judge_encoder(task, lambda part: extract(encoder, part.pixels), study.judging, images.seed)
+    save_encoder(study.folder / "encoders" / f"{keep.name}.safetensors", options, trained.state, stats)
     row["log"] = {quantity: [float(one) for one in values] for quantity, values in trained.log.items()}
     row["train_s"] = took
     return row, channel_dataset(trained.records, epochs, task.counts, task.groups, study.measured)
+
+
+def save_encoder(path: Path, options: "Pretraining", state: "PretrainState", stats: Any) -> None:
+    """Save a trained encoder, and the mask that it was last trained with, under torchvision's names."""
+    from dynsim.bridge.networks import save_safetensors
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    mask = state.mask if options.masking.kind != "none" else None
+    save_safetensors(path, options.network, state.params, stats, norm_set=DENSE_SET, mask=mask)
+
+
+def judge_file(study: Study, path: Path, seeds: range) -> str:
+    """Judge a saved encoder on the images of some seeds, and return its accuracies as text.
+
+    Errors: `ConfigError` or `DataError` in one line for a file that holds no encoder.
+    """
+    from dynsim.bridge.evaluation.features import extract
+    from dynsim.bridge.evaluation.judging import judge_encoder
+    from dynsim.bridge.networks import build, load_safetensors
+    from dynsim.bridge.training.encoder import frozen
+    from experiments.cifar.table import accuracy_lines
+
+    saved = load_safetensors(path)
+    encoder = frozen(build(saved.shape), saved.params, saved.stats)
+    found = []
+    for seed in seeds:
+        task = _Images(study, seed).task
+        found.append(judge_encoder(task, lambda part: extract(encoder, part.pixels), study.judging, seed))
+    return "\n".join([f"{path}: {saved.shape.architecture} of width {saved.shape.width:g}", *accuracy_lines(found)])
 
 
 def record_epochs(epochs: int) -> tuple[int, ...]:

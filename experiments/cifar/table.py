@@ -23,6 +23,15 @@ def table_text(summary: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def accuracy_lines(found: Sequence[dict[str, Any]]) -> list[str]:
+    """Return a line per probe: the accuracies of one encoder on the images of several seeds, in percent."""
+    lines = [" " * 28 + "".join(f"{name:>14}" for name in METRICS.values())]
+    for probe, text in PROBES.items():
+        cells = [_cell([one[probe][metric] for one in found]) for metric in METRICS]
+        lines.append(f"{text:<28}" + "".join(f"{cell:>14}" for cell in cells))
+    return lines
+
+
 def _cell(values: Sequence[float]) -> str:
     mean = sum(values) / len(values)
     half = (max(values) - min(values)) / 2

@@ -9,7 +9,7 @@ SHOWN = ("all_classes", "few")
 
 
 def accuracy_rows(numbers: dict[str, Any]) -> list[list[str]]:
-    """Return the accuracy of every arm, in percent: the mean over seeds and the range. The first row holds the heads."""
+    """Return heads, and the accuracy of every arm, in percent: the mean over seeds and the range."""
     columns = [(probe, metric) for probe in PROBES for metric in SHOWN]
     head = ["arm", *(f"{PROBES[probe]}: {METRICS[metric]}" for probe, metric in columns)]
     cells = {
@@ -20,7 +20,7 @@ def accuracy_rows(numbers: dict[str, Any]) -> list[list[str]]:
 
 
 def difference_rows(numbers: dict[str, Any]) -> list[list[str]]:
-    """Return the differences of every arm to the run without a mask, in points, with 95 % intervals."""
+    """Return heads, and the differences of every arm to the run without a mask, in points, with 95 % intervals."""
     columns = [(probe, metric) for probe in PROBES for metric in SHOWN]
     against = [one for one in numbers["contrasts"] if one["second"] == NO_MASK]
     found = {(one["first"], one["probe"], one["metric"]): one for one in against}

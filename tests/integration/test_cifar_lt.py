@@ -4,6 +4,8 @@ import dataclasses
 import subprocess
 import sys
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -11,8 +13,10 @@ from dynsim import experiment, results
 from dynsim.bridge import networks
 from dynsim.bridge.training import epoch, run
 from experiments import cifar_lt
+from experiments.cifar import runs
 from tests.shallow_network import shallow
 
+BUILD, SAVE = networks.build, runs.save_encoder
 WORDS = [
     "--preset",
     "smoke",
@@ -37,6 +41,7 @@ def study(tmp_path_factory):
         for module in (networks, run, epoch):
             patch.setattr(module, "build", shallow)
         patch.setattr(experiment, "set_up_jax", lambda *arguments: None)
+        patch.setattr(runs, "save_encoder", lambda *arguments: None)  # a file holds a ResNet
         epoch.compiled_epoch.cache_clear()
 
         def again(*words):
@@ -106,8 +111,6 @@ def untimed(row):
 @pytest.mark.slow
 def test_finished_parts_are_not_trained_again(study, tmp_path, monkeypatch, capsys):
     """A kill after the first arm: what had finished is taken from the folder, and the rest is run."""
-    from experiments.cifar import runs
-
     arm, calls = runs._arm, []
 
     def stops_at_the_second(*arguments):
@@ -134,9 +137,27 @@ def test_published_table_runs_nothing(capsys, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
+def test_a_saved_encoder_is_judged(tmp_path, capsys):
+    """An untrained ResNet, saved as the encoder of an arm is, is judged from its file alone."""
+    smoke = cifar_lt.PRESETS["smoke"].pretraining
+    network = BUILD(smoke.network)
+    params, stats = network.init(jax.random.key(0), 16)
+    mask = jax.tree.map(lambda part: jnp.abs(part) > 0.1, network.prunable(params))
+    path = tmp_path / "new" / "untrained.safetensors"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(networks, "build", BUILD)
+        SAVE(path, smoke, epoch.PretrainState(params, stats, None, mask), stats)
+        cifar_lt.main(["--preset", "smoke", "--encoder", str(path), "--out", str(tmp_path / "results"), "--seeds", "1"])
+    text = capsys.readouterr().out
+    assert "untrained.safetensors: resnet20 of width 0.25" in text and "nearest neighbours" in text
+    assert not (tmp_path / "results").exists()
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
+        ("--preset smoke --encoder none.safetensors", "none.safetensors: wanted"),
         ("--arms nothing", "arms: wanted one of no mask, magnitude"),
         ("--data-folder nowhere", "nowhere: wanted CIFAR-10"),
         ("--preset smoke --long-tail.imbalance 99", "imbalance factor: wanted"),

@@ -60,13 +60,14 @@ checks: $(CORE) ## Every statement of the theory as a check (an hour); VERIFY=1 
 checks-quick: $(CORE) ## The same checks with few seeds and sizes (three minutes)
 	$(RUN) -m paper_checks --preset quick $(ARGS)
 
-# Two processes at most: each compiles for itself, and a test file stays in one of them.
+# Two processes at most: each compiles for itself, and a test file stays in one of them. They begin with the files that
+# take longest, in the order of tests/conftest.py.
 test: $(DEV) ## Fast tests (a few minutes)
-	$(RUN) -m pytest -q -n auto --maxprocesses=2 --dist loadfile --durations=10 $(ARGS)
+	$(RUN) -m pytest -q -n auto --maxprocesses=2 --dist loadfile --no-loadscope-reorder --durations=10 $(ARGS)
 
 # pytest's status 5 means that no test was selected.
 test-slow: $(DEV) ## Slow tests
-	$(RUN) -m pytest -q -m slow --timeout=900 -n auto --maxprocesses=2 --dist loadfile \
+	$(RUN) -m pytest -q -m slow --timeout=900 -n auto --maxprocesses=2 --dist loadfile --no-loadscope-reorder \
 	  --durations=10 $(ARGS) || test $$? -eq 5
 
 # The tests' strict settings would slow the engine down, so their conftest.py is left out.

@@ -205,14 +205,14 @@ def words() -> tuple[dict[str, str], Callable[[Json], str]]:
 def only_print(options: CifarLt) -> str:
     """Return the published table or the accuracies of a saved encoder, if that is all that is asked for, or ""."""
     from dynsim import results
-    from experiments.cifar import runs
+    from experiments.cifar import own
     from experiments.cifar.table import published_table
 
     if options.table:
         return published_table([results.load_json(path) for path in sorted(COMMITTED_DATA.glob("cifar_lt*.json"))])
     if options.encoder is not None:
         check_images(options)
-        return runs.judge_file(study_of(options, study_folder(options)), options.encoder, seeds_of(options))
+        return own.judge_file(study_of(options, study_folder(options)), options.encoder, seeds_of(options))
     return ""
 
 

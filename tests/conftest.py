@@ -86,8 +86,13 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     return None
 
 
+# Files that take the longest, which begin first: else one process is left with one of them when the others have ended.
+LONG = ("test_all_pairs", "test_readme", "test_pruning_comparison", "test_pruning_answer", "test_pruning_and_gradients")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip the tests marked gpu where JAX sees only a CPU."""
+    """Put the files that take the longest first. Skip the tests marked gpu where JAX sees only a CPU."""
+    items.sort(key=lambda item: LONG.index(item.path.stem) if item.path.stem in LONG else len(LONG))
     marked = [item for item in items if item.get_closest_marker("gpu")]
     if marked and jax.default_backend() == "cpu":
         for item in marked:

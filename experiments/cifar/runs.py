@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 RAW, UNTRAINED = "raw pixels", "untrained network"
 BASELINES = (RAW, UNTRAINED)
-DENSE_SET = 0  # batch-norm set of the network without a mask, where there are two
 RECORDS = 12  # records of a run beside the one at the start
 
 
@@ -58,7 +57,7 @@ def train_and_judge(study: Study, arms: tuple[str, ...], seeds: range) -> list[I
     from dynsim.study import shared_bar
 
     options = {arm: ARMS[arm].change(study.pretraining) for arm in arms}
-    images = {seed: _Images(study, seed) for seed in seeds}
+    images = {seed: SeedImages(study, seed) for seed in seeds}
     runs = []
     with shared_bar("images") as bar:
         for arm, one in options.items():
@@ -77,7 +76,7 @@ def part_name(arm: str, seed: int) -> str:
     return f"{arm}, seed {seed}"
 
 
-class _Images:
+class SeedImages:
     """The images of a seed, read when they are first needed."""
 
     def __init__(self, study: Study, seed: int) -> None:
@@ -91,7 +90,7 @@ class _Images:
         return make_task(self.study.long_tail, self.seed, self.study.data_folder)
 
 
-def _part(study: Study, images: _Images, name: str, options: "Pretraining | None", bar: "StudyBar") -> ImageRun:
+def _part(study: Study, images: SeedImages, name: str, options: "Pretraining | None", bar: "StudyBar") -> ImageRun:
     """Return one arm, or a baseline where there are no options; trained and judged now or by an earlier call."""
     from dynsim import results
     from dynsim.engine import checkpoint
@@ -129,7 +128,7 @@ def _part(study: Study, images: _Images, name: str, options: "Pretraining | None
     return ImageRun(row, results.load_many(path)["channels"])
 
 
-def _baseline(study: Study, images: _Images, name: str) -> dict[str, Any]:
+def _baseline(study: Study, images: SeedImages, name: str) -> dict[str, Any]:
     """Judge the pixels themselves, or the network with its first weights."""
     import jax
 
@@ -152,7 +151,7 @@ def _baseline(study: Study, images: _Images, name: str) -> dict[str, Any]:
 
 
 def _arm(
-    study: Study, images: _Images, name: str, options: "Pretraining", keep: Path, bar: "StudyBar"
+    study: Study, images: SeedImages, name: str, options: "Pretraining", keep: Path, bar: "StudyBar"
 ) -> tuple[dict[str, Any], "xr.Dataset"]:
     """Train an arm, or go on with it, and judge_encoder it; return its row and what its channels responded to."""
     from dynsim.bridge.evaluation.features import extract
@@ -188,30 +187,11 @@ def _arm(
 def save_encoder(path: Path, options: "Pretraining", state: "PretrainState", stats: Any) -> None:
     """Save a trained encoder, and the mask that it was last trained with, under torchvision's names."""
     from dynsim.bridge.networks import save_safetensors
+    from dynsim.bridge.training.encoder import DENSE_SET
 
     path.parent.mkdir(parents=True, exist_ok=True)
     mask = state.mask if options.masking.kind != "none" else None
     save_safetensors(path, options.network, state.params, stats, norm_set=DENSE_SET, mask=mask)
-
-
-def judge_file(study: Study, path: Path, seeds: range) -> str:
-    """Judge a saved encoder on the images of some seeds, and return its accuracies as text.
-
-    Errors: `ConfigError` or `DataError` in one line for a file that holds no encoder.
-    """
-    from dynsim.bridge.evaluation.features import extract
-    from dynsim.bridge.evaluation.judging import judge_encoder
-    from dynsim.bridge.networks import build, load_safetensors
-    from dynsim.bridge.training.encoder import frozen
-    from experiments.cifar.table import accuracy_lines
-
-    saved = load_safetensors(path)
-    encoder = frozen(build(saved.shape), saved.params, saved.stats)
-    found = []
-    for seed in seeds:
-        task = _Images(study, seed).task
-        found.append(judge_encoder(task, lambda part: extract(encoder, part.pixels), study.judging, seed))
-    return "\n".join([f"{path}: {saved.shape.architecture} of width {saved.shape.width:g}", *accuracy_lines(found)])
 
 
 def record_epochs(epochs: int) -> tuple[int, ...]:

@@ -39,8 +39,8 @@ Claims are of three kinds, in the column *whose*:
 Two noise levels are the rule: *false firing 1 %*, where noise alone fires a neuron on one token in a hundred, and
 *default noise*, where it does so many times as often ([NOISE](#noise) measures it). The theory's noise vanishes. A
 verdict that differs between them stands in two rows. Numbers in brackets are 95 % intervals over seeds, or of a slope
-over sizes. Made by `{command}` (preset {preset}, seeds from {first_seed}, {minutes:.0f} minutes of simulation) at
-{commits}; `make checks VERIFY=1` computes every number again from the arrays in `report.nc`.
+over sizes. Made by `{command}` (preset {preset}, seeds from {first_seed}, {minutes:.0f} minutes of simulation)
+at {commits}; `make checks VERIFY=1` computes every number again from the arrays in `report.nc`.
 
 ## In short
 

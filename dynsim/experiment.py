@@ -237,11 +237,11 @@ def main(experiment: Experiment[OptionsT, RunsT], arguments: Sequence[str] | Non
         options = parse_plain(type(experiment.options()), arguments, **texts)
 
     def body() -> None:
-        if text := experiment.only_print(options):
-            print(text)
-            return
         precision = "float32" if experiment.identity else experiment.configuration(options)[0].train.precision
         set_up_jax(options.device, precision, texts["program"])
-        run(experiment, options)
+        if text := experiment.only_print(options):
+            print(text)
+        else:
+            run(experiment, options)
 
     run_main(body, texts["program"])

@@ -39,7 +39,7 @@ import tyro
 
 from dynsim import experiment
 from dynsim.bridge.options import Judging, LongTail, Masking, NetworkShape, Pretraining
-from dynsim.config.checks import choice, positive_int
+from dynsim.config.checks import choice, positive_int, require
 from dynsim.experiment import Experiment, Figures, Json, Reduced
 from experiments.cifar.arms import ARMS, IMAGE_PLACEBOS, MAIN
 
@@ -81,6 +81,8 @@ class CifarLt:
         positive_int("measured", self.measured, 2)
         positive_int("seeds", self.seeds)
         positive_int("seed", self.seed, 0)
+        once = 0 < len(self.arms) == len(set(self.arms))
+        require(once, "arms", "at least one arm, none of them twice", " ".join(self.arms))
         for arm in self.arms:
             choice("arms", arm, tuple(ARMS))
 

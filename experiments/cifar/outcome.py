@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 ImageRow = dict[str, Any]
 PROBES = {"linear": "all labels", "few_shot": "few labels", "knn": "nearest neighbours"}
 METRICS = {"all_classes": "All", "many": "Many", "medium": "Medium", "few": "Few", "group_std": "Std of groups"}
-PRIMARY_CONTRAST = ("few_shot", "few")
-"""Probe and classes of the primary accuracy_contrast: rare classes, judged with few labels."""
 
 
 class AccuracyContrast(NamedTuple):

@@ -49,7 +49,7 @@ class ImageRun(NamedTuple):
 
 
 def train_and_judge(study: Study, arms: tuple[str, ...], seeds: range) -> list[ImageRun]:
-    """Train and judge_encoder every arm with every seed, and judge_encoder the baselines with every seed.
+    """Train and judge every arm with every seed, and judge the baselines with every seed.
 
     A run that an earlier call finished is taken from the folder, and an arm that was interrupted goes on from its last
     checkpoint.
@@ -153,7 +153,7 @@ def _baseline(study: Study, images: SeedImages, name: str) -> dict[str, Any]:
 def _arm(
     study: Study, images: SeedImages, name: str, options: "Pretraining", keep: Path, bar: "StudyBar"
 ) -> tuple[dict[str, Any], "xr.Dataset"]:
-    """Train an arm, or go on with it, and judge_encoder it; return its row and what its channels responded to."""
+    """Train an arm, or go on with it, and judge it; return its row and what its channels responded to."""
     from dynsim.bridge.evaluation.features import extract
     from dynsim.bridge.evaluation.judging import judge_encoder
     from dynsim.bridge.measure.dataset import channel_dataset
@@ -201,7 +201,10 @@ def record_epochs(epochs: int) -> tuple[int, ...]:
 
 
 def channel_measure(network: "Network", task: "Task", per_class: int, seed: int) -> "StateMeasure":
-    """Return what is measured at each record: the response of every channel to each class, on images not trained on."""
+    """Return what is measured at each record: the response of every channel to each class, on images not trained on.
+
+    It uses the running statistics as they are: with the semantics literal those of the masked network.
+    """
     import jax
 
     from dynsim.bridge.measure.probe import balanced_probe

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from experiments.cifar.arms import ARMS, MAGNITUDE, NO_MASK
 from experiments.cifar.outcome import METRICS, PROBES
 from experiments.cifar.published import PUBLISHED
 
@@ -17,6 +18,7 @@ def table_text(summary: dict[str, Any]) -> str:
             cells = [_cell(found[probe][metric]["values"]) for metric in METRICS]
             lines.append(f"  {arm:<26}" + "".join(f"{cell:>14}" for cell in cells))
         lines.append("")
+    lines += [f"{arm}: {ARMS[arm].text}" for arm in summary["arms"] if arm in ARMS] + [""]
     lines += ["Differences between arms with the same seed, in points, with 95 % intervals", ""]
     lines += [_difference(one) for one in summary["contrasts"]]
     lines += ["", _lead(summary["above_baselines"])]
@@ -78,8 +80,7 @@ def published_table(summaries: Sequence[dict[str, Any]]) -> str:
 
 def _ours(images: str, imbalance: int, metric: str, method: str, summaries: Sequence[dict[str, Any]]) -> str:
     """Return our mean for a published cell, empty if it was not run."""
-    masked = method in ("SDCLR", "pruning") or method.startswith("SDCLR")
-    arm = "magnitude" if masked else "no mask"
+    arm = MAGNITUDE if method in ("SDCLR", "pruning") else NO_MASK
     probe = "few_shot" if metric == "few-shot" else "linear"
     plain = method in ("SimCLR", "SDCLR", "pruning", "no pruning")
     for one in summaries:

@@ -158,6 +158,8 @@ def test_a_saved_encoder_is_judged(tmp_path, capsys):
     ("words", "message"),
     [
         ("--preset smoke --encoder none.safetensors", "none.safetensors: wanted"),
+        ("--arms magnitude magnitude", "arms: wanted at least one arm, none of them twice"),
+        ("--judging.linear sdclr", "linear: wanted a recipe with the optimiser adam"),
         ("--arms nothing", "arms: wanted one of no mask, magnitude"),
         ("--data-folder nowhere", "nowhere: wanted CIFAR-10"),
         ("--preset smoke --long-tail.imbalance 99", "imbalance factor: wanted"),

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from dynsim.bridge.options.probes import probe_recipe
-from dynsim.config.checks import Section, positive_int
+from dynsim.config.checks import Section, positive_int, require
 
 
 @dataclass(frozen=True)
@@ -18,6 +18,7 @@ class Judging(Section):
     """Training images, of the long-tailed set, that vote for the class of a test image."""
 
     def __post_init__(self) -> None:
-        probe_recipe(self.linear)
-        probe_recipe(self.few_shot)
+        for name in ("linear", "few_shot"):
+            found = probe_recipe(getattr(self, name))
+            require(found.optimiser == "adam", name, "a recipe with the optimiser adam", getattr(self, name))
         positive_int("neighbours", self.neighbours)

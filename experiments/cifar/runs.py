@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from dynsim.bridge.options import Judging, LongTail, Pretraining
     from dynsim.bridge.training import Trained
     from dynsim.bridge.training.epoch import PretrainState
-    from dynsim.bridge.training.run import StateMeasure
+    from dynsim.bridge.training.loop import StateMeasure
     from dynsim.engine.progress import StudyBar
 
 RAW, UNTRAINED = "raw pixels", "untrained network"
@@ -136,7 +136,7 @@ def _baseline(study: Study, images: SeedImages, name: str) -> dict[str, Any]:
     from dynsim.bridge.evaluation.judging import judge_encoder
     from dynsim.bridge.networks import build
     from dynsim.bridge.training.encoder import frozen, raw_pixels, recalibrated
-    from dynsim.bridge.training.run import streams
+    from dynsim.bridge.training.loop import streams
 
     if name == RAW:
         return judge_encoder(images.task, lambda part: raw_pixels(part.pixels), study.judging, images.seed)
@@ -228,7 +228,7 @@ def dense_statistics(network: Any, trained: "Trained", options: "Pretraining", t
     import jax
 
     from dynsim.bridge.training.encoder import recalibrated
-    from dynsim.bridge.training.run import streams
+    from dynsim.bridge.training.loop import streams
 
     masking = options.masking
     if masking.rate == 0 or masking.semantics != "literal":

@@ -13,7 +13,7 @@ import pytest
 from dynsim.bridge import views
 from dynsim.bridge.data.generated import generated_images
 from dynsim.bridge.networks import NetworkShape
-from dynsim.bridge.training import Masking, Pretraining, epoch, pretrain
+from dynsim.bridge.training import Masking, Pretraining, epoch, loop, pretrain
 from dynsim.bridge.training import run as module
 from dynsim.config import ConfigError
 from dynsim.engine import checkpoint
@@ -60,14 +60,14 @@ class Killed(BaseException):
 
 
 def test_a_killed_run_goes_on_with_the_same_bits(whole, tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "SAVE_EVERY_S", 0.0)
+    monkeypatch.setattr(loop, "SAVE_EVERY_S", 0.0)
     advance, calls = module._Run.epoch, []
 
-    def dies_at_the_third(run, done):
-        calls.append(done.epoch)
+    def dies_at_the_third(run, state, number):
+        calls.append(number)
         if len(calls) == 3:
             raise Killed
-        return advance(run, done)
+        return advance(run, state, number)
 
     monkeypatch.setattr(module._Run, "epoch", dies_at_the_third)
     arguments = {"seed": 1, "folder": tmp_path / "keep", "measure": record, "record_epochs": (0, 2, 3)}

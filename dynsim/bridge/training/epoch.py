@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 from jaxtyping import Array, Bool, Float, Int, Key, UInt8
 
@@ -69,19 +68,6 @@ class EpochProgram(NamedTuple):
         return cls(
             options.network, options.views, options.masking.semantics, together, options.optimizer, options.focal
         )
-
-
-def batches(key: Key[Array, ""], n_images: int, batch_size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return a random order of all images in batches, and which entries are more than padding: shapes (step, image).
-
-    Errors: none; a batch larger than the set makes one padded step.
-    """
-    order = np.asarray(jax.random.permutation(key, n_images))
-    n_steps = -(-n_images // batch_size)
-    padded = np.zeros(n_steps * batch_size, np.int32)
-    padded[:n_images] = order
-    valid = np.arange(n_steps * batch_size) < n_images
-    return padded.reshape(n_steps, batch_size), valid.reshape(n_steps, batch_size)
 
 
 def initial_state(program: EpochProgram, params: Any, stats: Any, mask: Any) -> PretrainState:

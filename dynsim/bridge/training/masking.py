@@ -20,6 +20,23 @@ def refresh_of_epoch(masking: Masking, epoch: int) -> int | None:
     return epoch // masking.refresh if epoch % masking.refresh == 0 else None
 
 
+def next_mask(masking: Masking, weights: Any, mask: Any, key: Key[Array, ""], epoch: int) -> tuple[Any, float]:
+    """Return the mask of an epoch, and the share of entries in which it differs from the present one.
+
+    Args:
+        weights: the prunable weights at the beginning of the epoch.
+        mask: the present mask.
+        key: key of the run's pruning stream.
+        epoch: counted from 0.
+    """
+    number = refresh_of_epoch(masking, epoch)
+    if number is None:
+        return mask, 0.0
+    rate, count = jnp.float32(masking.rate), jnp.uint32(number)
+    found = make_mask(weights, key, count, rate, kind=masking.kind, scope=masking.scope)
+    return found, float(changed_share(found, mask))
+
+
 @partial(jax.jit, static_argnames=("kind", "scope"))
 def make_mask(weights: Any, key: Key[Array, ""], refresh: Array, rate: Array, *, kind: str, scope: str) -> Any:
     """Return the mask over `weights`: Booleans of the same structure, True = kept, None where weights has None.

@@ -2,6 +2,7 @@
 
 from dynsim.bridge.options.images import LongTail
 from dynsim.bridge.options.judging import Judging
+from dynsim.bridge.options.labels import LossParts, Supervised
 from dynsim.bridge.options.network import NetworkShape
 from dynsim.bridge.options.pretraining import Masking, Pretraining
 from dynsim.bridge.options.probes import PROBE_RECIPES, ProbeRecipe
@@ -12,9 +13,11 @@ __all__ = [
     "RECIPES",
     "Judging",
     "LongTail",
+    "LossParts",
     "Masking",
     "NetworkShape",
     "Pretraining",
     "ProbeRecipe",
+    "Supervised",
     "ViewRecipe",
 ]

@@ -1,6 +1,7 @@
 """Random views of images in JAX: crops, flips, colours, blur, as published recipes have them."""
 
 from dynsim.bridge.options.views import RECIPES, ViewRecipe
-from dynsim.bridge.views.augment import augment, pair
+from dynsim.bridge.views.augment import augment, pair, views_of
+from dynsim.bridge.views.draws import draw_views
 
-__all__ = ["RECIPES", "ViewRecipe", "augment", "pair"]
+__all__ = ["RECIPES", "ViewRecipe", "augment", "draw_views", "pair", "views_of"]

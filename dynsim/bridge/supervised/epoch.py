@@ -1,0 +1,147 @@
+"""One epoch with labels as one compiled program: views, losses, gradient and update of every batch."""
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Bool, Float, Int, Key, UInt8
+
+from dynsim.bridge import views
+from dynsim.bridge.networks import NetworkShape, build
+from dynsim.bridge.options.labels import LossParts, Supervised
+from dynsim.bridge.supervised.objective import ClassFacts, Joint, Roles, Rows, joint_loss
+from dynsim.bridge.supervised.parts import Params, logit_scale
+from dynsim.bridge.training.schedules import optimizer
+
+
+class LabelState(NamedTuple):
+    """What an epoch changes."""
+
+    params: Params
+    stats: Any
+    optimizer: Any
+    mask: Any
+    centres: Float[Array, "class neuron"]
+    """Running means of the embeddings of the classes, for the loss that uses them; otherwise zeros."""
+
+
+class LabelInputs(NamedTuple):
+    """What an epoch is given beside the state and the images."""
+
+    order: Int[Array, "step row"]
+    """The image of each row."""
+    valid: Bool[Array, "step row"]
+    """False for the rows that fill up a batch."""
+    key: Key[Array, ""]
+    """Key of the views of this epoch."""
+    learning_rate: Float[Array, " step"]
+    counts: Float[Array, " class"]
+    class_weights: Float[Array, " class"]
+    weight: Float[Array, ""]
+    temperature: Float[Array, ""]
+    centre_momentum: Float[Array, ""]
+    weight_decay: Float[Array, ""]
+    momentum: Float[Array, ""]
+
+
+class LabelLog(NamedTuple):
+    """What is noted at each step."""
+
+    loss: Array
+    classifier_loss: Array
+    contrastive_loss: Array
+    positive_weight: Array
+    gradient_norm: Array
+
+
+LabelEpoch = Callable[[LabelState, UInt8[Array, "image side side 3"], Array, LabelInputs], tuple[LabelState, LabelLog]]
+"""(state, images, their labels, inputs) -> (state, log of the steps)."""
+
+
+class LabelProgram(NamedTuple):
+    """What decides the compiled program; runs that agree in it share one."""
+
+    network: NetworkShape
+    classifier: str
+    contrastive: str
+    parts: LossParts
+    logit_scale: float
+    semantics: str | None
+    views: tuple[str, ...]
+    roles: str
+    blocks: tuple[int, ...]
+
+    @classmethod
+    def of(cls, options: Supervised, blocks: tuple[int, ...]) -> "LabelProgram":
+        """Return the program of some options, with so many rows for each view."""
+        return cls(
+            options.network,
+            options.classifier,
+            options.contrastive,
+            options.parts,
+            logit_scale(options),
+            options.masking.semantics if options.is_masked else None,
+            options.views,
+            options.roles,
+            blocks,
+        )
+
+
+def views_of_rows(
+    key: Key[Array, ""], pixels: UInt8[Array, "row side side 3"], recipes: tuple[str, ...], blocks: tuple[int, ...]
+) -> Float[Array, "row side side 3"]:
+    """Return the view of each row; the view of a row depends on the key, its block and its place in that.
+
+    Args:
+        pixels: the image of each row.
+        recipes: name of the recipe of each block.
+        blocks: rows of each block; those of one recipe follow each other.
+    """
+    drawn = [views.draw_views(jax.random.fold_in(key, view), size) for view, size in enumerate(blocks)]
+    found, begin, view = [], 0, 0
+    while view < len(blocks):
+        last = view
+        while last < len(blocks) and recipes[last] == recipes[view]:
+            last += 1
+        end = begin + sum(blocks[view:last])
+        together = jax.tree.map(lambda *some: jnp.concatenate(some), *drawn[view:last])
+        found.append(views.views_of(together, pixels[begin:end], views.RECIPES[recipes[view]]))
+        begin, view = end, last
+    return jnp.concatenate(found)
+
+
+@functools.lru_cache(maxsize=8)
+def compiled_label_epoch(program: LabelProgram) -> LabelEpoch:
+    """Return the compiled epoch of a program. The state that it is given is used up."""
+    fixed = (program.classifier, program.contrastive, program.parts, program.logit_scale, program.semantics)
+    joint = Joint(build(program.network), *fixed)
+    roles = Roles.of(program.blocks, program.roles, program.semantics)
+
+    def step(
+        state: LabelState, pixels: Array, labels: Array, inputs: LabelInputs, number: Array
+    ) -> tuple[LabelState, LabelLog]:
+        chosen = inputs.order[number]
+        seen = views_of_rows(jax.random.fold_in(inputs.key, number), pixels[chosen], program.views, program.blocks)
+        rows = Rows(seen, labels[chosen], inputs.valid[number])
+        facts = ClassFacts(inputs.counts, inputs.class_weights, state.centres)
+        numbers = (inputs.weight, inputs.temperature, inputs.centre_momentum)
+
+        def loss(params: Params) -> tuple[Array, Any]:
+            found = joint_loss(joint, params, state.stats, state.mask, rows, roles, facts, *numbers)
+            return found.loss, found
+
+        (_, found), gradient = jax.value_and_grad(loss, has_aux=True)(state.params)
+        rule = optimizer("sgd", inputs.learning_rate[number], inputs.weight_decay, inputs.momentum)
+        updates, after = rule.update(gradient, state.optimizer, state.params)
+        params = optax.apply_updates(state.params, updates)
+        log = LabelLog(*found[: len(LabelLog._fields) - 1], optax.tree.norm(gradient))
+        return LabelState(params, found.stats, after, state.mask, found.centres), log
+
+    def epoch(state: LabelState, pixels: Array, labels: Array, inputs: LabelInputs) -> tuple[LabelState, LabelLog]:
+        numbers = jnp.arange(inputs.order.shape[0])
+        return jax.lax.scan(lambda carry, number: step(carry, pixels, labels, inputs, number), state, numbers)
+
+    return jax.jit(epoch, donate_argnums=0)

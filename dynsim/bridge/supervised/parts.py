@@ -1,0 +1,104 @@
+"""What is trained on top of a network with labels: a linear classifier, and the prototypes of the classes.
+
+A prototype is an embedding that stands for a class. It is computed from the class's weights in the classifier by two
+linear layers with a ReLU between them (Zhu et al. 2022; their code has a batch norm too).
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Key
+
+from dynsim.bridge.networks import build
+from dynsim.bridge.options.labels import Supervised
+from dynsim.bridge.options.network import NetworkShape
+from dynsim.losses.contrastive import normalise
+from dynsim.randomness import draws
+
+WITH_PROTOTYPES = ("bcl", "rcl")
+Params = dict[str, Any]
+"""network: those of the network; classifier: kernel (feature, class) and bias; prototypes: fc1 and fc2, if any."""
+
+
+def first_params(key: Key[Array, ""], network: Any, options: Supervised, n_classes: int) -> Params:
+    """Return all first parameters.
+
+    Linear layers are uniform in +-1 / sqrt(inputs), weights and biases alike (PyTorch's default). They depend on the key
+    alone, so that runs with other losses start with the same classifier.
+
+    Args:
+        key: of this purpose.
+        network: first parameters of the network.
+    """
+    wide, hidden = network_widths(options.network)
+    layers = {"classifier": (wide, n_classes)}
+    if options.contrastive in WITH_PROTOTYPES:
+        layers |= {"fc1": (wide, hidden), "fc2": (hidden, options.network.embedding_dim)}
+    made = {}
+    for number, (name, (inputs, outputs)) in enumerate(layers.items()):
+        numbers = draws.uniform(jax.random.fold_in(key, number), ((inputs + 1) * outputs,), np.dtype(np.float32))
+        numbers = (2 * numbers - 1) / np.float32(np.sqrt(inputs))
+        made[name] = {"kernel": numbers[outputs:].reshape(inputs, outputs), "bias": numbers[:outputs]}
+    if options.cosine:
+        del made["classifier"]["bias"]
+    found = {"network": network, "classifier": made.pop("classifier")}
+    return found | {"prototypes": made} if made else found
+
+
+def network_widths(shape: NetworkShape) -> tuple[int, int]:
+    """Return the length of the features, and the width inside the projection head."""
+    return shape.feature_dim, shape.feature_dim if shape.head_width is None else shape.head_width
+
+
+def logits_of(classifier: Params, features: Float[Array, "row feature"], scale: float) -> Float[Array, "row class"]:
+    """Return the classifier's outputs: linear, or, where it has no bias, `scale` times the cosine with each class."""
+    if "bias" in classifier:
+        return features @ classifier["kernel"] + classifier["bias"][None, :]
+    return jnp.float32(scale) * (normalise(features) @ normalise(classifier["kernel"].T).T)
+
+
+def prototypes_of(params: Params) -> Float[Array, "class neuron"]:
+    """Return the prototype of each class, of length one."""
+    first, second = params["prototypes"]["fc1"], params["prototypes"]["fc2"]
+    inside = jax.nn.relu(params["classifier"]["kernel"].T @ first["kernel"] + first["bias"][None, :])
+    return normalise(inside @ second["kernel"] + second["bias"][None, :])
+
+
+def logit_scale(options: Supervised) -> float:
+    """Return the factor of the cosines of a classifier without bias: LDAM multiplies them itself."""
+    return 1.0 if options.classifier == "ldam" else options.cosine_scale
+
+
+def evaluated(options: Supervised, params: Params, stats: Any) -> jax.tree_util.Partial:
+    """Return f(uint8 images) -> (image, feature + embedding + class) of the dense network in evaluation, float32.
+
+    The columns are the features, the embeddings and the logits; `columns_of` says which are which. Parameters are
+    arguments of what it is compiled into, so that other weights compile nothing.
+    """
+    return jax.tree_util.Partial(evaluation(options.network, logit_scale(options)), params, stats)
+
+
+def columns_of(options: Supervised, table: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return (features, embeddings, logits) of a table that `evaluated` made."""
+    shape = options.network
+    wide = shape.feature_dim
+    narrow = shape.embedding_dim if shape.head_layers else wide
+    return table[:, :wide], table[:, wide : wide + narrow], table[:, wide + narrow :]
+
+
+@functools.lru_cache(maxsize=8)
+def evaluation(shape: NetworkShape, scale: float) -> Callable[[Params, Any, Array], Array]:
+    """Return f(params, stats, uint8 images) -> table of `evaluated`: one object for each, so one compiled program."""
+    network = build(shape)
+
+    def outputs(params: Params, stats: Any, pixels: Array) -> Array:
+        images = pixels.astype(jnp.float32) / 255
+        found = network.apply(params["network"], stats, images, train=False, norm_set=0)
+        logits = logits_of(params["classifier"], found.features, scale)
+        return jnp.concatenate([found.features, found.embeddings, logits], axis=1)
+
+    return outputs

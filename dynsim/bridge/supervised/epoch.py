@@ -100,7 +100,10 @@ def views_of_rows(
         recipes: name of the recipe of each block.
         blocks: rows of each block; those of one recipe follow each other.
     """
-    drawn = [views.draw_views(jax.random.fold_in(key, view), size) for view, size in enumerate(blocks)]
+    # the numbers of a row depend on its place alone, so all blocks are drawn by one program, as long as the longest
+    keys = jax.vmap(lambda view: jax.random.fold_in(key, view))(jnp.arange(len(blocks), dtype=jnp.uint32))
+    all_drawn = jax.vmap(lambda one: views.draw_views(one, max(blocks)))(keys)
+    drawn = [jax.tree.map(lambda part: part[view, :size], all_drawn) for view, size in enumerate(blocks)]
     found, begin, view = [], 0, 0
     while view < len(blocks):
         last = view

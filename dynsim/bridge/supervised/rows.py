@@ -44,8 +44,8 @@ def block_sizes(n_views: Int[np.ndarray, " image"], epochs: Iterable[Batches]) -
 
 
 def view_rows(
-    order: Int[np.ndarray, "step image"],
-    valid: Bool[np.ndarray, "step image"],
+    order: Int[np.ndarray, "step place"],
+    valid: Bool[np.ndarray, "step place"],
     n_views: Int[np.ndarray, " image"],
     blocks: tuple[int, ...],
 ) -> tuple[Int[np.ndarray, "step row"], Bool[np.ndarray, "step row"]]:

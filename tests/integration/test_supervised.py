@@ -1,0 +1,164 @@
+"""Training with labels from end to end on a few generated images: resuming, the choice of an epoch, a saved encoder.
+
+The network is one convolution and one matrix, as in test_pretraining.py. One program is compiled for all runs.
+"""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from dynsim.bridge.data.generated import generated_images
+from dynsim.bridge.data.tasks import LabelledImages
+from dynsim.bridge.networks.files import SavedEncoder
+from dynsim.bridge.options import Masking, NetworkShape, Supervised
+from dynsim.bridge.supervised import epoch, parts, train_with_labels
+from dynsim.bridge.supervised import run as module
+from dynsim.bridge.training import loop
+from dynsim.config import ConfigError
+from dynsim.engine import checkpoint
+from tests.shallow_network import shallow
+
+COUNTS = np.array([8, 4, 2])
+MADE = generated_images(8, n_classes=3, side=8)
+KEPT = np.concatenate([np.flatnonzero(MADE.labels == label)[:n] for label, n in enumerate(COUNTS)])
+IMAGES = LabelledImages(MADE.pixels[KEPT], MADE.labels[KEPT])
+VALIDATION = LabelledImages(MADE.pixels[-6:], MADE.labels[-6:])
+OPTIONS = Supervised(
+    network=NetworkShape(architecture="resnet20", width=1 / 16, norm_sets=2, embedding_dim=4),
+    masking=Masking(kind="random", rate=0.5),
+    views=("probe", "probe", "probe", "none"),
+    epochs=3,
+    batch_size=8,
+    warmup_epochs=1,
+    weight=0.5,
+    temperature=0.2,
+    milestones=(2,),
+    reweight_from=2,
+)
+SIZES = {"few": 4, "medium": 3, "many": 2}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _shallow_networks():
+    caches = (epoch.compiled_label_epoch, parts.evaluation)
+    with pytest.MonkeyPatch.context() as patch:
+        for one in (module, epoch, parts):
+            patch.setattr(one, "build", shallow)
+        for one in caches:
+            one.cache_clear()
+        yield
+    for one in caches:
+        one.cache_clear()
+
+
+def same(first, second) -> bool:
+    pairs = zip(jax.tree.leaves(first), jax.tree.leaves(second), strict=True)
+    return all(np.array_equal(a, b, equal_nan=np.asarray(a).dtype.kind == "f") for a, b in pairs)
+
+
+def record(state) -> dict[str, np.ndarray]:
+    now = state.now
+    found = {"kernel": now.params["classifier"]["kernel"], "centres": now.centres, "conv": now.params["network"]["conv1"]["kernel"]}
+    return {name: np.asarray(one) for name, one in found.items()}
+
+
+def train(**more):
+    arguments = {"seed": 1, "validation": VALIDATION, "measure": record, "record_epochs": (0, 1, 2, 3), **more}
+    return train_with_labels(IMAGES, COUNTS, OPTIONS, **arguments)
+
+
+@pytest.fixture(scope="module")
+def scripted():
+    """A run whose second epoch is the best on the validation images."""
+    accuracies = iter((0.2, 0.5, 0.4))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "balanced_accuracy", lambda *arguments: next(accuracies))
+        return train()
+
+
+class Killed(BaseException):
+    pass
+
+
+def test_a_killed_run_goes_on_with_the_same_bits(tmp_path, monkeypatch):
+    whole = train()
+    monkeypatch.setattr(loop, "SAVE_EVERY_S", 0.0)
+    advance, calls = module._LabelRun.epoch, []
+
+    def dies_at_the_third(run, state, number):
+        calls.append(number)
+        if len(calls) == 3:
+            raise Killed
+        return advance(run, state, number)
+
+    monkeypatch.setattr(module._LabelRun, "epoch", dies_at_the_third)
+    with pytest.raises(Killed):
+        train(folder=tmp_path)
+    again = train(folder=tmp_path)
+    assert calls == [0, 1, 2, 2]
+    assert same(again[1:], whole[1:])
+    with pytest.raises(checkpoint.CheckpointError, match="config_hash"):
+        train(folder=tmp_path, seed=2)
+
+
+def test_the_best_epoch_on_validation_images_is_kept(scripted):
+    assert scripted.epoch == 2 and scripted.log["validation"].tolist() == pytest.approx([0.2, 0.5, 0.4])
+    assert same(scripted.params["classifier"]["kernel"], scripted.records["kernel"][2])
+    assert same(scripted.last.params["classifier"]["kernel"], scripted.records["kernel"][3])
+    assert not same(scripted.records["kernel"][2], scripted.records["kernel"][3])
+
+
+def test_predictions_are_those_of_the_kept_weights(scripted):
+    images = jnp.asarray(VALIDATION.pixels, jnp.float32) / 255
+    seen = shallow(OPTIONS.network).apply(scripted.params["network"], scripted.stats, images, train=False)
+    kept = scripted.params["classifier"]
+    logits = np.asarray(seen.features) @ np.asarray(kept["kernel"]) + np.asarray(kept["bias"])
+    assert scripted.predict(VALIDATION).tolist() == np.argmax(logits, axis=1).tolist()
+
+
+def test_what_is_logged_and_seen(scripted):
+    log = scripted.log
+    total = log["classifier_loss"] + 0.5 * log["contrastive_loss"]
+    np.testing.assert_allclose(log["loss"], total, rtol=1e-5)
+    # all 14 images are in classes of fewer than 20, so each has 4 views, of which the masked network sees the second
+    assert scripted.last.stats["seen"].tolist() == [3 * 14 * 3, 3 * 14]
+    np.testing.assert_allclose(log["mask_changed"][1:], 0.5, atol=0.1)
+    np.testing.assert_allclose(np.linalg.norm(scripted.records["centres"], axis=2)[1:], 1, rtol=1e-5)
+    assert not scripted.records["centres"][0].any()
+
+
+def test_without_validation_images_the_last_epoch_is_taken():
+    found = train(validation=None)
+    assert found.epoch == 3 and np.isnan(found.log["validation"]).all()
+    assert same(found.params, found.last.params)
+
+
+def test_a_run_starts_from_an_encoder():
+    kernel = np.arange(108, dtype=np.float32).reshape(3, 3, 3, 4) / 100
+    shape = dataclasses.replace(OPTIONS.network, norm_sets=1, head_layers=0)
+    saved = SavedEncoder(shape, {"conv1": {"kernel": kernel}}, {"seen": np.zeros(1, np.float32)}, None)
+    found, plain = train(encoder=saved, validation=None), train(validation=None)
+    assert same(found.records["conv"][0], kernel) and not same(plain.records["conv"][0], kernel)
+    assert same(found.records["kernel"][0], plain.records["kernel"][0])
+    with pytest.raises(ConfigError, match="encoder: architecture: wanted resnet20, as in network.architecture, got"):
+        train(encoder=saved._replace(shape=dataclasses.replace(shape, architecture="resnet18")))
+
+
+@pytest.mark.parametrize(
+    ("images", "counts", "words"),
+    [
+        (IMAGES, None, "counts: wanted the number of training images of each class, got None"),
+        (IMAGES, np.array([8, 4, 0]), "counts: wanted one number above 0 for each class"),
+        (IMAGES, COUNTS[:2], "images: labels: wanted 0 to 1, as there are 2 counts, got 2"),
+        (LabelledImages(IMAGES.pixels, IMAGES.labels[:-1]), COUNTS, "images: labels: wanted 14, one for each image"),
+        (LabelledImages(IMAGES.pixels, IMAGES.labels / 2), COUNTS, "images: labels: wanted whole numbers"),
+        (LabelledImages(IMAGES.pixels[:, 0], IMAGES.labels), COUNTS, "pixels: wanted uint8 images"),
+    ],
+)
+def test_what_does_not_fit_is_refused_in_one_line(images, counts, words):
+    with pytest.raises(ConfigError) as caught:
+        train_with_labels(images, counts, OPTIONS, 0)
+    assert words in str(caught.value) and "\n" not in str(caught.value)

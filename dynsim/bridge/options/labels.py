@@ -93,10 +93,10 @@ class Supervised(Section):
     masking: Masking = field(default_factory=Masking)
     """A mask over the encoder in the forward pass of the second view of each image, as in pre-training; with semantics
     literal, of all views that the contrastive loss compares. Masked views do not feed the classifier."""
-    classifier: Literal["cross_entropy", "balanced_softmax", "logit_adjusted", "focal", "ldam"] = "balanced_softmax"
-    """Loss of the classifier."""
-    contrastive: Literal["none", "sup_con", "bcl", "rcl", "acl"] = "acl"
-    """Loss of the embeddings; none: only the classifier is trained."""
+    classifier: str = "balanced_softmax"
+    """Loss of the classifier: cross_entropy, balanced_softmax, logit_adjusted, focal or ldam."""
+    contrastive: str = "acl"
+    """Loss of the embeddings: sup_con, bcl, rcl or acl; none: only the classifier is trained."""
     weight: float = 0.1
     """Weight of the contrastive loss."""
     temperature: float = 0.05
@@ -163,10 +163,12 @@ class Supervised(Section):
 
     def _check_losses(self) -> None:
         """Refuse losses that are unknown or cannot be trained here, and parts that they do not have."""
-        taken = f"one of {', '.join((NO_CONTRAST, *TRAINED_CONTRASTS))}"
-        for name, why in NOT_TRAINED.items():
-            require(self.contrastive != name, "contrastive", taken, self.contrastive, why)
         words_and_flags(self)
+        choice("classifier", self.classifier, TRAINED_CLASSIFIERS)
+        taken = (NO_CONTRAST, *TRAINED_CONTRASTS)
+        for name, why in NOT_TRAINED.items():
+            require(self.contrastive != name, "contrastive", f"one of {', '.join(taken)}", self.contrastive, why)
+        choice("contrastive", self.contrastive, taken)
         known = {*PARTS_OF.get(self.classifier, ()), *PARTS_OF.get(self.contrastive, ())}
         plain = LossParts()
         for one in fields(plain):
@@ -174,7 +176,7 @@ class Supervised(Section):
             fits = one.name in known or value == getattr(plain, one.name)
             losses = f"{self.classifier} and {self.contrastive}"
             require(fits, f"parts.{one.name}", f"its default, since {losses} have no such part", value)
-        require(self.classifier != "ldam" or self.cosine, "cosine", "true for ldam, whose margins are of cosines", False)
+        require(self.classifier != "ldam" or self.cosine, "cosine", "true for ldam, which needs cosines", False)
         contrasts = self.contrastive != NO_CONTRAST
         require(not contrasts or self.network.head_layers > 0, "network.head_layers", "a projection head", 0)
         require(self.network.norm_sets == 1 or self.is_masked, "network.norm_sets", "1 where nothing is masked", 2)

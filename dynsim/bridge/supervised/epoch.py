@@ -1,7 +1,9 @@
 """One epoch with labels as one compiled program: views, losses, gradient and update of every batch."""
 
 import functools
+import itertools
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -102,18 +104,20 @@ def views_of_rows(
     """
     # the numbers of a row depend on its place alone, so all blocks are drawn by one program, as long as the longest
     keys = jax.vmap(lambda view: jax.random.fold_in(key, view))(jnp.arange(len(blocks), dtype=jnp.uint32))
-    all_drawn = jax.vmap(lambda one: views.draw_views(one, max(blocks)))(keys)
-    drawn = [jax.tree.map(lambda part: part[view, :size], all_drawn) for view, size in enumerate(blocks)]
-    found, begin, view = [], 0, 0
-    while view < len(blocks):
-        last = view
-        while last < len(blocks) and recipes[last] == recipes[view]:
-            last += 1
-        end = begin + sum(blocks[view:last])
-        together = jax.tree.map(lambda *some: jnp.concatenate(some), *drawn[view:last])
-        found.append(views.views_of(together, pixels[begin:end], views.RECIPES[recipes[view]]))
-        begin, view = end, last
+    drawn = jax.vmap(lambda one: views.draw_views(one, max(blocks)))(keys)
+    found, begin = [], 0
+    for recipe, some in itertools.groupby(range(len(blocks)), key=lambda view: recipes[view]):
+        places = [(view, slice(blocks[view])) for view in some]
+        draws = jax.tree.map(partial(_joined, places=places), drawn)
+        end = begin + sum(blocks[view] for view, _ in places)
+        found.append(views.views_of(draws, pixels[begin:end], views.RECIPES[recipe]))
+        begin = end
     return jnp.concatenate(found)
+
+
+def _joined(part: Array, places: list[tuple[int, slice]]) -> Array:
+    """Return the numbers of some blocks, one block after the other."""
+    return jnp.concatenate([part[place] for place in places])
 
 
 @functools.lru_cache(maxsize=8)
@@ -140,7 +144,8 @@ def compiled_label_epoch(program: LabelProgram) -> LabelEpoch:
         rule = optimizer("sgd", inputs.learning_rate[number], inputs.weight_decay, inputs.momentum)
         updates, after = rule.update(gradient, state.optimizer, state.params)
         params = optax.apply_updates(state.params, updates)
-        log = LabelLog(*found[: len(LabelLog._fields) - 1], optax.tree.norm(gradient))
+        norm = optax.tree.norm(gradient)
+        log = LabelLog(found.loss, found.classifier, found.contrastive, found.positive_weight, norm)
         return LabelState(params, found.stats, after, state.mask, found.centres), log
 
     def epoch(state: LabelState, pixels: Array, labels: Array, inputs: LabelInputs) -> tuple[LabelState, LabelLog]:

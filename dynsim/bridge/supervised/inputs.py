@@ -50,7 +50,9 @@ def started_from(saved: SavedEncoder, shape: NetworkShape, params: Any, stats: A
     wanted, got = encoder_shape(shape), saved.shape
     for name in ("architecture", "stem", "width", "mean", "std"):
         want, found = getattr(wanted, name), getattr(got, name)
-        require(want == found, f"encoder: {name}", f"{want}, as in network.{name}", found, "choose a network to suit it")
+        require(
+            want == found, f"encoder: {name}", f"{want}, as in network.{name}", found, "choose a network to suit it"
+        )
 
     def taken(own: Any, theirs: Any) -> Any:
         parts = {name: part for name, part in own.items() if name in theirs}

@@ -6,6 +6,7 @@ linear layers with a ReLU between them (Zhu et al. 2022; their code has a batch 
 
 import functools
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
@@ -27,8 +28,8 @@ Params = dict[str, Any]
 def first_params(key: Key[Array, ""], network: Any, options: Supervised, n_classes: int) -> Params:
     """Return all first parameters.
 
-    Linear layers are uniform in +-1 / sqrt(inputs), weights and biases alike (PyTorch's default). They depend on the key
-    alone, so that runs with other losses start with the same classifier.
+    Linear layers are uniform in +-1 / sqrt(inputs), weights and biases alike (PyTorch's default). The
+    classifier depends on the key alone, so that runs with other losses start with the same one.
 
     Args:
         key: of this purpose.
@@ -38,15 +39,24 @@ def first_params(key: Key[Array, ""], network: Any, options: Supervised, n_class
     layers = {"classifier": (wide, n_classes)}
     if options.contrastive in WITH_PROTOTYPES:
         layers |= {"fc1": (wide, hidden), "fc2": (hidden, options.network.embedding_dim)}
-    made = {}
-    for number, (name, (inputs, outputs)) in enumerate(layers.items()):
-        numbers = draws.uniform(jax.random.fold_in(key, number), ((inputs + 1) * outputs,), np.dtype(np.float32))
-        numbers = (2 * numbers - 1) / np.float32(np.sqrt(inputs))
-        made[name] = {"kernel": numbers[outputs:].reshape(inputs, outputs), "bias": numbers[:outputs]}
+    made = dict(zip(layers, linear_layers(key, tuple(layers.values())), strict=True))
     if options.cosine:
         del made["classifier"]["bias"]
     found = {"network": network, "classifier": made.pop("classifier")}
     return found | {"prototypes": made} if made else found
+
+
+@partial(jax.jit, static_argnames="widths")
+def linear_layers(key: Key[Array, ""], widths: tuple[tuple[int, int], ...]) -> list[Params]:
+    """Return kernel and bias of linear layers with so many (inputs, outputs); the first do not depend on the others."""
+    sizes = [(inputs + 1) * outputs for inputs, outputs in widths]
+    numbers = 2 * draws.uniform(key, (sum(sizes),), np.dtype(np.float32)) - 1  # drawing once keeps compilation short
+    made, begin = [], 0
+    for (inputs, outputs), size in zip(widths, sizes, strict=True):
+        own = numbers[begin : begin + size] / np.float32(np.sqrt(inputs))
+        made.append({"kernel": own[outputs:].reshape(inputs, outputs), "bias": own[:outputs]})
+        begin += size
+    return made
 
 
 def network_widths(shape: NetworkShape) -> tuple[int, int]:

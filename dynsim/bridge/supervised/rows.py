@@ -1,9 +1,9 @@
 """Which images have how many views: the rows of a batch (NumPy).
 
-A row is one view of one image. The rows of a batch come in blocks: the first block has the first view of every image of
-the batch, the second block the second views, and so on. Where rare classes have more views than frequent ones, the later
-blocks hold the images that have so many views, one after the other, and are filled up with rows that are marked as
-padding. All batches of a run have the same block sizes, so that one program is compiled.
+A row is one view of one image. The rows of a batch come in blocks: the first block has the first view of every image
+of the batch, the second block the second views, and so on. Where rare classes have more views than frequent ones, the
+later blocks hold the images that have so many views, one after the other, and are filled up with rows that are marked
+as padding. All batches of a run have the same block sizes, so that one program is compiled.
 """
 
 from collections.abc import Iterable

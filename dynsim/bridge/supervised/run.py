@@ -14,7 +14,6 @@ from jaxtyping import Array
 
 from dynsim.bridge.data.tasks import LabelledImages
 from dynsim.bridge.evaluation.features import digest, extract
-from dynsim.bridge.evaluation.metrics import per_class_accuracy
 from dynsim.bridge.networks import build
 from dynsim.bridge.networks.files import SavedEncoder
 from dynsim.bridge.options.labels import Supervised
@@ -59,8 +58,8 @@ class Classifier(NamedTuple):
     last: LabelState
     """The state after the last epoch."""
     log: dict[str, np.ndarray]
-    """Of each epoch, shape (epoch,): means over its steps, and `validation`, the accuracy after it, NaN where it was not
-    measured."""
+    """Of each epoch, shape (epoch,): means over its steps, and `validation`, the accuracy after it, NaN where it was
+    not measured."""
     records: dict[str, np.ndarray]
     """What was measured, shape (record, ...), by name."""
 
@@ -196,8 +195,8 @@ class _LabelRun:
         options = self.options
         order, valid = view_rows(*self.batches(epoch), self.n_views, self.blocks)
         counts = jnp.asarray(self.counts, jnp.float32)
-        never = options.reweight_from is None
-        weights = jnp.ones_like(counts) if never else deferred_weights(counts, epoch, first_epoch=options.reweight_from)
+        first = options.reweight_from
+        weights = jnp.ones_like(counts) if first is None else deferred_weights(counts, epoch, first_epoch=first)
         numbers = (options.weight, options.temperature, options.centre_momentum, options.weight_decay, options.momentum)
         return LabelInputs(
             jnp.asarray(order),

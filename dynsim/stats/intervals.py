@@ -142,6 +142,12 @@ def t_interval(values: np.ndarray, confidence: float = CONFIDENCE) -> tuple[floa
     return mean - half, mean + half
 
 
+def mean_report(values: np.ndarray) -> dict[str, object]:
+    """Return the mean over seeds, the ends low and high of its 95 % t interval, and the values, as plain values."""
+    low, high = t_interval(values)
+    return {"mean": float(np.mean(values)), "low": low, "high": high, "values": [float(one) for one in values]}
+
+
 def t_paired(values: np.ndarray) -> Interval:
     """Return the mean of paired differences over seeds with Student's 95 % interval and p-value.
 

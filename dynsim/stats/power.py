@@ -2,9 +2,11 @@
 
 import math
 
+import numpy as np
 from scipy import integrate, optimize, stats
 
 from dynsim.config.checks import number, positive_int, require
+from dynsim.stats.intervals import t_paired
 
 
 def t_test_power(difference: float, scatter: float, n_seeds: int, level: float = 0.05) -> float:
@@ -27,6 +29,20 @@ def t_test_power(difference: float, scatter: float, n_seeds: int, level: float =
         return float(both * stats.chi.pdf(root * math.sqrt(freedom), freedom) * math.sqrt(freedom))
 
     return float(integrate.quad(rejects, 0.0, math.inf)[0])
+
+
+def paired_report(differences: np.ndarray) -> dict[str, object]:
+    """Return a paired difference over seeds with its interval, and the difference that so many seeds find.
+
+    The smallest detectable difference is that of a two-sided paired t-test at 5 % with 80 % power, for the scatter
+    seen. Where there are too few seeds for them, interval, p-value and that difference are None.
+
+    Args:
+        differences: finite numbers, shape (seed,).
+    """
+    scatter = float(np.std(differences, ddof=1)) if len(differences) > 1 else 0.0
+    detectable = detectable_difference(scatter, len(differences)) if scatter > 0 else None
+    return {**t_paired(differences).plain(), "values": differences.tolist(), "detectable": detectable}
 
 
 def detectable_difference(scatter: float, n_seeds: int, level: float = 0.05, power: float = 0.8) -> float:

@@ -73,33 +73,21 @@ def of_seeds(rows: Sequence[ImageRow], arm: str, probe: str, metric: str) -> dic
 
 def _by_probe(rows: Sequence[ImageRow], arm: str) -> dict[str, dict[str, dict[str, Any]]]:
     """Return {probe: {metric: mean, 95 % interval over seeds, and the values}} of an arm."""
-    from dynsim.stats.intervals import t_interval
+    from dynsim.stats.intervals import mean_report
 
-    found: dict[str, dict[str, dict[str, Any]]] = {}
-    for probe in PROBES:
-        found[probe] = {}
-        for metric in METRICS:
-            one = np.array(list(of_seeds(rows, arm, probe, metric).values()))
-            low, high = t_interval(one)
-            found[probe][metric] = {"mean": float(np.mean(one)), "low": low, "high": high, "values": one.tolist()}
-    return found
+    return {
+        probe: {metric: mean_report(np.array(list(of_seeds(rows, arm, probe, metric).values()))) for metric in METRICS}
+        for probe in PROBES
+    }
 
 
 def accuracy_contrast(rows: Sequence[ImageRow], one: AccuracyContrast) -> dict[str, Any]:
-    """Return a paired difference over seeds with its interval, and the difference that so many seeds find.
-
-    The smallest detectable difference is that of a two-sided paired t-test at 5 % with 80 % power, for the scatter
-    seen. Where there are too few seeds for them, interval, p-value and that difference are None.
-    """
-    from dynsim.stats.intervals import t_paired
-    from dynsim.stats.power import detectable_difference
+    """Return a paired difference over seeds with its interval and what so many seeds find (`paired_report`)."""
+    from dynsim.stats.power import paired_report
 
     first, second = (of_seeds(rows, arm, one.probe, one.metric) for arm in (one.first, one.second))
     differences = np.array([first[seed] - second[seed] for seed in sorted(first.keys() & second.keys())])
-    interval = t_paired(differences).plain()
-    scatter = float(np.std(differences, ddof=1)) if len(differences) > 1 else 0.0
-    detectable = detectable_difference(scatter, len(differences)) if scatter > 0 else None
-    return {**one._asdict(), **interval, "values": differences.tolist(), "detectable": detectable}
+    return {**one._asdict(), **paired_report(differences)}
 
 
 def _above_baselines(rows: Sequence[ImageRow], arms: Sequence[str]) -> dict[str, dict[str, float]]:

@@ -160,10 +160,11 @@ def _arm(
     from dynsim.bridge.networks import build
     from dynsim.bridge.training import pretrain
     from dynsim.bridge.training.encoder import frozen
+    from dynsim.bridge.training.loop import spaced_epochs
 
     began = time.perf_counter()
     task, label = images.task, part_name(name, images.seed)
-    network, epochs = build(options.network), record_epochs(options.epochs)
+    network, epochs = build(options.network), spaced_epochs(options.epochs, RECORDS)
     trained = pretrain(
         task.pretraining.pixels,
         options,
@@ -192,12 +193,6 @@ def save_encoder(path: Path, options: "Pretraining", state: "PretrainState", sta
     path.parent.mkdir(parents=True, exist_ok=True)
     mask = state.mask if options.masking.kind != "none" else None
     save_safetensors(path, options.network, state.params, stats, norm_set=DENSE_SET, mask=mask)
-
-
-def record_epochs(epochs: int) -> tuple[int, ...]:
-    """Return after how many epochs channels are measured: at the start, then ever more seldom, and at the end."""
-    steps = np.unique(np.round(np.geomspace(1, epochs, RECORDS)).astype(int))
-    return (0, *(int(step) for step in steps))
 
 
 def channel_measure(network: "Network", task: "Task", per_class: int, seed: int) -> "StateMeasure":

@@ -125,6 +125,17 @@ def _started(run: EpochRun) -> EpochsDone:
     return run.recorder.recorded(EpochsDone(state, 0, log, run.recorder.empty(state)))
 
 
+def spaced_epochs(epochs: int, n_records: int) -> tuple[int, ...]:
+    """Return after how many epochs to record: at the start, then ever more seldom, and at the end.
+
+    Args:
+        epochs: those of the run.
+        n_records: records beside the one at the start, where there are so many different epochs.
+    """
+    steps = np.unique(np.round(np.geomspace(1, epochs, n_records)).astype(int))
+    return (0, *(int(step) for step in steps))
+
+
 def order_of_epoch(keys: Streams, epoch: int, n_images: int, batch_size: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the images of each batch of an epoch, as `batches` does; the same for all runs with these keys."""
     return batches(step_key(keys.order, jnp.uint32(epoch)), n_images, batch_size)

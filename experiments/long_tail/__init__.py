@@ -1,0 +1,1 @@
+"""Parts of the experiment on losses with labels: its methods, runs, conclusions, figures and tables."""

@@ -1,0 +1,160 @@
+"""Figures of the comparison of losses."""
+
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from dynsim.plots.parts import panels
+from dynsim.plots.style import COLOR, STYLE, TWO_COLUMNS
+from experiments.long_tail.methods import ACL, BALANCED, SUP_CON
+from experiments.long_tail.outcome import GROUPS
+
+LOSS_NAMES = {"sup_con": "SupCon", "bcl": "BCL", "acl": "ACL"}
+GROUP_COLOR = {"all_classes": "all", "many": "majority", "medium": "ordinary neurons", "few": "minority"}
+CAPTIONS = {
+    "methods": (
+        "Accuracy on the test images, one row per method. Columns: all classes, and the third of the classes with the "
+        "most, the middle and the fewest images. Small dots are single seeds, large ones their mean. All methods but "
+        "the one with one view see the same views of the same images, and differ in the loss alone."
+    ),
+    "by_class": (
+        "Accuracy of each class against its number of training images (logarithmic), one panel per method: dots are "
+        "means over seeds, in which other classes are rare. The grey line is Balanced Softmax with as many views."
+    ),
+    "differences": (
+        "Differences in accuracy between methods with the same seed, and so the same images, views and first weights, "
+        "in points. Large dots are means over seeds, bars 95 % t intervals, small dots single seeds. The grey bands "
+        "show differences that these seeds would not have told from zero with 80 % power. Left: all classes; right: "
+        "the third with the fewest images."
+    ),
+    "conflicts": (
+        "Share of the positive pairs of a class that a loss pushes apart, against the number of training images of the "
+        "class (logarithmic). Columns: the loss under which it is counted, on the same embeddings and batches. Rows: "
+        "the method that the network is trained with. Lines: before training (light), at a middle record and at its "
+        "end (black). A class that has no two views in a batch has no dot."
+    ),
+    "geometry": (
+        "How the features of images that were not trained on lie at the end of training, by class, against its number "
+        "of training images (logarithmic), one line per method, means over seeds. Left: compactness, the mean cosine "
+        "of a class's features with their mean. Right: angle between the mean of a class and the nearest other one. "
+        "Black: ACL; grey: the others."
+    ),
+}
+
+
+def draw(summary: dict[str, Any], curves: dict[str, Any]) -> dict[str, Figure]:
+    """Return the figures by name."""
+    del curves
+    found = {"methods": method_dots(summary), "by_class": accuracy_by_size(summary), "geometry": geometry(summary)}
+    found["conflicts"] = conflicts(summary)
+    return found | ({"differences": method_differences(summary)} if summary["contrasts"] else {})
+
+
+@matplotlib.rc_context(STYLE)
+def method_dots(summary: dict[str, Any]) -> Figure:
+    """Return accuracies by method and group of classes."""
+    methods = summary["methods"]
+    fig, axes = panels(1, len(GROUPS), (TWO_COLUMNS, 0.9 + 0.2 * len(methods)), sharey=True)
+    for ax, (metric, text) in zip(axes[0], GROUPS.items(), strict=True):
+        for place, found in enumerate(methods.values()):
+            _points(ax, place, found[metric]["values"], COLOR[GROUP_COLOR[metric]])
+        ax.grid(axis="x", color=COLOR["grid"], lw=0.5)
+        ax.set_axisbelow(True)
+        ax.set_xlabel(f"{text} (%)")
+    axes[0, 0].set_yticks(range(len(methods)), list(methods))
+    axes[0, 0].set_ylim(len(methods) - 0.5, -0.5)
+    return fig
+
+
+def _points(ax: Axes, place: float, values: list[float], color: str) -> None:
+    """Draw single seeds and their mean, in percent."""
+    points = 100 * np.array(values)
+    ax.plot(points, np.full(len(points), place), ".", color=color, ms=3, alpha=0.6)
+    ax.plot(np.mean(points), place, "o", color=color, ms=5)
+
+
+@matplotlib.rc_context(STYLE)
+def accuracy_by_size(summary: dict[str, Any]) -> Figure:
+    """Return the accuracy of each class against its size, a panel per method."""
+    found = summary["by_class"]
+    columns = min(4, len(found))
+    rows = -(-len(found) // columns)
+    fig, axes = panels(rows, columns, (TWO_COLUMNS, 0.5 + 1.5 * rows), sharex=True, sharey=True)
+    for ax in axes.flat[len(found) :]:
+        ax.set_axis_off()
+    for ax, (name, one) in zip(axes.flat, found.items(), strict=False):
+        if BALANCED in found:
+            other = found[BALANCED]
+            ax.plot(other["counts"], 100 * np.array(other["mean"]), color=COLOR["mark"], lw=0.9)
+        ax.plot(one["counts"], 100 * np.array(one["mean"]), "o", color=COLOR["ink"], ms=3)
+        ax.set_title(name, loc="left")
+        ax.set_xscale("log")
+    fig.supxlabel("training images of the class")
+    fig.supylabel("accuracy (%)")
+    return fig
+
+
+@matplotlib.rc_context(STYLE)
+def method_differences(summary: dict[str, Any]) -> Figure:
+    """Return the differences between methods."""
+    pairs = list(dict.fromkeys((one["first"], one["second"]) for one in summary["contrasts"]))
+    fig, axes = panels(1, 2, (TWO_COLUMNS, 1.0 + 0.22 * len(pairs)), sharey=True)
+    for ax, metric in zip(axes[0], ("all_classes", "few"), strict=True):
+        for one in summary["contrasts"]:
+            if one["metric"] != metric:
+                continue
+            place = pairs.index((one["first"], one["second"]))
+            if one["detectable"] is not None:
+                reach = 100 * one["detectable"]
+                ax.fill_betweenx([place - 0.4, place + 0.4], -reach, reach, color=COLOR["grid"], lw=0)
+            if one["low"] is not None:
+                ax.plot([100 * one["low"], 100 * one["high"]], [place, place], color=COLOR["ink"], lw=1.4)
+            _points(ax, place, one["values"], COLOR["ink"])
+        ax.axvline(0, color=COLOR["ink"], lw=0.8)
+        ax.set_xlabel(f"{GROUPS[metric]}: difference in points")
+    axes[0, 0].set_yticks(range(len(pairs)), [f"{first} - {second}" for first, second in pairs])
+    axes[0, 0].invert_yaxis()
+    return fig
+
+
+@matplotlib.rc_context(STYLE)
+def conflicts(summary: dict[str, Any]) -> Figure:
+    """Return the share of repelling positive pairs by class size."""
+    claims = summary["claims"]
+    shown = [name for name in (SUP_CON, ACL) if name in claims] or list(claims)[:1]
+    losses = claims[shown[0]]["losses"]
+    fig, axes = panels(len(shown), len(losses), (TWO_COLUMNS, 0.6 + 1.6 * len(shown)), sharex=True, sharey=True)
+    for row, name in zip(axes, shown, strict=True):
+        found = claims[name]
+        ratio = 100 * np.array(found["conflict_ratio"], np.float64)
+        records = dict.fromkeys((0, len(found["epochs"]) // 2, len(found["epochs"]) - 1))
+        for ax, loss, place in zip(row, losses, range(len(losses)), strict=True):
+            for record, color in zip(records, ("grid", "mark", "ink"), strict=False):
+                label = f"epoch {found['epochs'][record]}"
+                ax.plot(found["counts"], ratio[record, place], "o-", color=COLOR[color], ms=3, lw=0.9, label=label)
+            ax.set_xscale("log")
+            ax.set_title(f"{LOSS_NAMES[loss]}, trained with {name}", loc="left")
+    axes[0, 0].legend()
+    fig.supxlabel("training images of the class")
+    fig.supylabel("repelling positive pairs (%)")
+    return fig
+
+
+@matplotlib.rc_context(STYLE)
+def geometry(summary: dict[str, Any]) -> Figure:
+    """Return compactness and margin by class size."""
+    fig, axes = panels(1, 2, (TWO_COLUMNS, 2.4), sharex=True)
+    texts = {"compactness": "compactness (cosine)", "margin": "angle to the nearest class (degrees)"}
+    for ax, (name, text) in zip(axes[0], texts.items(), strict=True):
+        for method, found in summary["claims"].items():
+            values = np.array(found[name][-1], np.float64)
+            color = COLOR["ink" if method == ACL else "mark"]
+            ax.plot(found["counts"], values, "o-", color=color, ms=2.5, lw=0.9)
+            ax.annotate(method, (found["counts"][-1], values[-1]), fontsize=6, color=color, ha="right", va="bottom")
+        ax.set_xscale("log")
+        ax.set_xlabel("training images of the class")
+        ax.set_ylabel(text)
+    return fig

@@ -1,0 +1,91 @@
+"""What the comparison of losses prints."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from experiments.long_tail.methods import METHODS
+from experiments.long_tail.outcome import GROUPS
+from experiments.long_tail.published import PUBLISHED_ACCURACIES
+
+
+def table_text(summary: dict[str, Any]) -> str:
+    """Return the accuracies of all methods, the differences and what was measured, as text; accuracies are percent."""
+    lines = ["Accuracy on the test images, in percent: mean over seeds, with half the range over seeds", ""]
+    lines.append(" " * 28 + "".join(f"{name:>14}" for name in GROUPS.values()))
+    for name, found in summary["methods"].items():
+        cells = [_mean_and_range(found[metric]["values"]) for metric in GROUPS]
+        lines.append(f"  {name:<26}" + "".join(f"{cell:>14}" for cell in cells))
+    lines += ["", *(f"{name}: {METHODS[name].text}" for name in summary["methods"]), ""]
+    lines += ["Differences between methods with the same seed, in points, with 95 % intervals", ""]
+    lines += [_contrast_line(one) for one in summary["contrasts"]]
+    if summary["verdict"]:
+        lines += ["", f"By the plan's rules, ACL: {summary['verdict']}"]
+    return "\n".join([*lines, "", *_claim_lines(summary["claims"])])
+
+
+def _mean_and_range(values: Sequence[float]) -> str:
+    mean, half = sum(values) / len(values), (max(values) - min(values)) / 2
+    return f"{100 * mean:.1f}" if len(values) == 1 else f"{100 * mean:.1f} +-{100 * half:.1f}"
+
+
+def _contrast_line(one: dict[str, Any]) -> str:
+    what = f"{one['first']} - {one['second']}, {GROUPS[one['metric']]}"
+    text = f"  {what:<52} {100 * one['estimate']:+.1f}"
+    if one["low"] is not None:
+        text += f" [{100 * one['low']:.1f}, {100 * one['high']:.1f}]"
+    if one["detectable"] is not None:
+        text += f", could see {100 * one['detectable']:.1f}"
+    return text
+
+
+def _claim_lines(claims: dict[str, Any]) -> list[str]:
+    """Return what was measured at the end: conflicts in the most frequent and the rarest class, and geometry."""
+    lines = [
+        "At the end of training, mean over seeds: share of positive pairs that repel each other under each loss, in"
+    ]
+    lines += ["the most frequent / the rarest class that has pairs; compactness; angle to the nearest class", ""]
+    some = next(iter(claims.values()))
+    lines.append(f"  {'trained with':<26}" + "".join(f"{name:>16}" for name in (*some["losses"], "compact", "angle")))
+    for name, found in claims.items():
+        cells = []
+        for ratios in found["conflict_ratio"][-1]:
+            known = [one for one in ratios if one is not None]
+            cells.append(f"{100 * known[0]:.0f} % / {100 * known[-1]:.0f} %" if known else "")
+        cells += [f"{found['mean_compactness']:.2f}", f"{found['mean_margin']:.0f}"]
+        lines.append(f"  {name:<26}" + "".join(f"{cell:>16}" for cell in cells))
+    return lines
+
+
+def published_losses(summaries: Sequence[dict[str, Any]]) -> str:
+    """Return the published accuracies with ours beside them; a cell that was not run is empty.
+
+    Args:
+        summaries: committed summaries, of any presets; each says what it ran.
+    """
+    lines = ["Published accuracy, in percent, and what was run here", ""]
+    lines.append(f"{'method':<26}{'images':<10}{'factor':>7}{'published':>11}  {'here':<8} protocol")
+    for row in PUBLISHED_ACCURACIES:
+        cell = f"{row.method:<26}{row.images:<10}{row.imbalance:>7}{row.value:>11.1f}"
+        lines.append(
+            f"{cell}  {_own_cell(row.images, row.imbalance, row.ours, summaries):<8} {row.source}: {row.protocol}"
+        )
+    for one in summaries:
+        lines += ["", "Here: " + one["about"], *_unpublished(one)]
+    return "\n".join(lines)
+
+
+def _own_cell(images: str, imbalance: int, method: str | None, summaries: Sequence[dict[str, Any]]) -> str:
+    """Return our mean for a published cell, empty if it was not run."""
+    for one in summaries:
+        data = one["long_tail"]
+        if (data["images"], data["imbalance"]) == (images, imbalance) and method in one["methods"]:
+            return f"{100 * one['methods'][method]['all_classes']['mean']:.1f} *"
+    return ""
+
+
+def _unpublished(summary: dict[str, Any]) -> list[str]:
+    """Return a line per method that was run here, for which there may be no published number."""
+    return [
+        f"  {name:<26}{100 * found['all_classes']['mean']:>8.1f}  (few: {100 * found['few']['mean']:.1f})"
+        for name, found in summary["methods"].items()
+    ]

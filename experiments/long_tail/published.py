@@ -23,9 +23,7 @@ class PublishedAccuracy(NamedTuple):
 
 
 TABLE = "table of arXiv 2506.01071 (ACL)"
-RESNET_32 = (
-    "ResNet-32, AutoAugment and Cutout; epochs and how one was chosen not stated"
-)
+RESNET_32 = "ResNet-32, AutoAugment and Cutout; epochs and how one was chosen not stated"
 PROCO = "code page of ProCo"
 PROCO_PROTOCOL = "ResNet-32, 200 epochs"
 SADE = "code page of SADE"

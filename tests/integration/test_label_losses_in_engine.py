@@ -2,7 +2,11 @@
 
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
+from dynsim.engine.data import Batch
+from dynsim.engine.label_loss import rarest_feature, with_labels
+from dynsim.engine.numbers import resolve
 from dynsim.engine.simulate import simulate
 from dynsim.losses.contrastive import normalise
 from dynsim.losses.label_table import LABEL_LOSSES
@@ -20,13 +24,6 @@ def every_sample_its_class(query, key, batch, numbers):
     return LABEL_LOSSES["sup_con"].function(views, Classes(), numbers.temperature)
 
 
-def first_feature_its_class(query, key, batch, numbers):
-    """The class of a sample is its first active feature; class sizes are the frequencies of the features."""
-    classes = Classes(numbers.active_probability)
-    views = two_views(query, key, jnp.argmax(batch.codes != 0, axis=1))
-    return LABEL_LOSSES["acl"].function(views, classes, numbers.temperature, centred=False)
-
-
 def test_sup_con_with_a_class_per_sample_runs_as_nt_xent_does():
     given = {"loss__temperature": 0.3, "loss__temperature_prefactor": False, "loss__similarity": "cosine"}
     given |= {"loss__kind": "nt_xent", "loss__symmetric": True, "loss__stop_gradient": False}
@@ -37,8 +34,51 @@ def test_sup_con_with_a_class_per_sample_runs_as_nt_xent_does():
     assert own.loss[0, -1] < own.loss[0, 1]
 
 
-def test_acl_learns_in_the_engine():
-    run = simulate(toy(optimizer__learning_rate=0.02), [3], loss=first_feature_its_class)
+def test_acl_learns_in_the_engine_in_one_line():
+    run = simulate(toy(optimizer__learning_rate=0.02), [3], loss=with_labels("acl"))
     assert run.loss[0, -1] < run.loss[0, 1] and np.all(
         (run.positive_weight[:, 1:] > 0) & (run.positive_weight[:, 1:] < 1)
     )
+
+
+CODES = np.array([[1.0, 0, 0], [1, 0, -1], [1, 1, 1], [0, 0, 0], [0, 0, 1]])
+"""Samples of three features with the frequencies 0.5, 0.1 and 0.4: the rarest is the second, then comes the third."""
+LABELS = np.array([0, 2, 1, -1, 2], np.int32)
+
+
+@pytest.fixture(scope="module")
+def batch():
+    empty = np.zeros((5, 1, 2))
+    return Batch(jnp.asarray(empty), jnp.asarray(empty), jnp.asarray(CODES), jnp.asarray(np.ones((5, 5), bool)))
+
+
+@pytest.fixture(scope="module")
+def numbers():
+    return resolve(toy()).numbers._replace(active_probability=jnp.asarray(np.array([0.5, 0.1, 0.4])))
+
+
+def test_the_class_is_the_rarest_active_feature(batch, numbers):
+    found = rarest_feature(batch, numbers)
+    assert found.labels.tolist() == LABELS.tolist()
+    np.testing.assert_allclose(found.counts, [0.5 * 0.9 * 0.6, 0.1, 0.4 * 0.9], rtol=1e-12)
+
+
+def test_views_classes_and_centres_are_those_of_the_batch(batch, numbers):
+    z = np.random.default_rng(0).normal(size=(10, 4))
+    found = with_labels("acl", aligned=False)(jnp.asarray(z[:5]), jnp.asarray(z[5:]), batch, numbers)
+    unit, labels = z / np.linalg.norm(z, axis=1, keepdims=True), np.tile(LABELS, 2)
+    sums = np.stack([unit[labels == label].sum(axis=0) for label in range(3)])
+    classes = Classes(np.array([0.27, 0.1, 0.36]), sums / np.linalg.norm(sums, axis=1, keepdims=True))
+    views = Views(unit, labels, labels >= 0)
+    expected = LABEL_LOSSES["acl"].function(views, classes, numbers.temperature, aligned=False)
+    np.testing.assert_allclose(found, expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("acll", "loss: wanted one of sup_con"), ("focal", "compares embeddings alone"), ("paco", "compares embeddings")],
+)
+def test_a_loss_that_does_not_fit_is_refused_in_one_line(name, words):
+    with pytest.raises(ValueError, match=words) as caught:
+        with_labels(name)
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,104 @@
+"""A loss with labels as the loss of a run, in one line:
+
+    from dynsim.engine.label_loss import with_labels
+    run = simulate(config, seeds=range(3), loss=with_labels("acl"))
+
+The features are known here, so they are the classes: the class of a sample is the rarest feature that is active in it
+(`rarest_feature`). Any other labels are a function of one's own.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from dynsim.engine.data import Batch
+from dynsim.engine.numbers import Numbers
+from dynsim.losses.contrastive import LossValue, normalise
+from dynsim.losses.label_table import label_loss
+from dynsim.losses.labelled_views import Classes, Views
+
+WITH_OUTPUTS = ("paco", "gpaco")
+
+
+class SampleLabels(NamedTuple):
+    """The classes of the samples of a batch."""
+
+    labels: Int[Array, " candidate"]
+    """Class of each candidate of the batch; -1 for none: the sample is left out."""
+    counts: Float[Array, " class"]
+    """Numbers proportional to the sizes of the classes."""
+
+
+LabelRule = Callable[[Batch, Numbers], SampleLabels]
+
+
+def with_labels(name: str, *, labels: LabelRule | None = None, **parts: Any) -> Callable[..., LossValue]:
+    """Return a loss for `simulate(loss=...)`: a contrastive loss of `LABEL_LOSSES` on both views of every sample.
+
+    Embeddings are scaled to length one, and the temperature is that of the configuration. The other options of its loss
+    are not used: all views are candidates of all others.
+
+    Args:
+        name: sup_con, kcl, bcl, rcl or acl; or tsc with centres in `parts`.
+        labels: (batch, numbers) -> `SampleLabels`; None: `rarest_feature`.
+        parts: named arguments of the loss, such as `aligned=False`; and `centres`, an array (class, neuron) of fixed
+            centres. Without it BCL and RCL have no prototypes, and the centres of ACL are the means of the batch.
+
+    Errors: `ValueError` in one line for an unknown loss, or one that needs a classifier.
+    """
+    row = label_loss(name)
+    if row.family == "classifier" or name in WITH_OUTPUTS:
+        raise ValueError(f"loss: wanted one that compares embeddings alone, such as sup_con or acl, got {name!r}")
+    return partial(_loss, name=name, rule=labels or rarest_feature, **parts)
+
+
+def rarest_feature(batch: Batch, numbers: Numbers) -> SampleLabels:
+    """Return the rarest active feature of each sample as its class; among equally rare ones the last.
+
+    A class is as large as its feature is often the rarest one, p_j times the product of 1 - p_i over all i that are
+    rarer; so it is for features that are active independently of each other.
+    """
+    frequency = numbers.active_probability
+    order = jnp.argsort(-frequency)  # stable: from the most frequent to the rarest
+    active = (batch.codes != 0)[:, order]
+    place = jnp.where(active, jnp.arange(len(order)), -1).max(axis=1)
+    labels = jnp.where(place >= 0, order[jnp.maximum(place, 0)], -1)
+    absent = jnp.log1p(-jnp.minimum(frequency[order], 1 - 1e-6))
+    rarer = jnp.cumsum(absent[::-1])[::-1] - absent
+    share = frequency[order] * jnp.exp(rarer)
+    return SampleLabels(labels.astype(jnp.int32), jnp.zeros_like(share).at[order].set(share))
+
+
+def _loss(
+    query: Array,
+    key: Array,
+    batch: Batch,
+    numbers: Numbers,
+    *,
+    name: str,
+    rule: LabelRule,
+    centres: Array | None = None,
+    **parts: Any,
+) -> LossValue:
+    found = rule(batch, numbers)
+    n_queries, n_classes = len(query), len(found.counts)
+    labels = jnp.concatenate([found.labels[:n_queries], found.labels])
+    views = Views(normalise(jnp.concatenate([query, key])), jnp.maximum(labels, 0), labels >= 0)
+    has_centre = None
+    if centres is None and name == "acl" and parts.get("centred", True):
+        centres, has_centre = class_means(views, n_classes)
+    classes = Classes(found.counts, centres, has_centre)
+    return label_loss(name).function(views, classes, numbers.temperature, **parts)
+
+
+def class_means(views: Views, n_classes: int) -> tuple[Array, Array]:
+    """Return the direction of the mean embedding of each class, and which classes have one; without a gradient."""
+    is_in = (views.labels[None, :] == jnp.arange(n_classes, dtype=views.labels.dtype)[:, None]) & views.is_valid[
+        None, :
+    ]
+    means = normalise(is_in.astype(views.embeddings.dtype) @ views.embeddings)
+    return jax.lax.stop_gradient(means), jnp.any(is_in, axis=1)

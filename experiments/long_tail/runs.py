@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import hashlib
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -78,7 +79,7 @@ def _run(
         "training": dataclasses.asdict(options),
         "long_tail": dataclasses.asdict(study.long_tail),
         "measured": [study.measured_batches, study.measured],
-        "encoder": str(study.encoder),
+        "encoder": None if study.encoder is None else hashlib.sha256(study.encoder.read_bytes()).hexdigest(),
         "seed": seed,
     }
 

@@ -148,6 +148,20 @@ for seed in last["seed"].values:
 
 # %% [markdown]
 """
+The losses with labels (`LABEL_LOSSES`) are losses of a run too, in one line. The class of a sample is its rarest
+active feature. Here ACL is trained for 500 steps; the mean softmax weight of the positives says how well classes are
+told apart.
+"""
+
+# %%
+from dynsim.engine.label_loss import with_labels
+
+shorter = replace(config, **{"train.n_steps": 500})
+labelled = simulate(shorter, seeds=[0], **own | {"loss": with_labels("acl")})
+print("weight of the positives, first and last:", labelled["positive_weight"].values[0, [1, -1]].round(3))
+
+# %% [markdown]
+"""
 ## Try it
 
 r is the frequency of the rarest feature relative to the most frequent one. Own parts are compiled once, like the

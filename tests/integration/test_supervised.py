@@ -43,10 +43,9 @@ SIZES = {"few": 4, "medium": 3, "many": 2}
 
 @pytest.fixture(autouse=True, scope="module")
 def _shallow_networks():
-    caches = (epoch.compiled_label_epoch, parts.evaluation)
+    caches = (epoch.compiled_label_epoch, parts.network_of, parts.evaluation)
     with pytest.MonkeyPatch.context() as patch:
-        for one in (module, epoch, parts):
-            patch.setattr(one, "build", shallow)
+        patch.setattr(parts, "build", shallow)
         for one in caches:
             one.cache_clear()
         yield

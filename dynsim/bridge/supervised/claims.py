@@ -5,12 +5,13 @@ and a frequent one many, under several losses on the same embeddings. The class 
 are here the means of these embeddings, whichever loss the network is trained with.
 """
 
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array
+from jaxtyping import Array, Key
 
 from dynsim.bridge import views
 from dynsim.bridge.data.tasks import LabelledImages
@@ -79,12 +80,15 @@ def measured_views(
     keys = streams(seed)
     order, valid = order_of_epoch(keys, OWN_STREAM, len(images.labels), min(options.batch_size, len(images.labels)))
     full = order[valid.all(axis=1)][:n_batches]
-    recipe = views.RECIPES[options.views[0]]
-    draw = jax.jit(lambda key, pixels: jnp.concatenate(views.pair(key, pixels, recipe)))
-    key = jax.random.fold_in(keys.views, OWN_STREAM)
-    seen = [draw(jax.random.fold_in(key, k), jnp.asarray(images.pixels[one])) for k, one in enumerate(full)]
+    key, name = jax.random.fold_in(keys.views, OWN_STREAM), options.views[0]
+    seen = [_pairs(jax.random.fold_in(key, k), jnp.asarray(images.pixels[one]), name) for k, one in enumerate(full)]
     pixels = np.round(np.stack([np.asarray(one) for one in seen]) * 255).astype(np.uint8)  # views have whole levels
     return pixels, np.concatenate([images.labels[full]] * 2, axis=1).astype(np.int32)
+
+
+@partial(jax.jit, static_argnames="recipe")
+def _pairs(key: Key[Array, ""], pixels: Array, recipe: str) -> Array:
+    return jnp.concatenate(views.pair(key, pixels, views.RECIPES[recipe]))
 
 
 @jax.jit

@@ -12,10 +12,10 @@ import optax
 from jaxtyping import Array, Bool, Float, Int, Key, UInt8
 
 from dynsim.bridge import views
-from dynsim.bridge.networks import NetworkShape, build
+from dynsim.bridge.networks import NetworkShape
 from dynsim.bridge.options.labels import LossParts, Supervised
 from dynsim.bridge.supervised.objective import ClassFacts, Joint, Roles, Rows, joint_loss
-from dynsim.bridge.supervised.parts import Params, logit_scale
+from dynsim.bridge.supervised.parts import Params, logit_scale, network_of
 from dynsim.bridge.training.schedules import optimizer
 
 
@@ -124,7 +124,7 @@ def _joined(part: Array, places: list[tuple[int, slice]]) -> Array:
 def compiled_label_epoch(program: LabelProgram) -> LabelEpoch:
     """Return the compiled epoch of a program. The state that it is given is used up."""
     fixed = (program.classifier, program.contrastive, program.parts, program.logit_scale, program.semantics)
-    joint = Joint(build(program.network), *fixed)
+    joint = Joint(network_of(program.network), *fixed)
     roles = Roles.of(program.blocks, program.roles, program.semantics)
 
     def step(

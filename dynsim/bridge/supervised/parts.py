@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
-from dynsim.bridge.networks import build
+from dynsim.bridge.networks import Network, build
 from dynsim.bridge.options.labels import Supervised
 from dynsim.bridge.options.network import NetworkShape
 from dynsim.losses.contrastive import normalise
@@ -101,9 +101,15 @@ def columns_of(options: Supervised, table: np.ndarray) -> tuple[np.ndarray, np.n
 
 
 @functools.lru_cache(maxsize=8)
+def network_of(shape: NetworkShape) -> Network:
+    """Return the network of a shape: one object for each, so that several runs compile its first weights once."""
+    return build(shape)
+
+
+@functools.lru_cache(maxsize=8)
 def evaluation(shape: NetworkShape, scale: float) -> Callable[[Params, Any, Array], Array]:
     """Return f(params, stats, uint8 images) -> table of `evaluated`: one object for each, so one compiled program."""
-    network = build(shape)
+    network = network_of(shape)
 
     def outputs(params: Params, stats: Any, pixels: Array) -> Array:
         images = pixels.astype(jnp.float32) / 255

@@ -14,12 +14,11 @@ from jaxtyping import Array
 
 from dynsim.bridge.data.tasks import LabelledImages
 from dynsim.bridge.evaluation.features import digest, extract
-from dynsim.bridge.networks import build
 from dynsim.bridge.networks.files import SavedEncoder
 from dynsim.bridge.options.labels import Supervised
 from dynsim.bridge.supervised.epoch import LabelInputs, LabelLog, LabelProgram, LabelState, compiled_label_epoch
 from dynsim.bridge.supervised.inputs import check_labelled, started_from
-from dynsim.bridge.supervised.parts import Params, columns_of, evaluated, first_params
+from dynsim.bridge.supervised.parts import Params, columns_of, evaluated, first_params, network_of
 from dynsim.bridge.supervised.rows import block_sizes, view_rows, views_of_classes
 from dynsim.bridge.training.loop import Recorder, StateMeasure, digest_of, order_of_epoch, run_epochs, streams
 from dynsim.bridge.training.masking import next_mask
@@ -136,7 +135,7 @@ class _LabelRun:
     ) -> None:
         self.options, self.seed, self.counts, self.recorder = options, seed, counts, recorder
         self.images, self.validation, self.encoder = images, validation, encoder
-        self.keys, self.network = streams(seed), build(options.network)
+        self.keys, self.network = streams(seed), network_of(options.network)
         self.n_epochs, self.n_images = options.epochs, len(images.labels)
         self.pixels, self.labels = jnp.asarray(images.pixels), jnp.asarray(images.labels, jnp.int32)
         self.n_views = views_of_classes(options, counts)[images.labels]

@@ -1,0 +1,133 @@
+"""What the comparison of losses concludes from its rows, by hand calculation, and how its methods differ."""
+
+import dataclasses
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dynsim.bridge.options import LossParts, Masking, NetworkShape, Supervised
+from experiments import long_tail
+from experiments.long_tail.methods import COMPARED, METHODS
+from experiments.long_tail.outcome import PAIRS, planned_differences, summarise_methods, verdict
+from experiments.long_tail.table import published_losses, table_text
+from experiments.long_tail_losses import PRESETS
+
+BASE = Supervised(views=("probe",) * 4)
+ONE_VIEW, BALANCED = "Balanced Softmax, one view", "Balanced Softmax"
+
+
+def row(method: str, seed: int, accuracy: float, counts=(90, 9, 30)) -> dict:
+    """A row of three classes, whose accuracies are accuracy, 0 and 1, with one record of two losses."""
+    claims = {
+        "epochs": [2],
+        "losses": ["sup_con", "acl"],
+        "conflicting": [[[6.0, 0.0, 1.0], [0.0, 0.0, 0.0]]],
+        "pairs": [[12.0, 0.0, 4.0]],
+        "compactness": [[0.5, 0.7, 0.9]],
+        "margin": [[30.0, None, 60.0]],
+    }
+    numbers = dict.fromkeys(("all_classes", "many", "medium", "few"), accuracy)
+    more = {"per_class": [accuracy, 0.0, 1.0], "counts": list(counts), "log": {"loss": [1.0]}, "claims": claims}
+    return {"method": method, "seed": seed, "train_s": 30.0, **numbers, **more}
+
+
+def rows_of(**by_method) -> list[dict]:
+    return [row(name, seed, value) for name, values in by_method.items() for seed, value in enumerate(values)]
+
+
+ROWS = rows_of(**{"ACL": (0.53, 0.56, 0.62), BALANCED: (0.50, 0.52, 0.57), ONE_VIEW: (0.40, 0.42, 0.46)})
+NAMES = ("ACL", BALANCED, ONE_VIEW)
+
+
+def test_differences_are_paired_by_seed_and_the_plan_decides():
+    summary = summarise_methods(ROWS[::-1], NAMES, 0.01)
+    found = {(one["first"], one["second"], one["metric"]): one for one in summary["contrasts"]}
+    np.testing.assert_allclose(found["ACL", BALANCED, "few"]["values"], [0.03, 0.04, 0.05], atol=1e-12)
+    half = 4.302652729911275 * 0.01 / np.sqrt(3)  # t quantile for two degrees of freedom
+    np.testing.assert_allclose(found["ACL", BALANCED, "all_classes"]["low"], 0.04 - half, rtol=1e-9)
+    assert summary["verdict"] == "helps" and summary["train_minutes"] == 4.5
+    assert {one["first"] for one in summary["contrasts"]} == {"ACL", ONE_VIEW}
+
+
+@pytest.mark.parametrize(
+    ("published", "matched", "expected"),
+    [
+        ((0.05, 0.06, 0.07), (0.03, 0.04, 0.05), "helps"),
+        ((0.05, 0.06, 0.07), (0.000, 0.001, -0.001), "helps by its views: no difference beyond them"),
+        ((0.05, 0.06, 0.07), (0.05, 0.00, -0.04), "helps, beyond its views undecided"),
+        ((0.05, 0.06, 0.07), (-0.05, -0.04, -0.03), "harms"),
+        ((0.05, 0.00, -0.04), (0.000, 0.001, -0.001), "nothing"),
+        ((0.05, 0.00, -0.04), (0.05, 0.00, -0.04), "undecided"),
+        ((0.05, 0.06), (0.03, 0.04), ""),
+    ],
+)
+def test_verdicts_follow_the_rules_of_the_plan(published, matched, expected):
+    base = 0.5 + np.zeros(len(published))
+    acl = base + matched
+    rows = rows_of(**{"ACL": acl, BALANCED: base, ONE_VIEW: acl - published})
+    assert summarise_methods(rows, NAMES, 0.01)["verdict"] == expected
+    assert verdict([], 0.01) == ""
+
+
+def test_classes_are_ordered_by_their_size_in_each_seed():
+    rows = [row("ACL", 0, 0.5), row("ACL", 1, 0.7, counts=(9, 30, 90))]
+    summary = summarise_methods(rows, ["ACL"], 0.01)
+    of_size = summary["by_class"]["ACL"]
+    assert of_size["counts"] == [90, 30, 9]
+    assert of_size["values"] == [[0.5, 1.0, 0.0], [1.0, 0.0, 0.7]]
+    claims = summary["claims"]["ACL"]
+    assert claims["conflict_ratio"] == [[[7 / 16, 1 / 4, 6 / 12], [0.0, 0.0, 0.0]]]
+    np.testing.assert_allclose(claims["compactness"][0], [0.7, 0.8, 0.5 * (0.7 + 0.5)])
+    assert claims["margin"][0] == [45.0, None, None]
+
+
+def test_a_class_without_pairs_has_no_ratio():
+    found = summarise_methods([row("ACL", 0, 0.5)], ["ACL"], 0.01)["claims"]["ACL"]
+    assert found["conflict_ratio"] == [[[0.5, 0.25, None], [0.0, 0.0, None]]]
+
+
+def test_tables_show_every_method_and_leave_empty_what_was_not_run():
+    summary = summarise_methods(ROWS, NAMES, 0.01)
+    text = table_text(summary)
+    assert "ACL - Balanced Softmax, All" in text and "+4.0 [1.5, 6.5], could see" in text
+    assert "By the plan's rules, ACL: helps" in text and "50 % / 25 %" in text
+    assert "*" not in published_losses([])
+    ours = summary | {"long_tail": {"images": "cifar100", "imbalance": 100.0}, "about": "what was run"}
+    lines = published_losses([ours]).splitlines()
+    starred = [line.split("  ")[0] for line in lines if " * " in line]
+    assert starred == ["Balanced Softmax", "ACL"] and "57.0 *" in "".join(lines)
+
+
+@pytest.mark.parametrize("name", COMPARED)
+def test_a_compared_method_differs_in_its_loss_alone(name):
+    base = dataclasses.replace(BASE, parts=LossParts(mean_weight=2.0))
+    changed = METHODS[name].change(base)
+    same = dataclasses.replace(changed, classifier=base.classifier, contrastive=base.contrastive, parts=base.parts)
+    if name == ONE_VIEW:
+        assert (changed.views, changed.view_counts) == (("probe",), "uniform")
+        same = dataclasses.replace(same, views=base.views, view_counts=base.view_counts)
+    assert same == base
+    assert changed.classifier == ("cross_entropy" if name == "cross-entropy" else "balanced_softmax")
+    assert changed.parts.mean_weight == (2.0 if name == "ACL" else 1.0)
+
+
+def test_a_mask_is_for_methods_that_compare_embeddings():
+    masked = dataclasses.replace(BASE, masking=Masking(kind="lowest", rate=0.9), network=NetworkShape(norm_sets=2))
+    assert METHODS["ACL"].change(masked).masking == masked.masking
+    assert not METHODS[BALANCED].change(masked).is_masked
+
+
+def test_the_plan_is_that_of_the_preset():
+    path = Path(long_tail.__file__).with_name("plan.toml")
+    plan, cpu = tomllib.loads(path.read_text(encoding="utf-8")), PRESETS["cpu"]
+    assert tuple(plan["methods"]) == cpu.methods == COMPARED
+    assert plan["seeds"] == list(range(cpu.seed, cpu.seed + cpu.seeds))
+    assert (plan["shared"]["weight"], plan["shared"]["temperature"]) == (cpu.training.weight, cpu.training.temperature)
+    assert plan["rules"]["margin"] == cpu.margin
+    decides = [
+        (plan["question"]["first"], plan[part][key]) for part, key in (("question", "second"), ("control", "method"))
+    ]
+    assert decides == list(PAIRS[:2])
+    assert {(one.first, one.second) for one in planned_differences(COMPARED)} == set(PAIRS)

@@ -75,7 +75,7 @@ def _growth(ax: Axes, name: str, sweep: MeasuredSweep) -> None:
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     ax.xaxis.set_minor_formatter(NullFormatter())
     ax.xaxis.set_minor_locator(FixedLocator(sweep["sizes"]))
-    plain_log_labels(ax)
+    plain_log_labels(ax.yaxis)
     bottom, top = ax.get_ylim()
     ax.set_ylim(bottom, top * (top / bottom) ** 0.45)  # room for the text
     ax.set_xlabel(sweep["label"])

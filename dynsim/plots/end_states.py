@@ -50,7 +50,7 @@ def end_state(ends: xr.Dataset) -> Figure:
             at = ends["end_state"].sel(moment=moment, quantity=quantity)
             _against_ratio(ax, at, r, same_partner=moment == "equal steps")
             ax.set_yscale("log")
-            parts.plain_log_labels(ax)
+            parts.plain_log_labels(ax.yaxis)
             ax.set_xscale("log")
             ax.set_xticks(r, [f"{value:g}" for value in r])
             ax.minorticks_off()

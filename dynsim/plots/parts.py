@@ -12,6 +12,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter
@@ -94,11 +95,11 @@ def step_axis(ax: Axes, steps: np.ndarray) -> None:
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
 
 
-def plain_log_labels(ax: Axes) -> None:
-    """Label a logarithmic y axis with plain numbers: 1, 2 and 5 times each power of ten."""
-    ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    ax.yaxis.set_minor_formatter(NullFormatter())
+def plain_log_labels(axis: Axis) -> None:
+    """Label a logarithmic axis, such as `ax.yaxis`, with plain numbers: 1, 2 and 5 times each power of ten."""
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def over_seeds(values: xr.DataArray) -> Band:

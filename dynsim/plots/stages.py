@@ -128,7 +128,7 @@ def loss_curve(curves: xr.Dataset, floors: dict[str, float]) -> Figure:
     parts.band(ax, curves["step"].values, values, GROUP_COLOR["all"], "training batches")
     if np.nanmin([*values[0], *floors.values(), np.inf]) > 0:
         ax.set_yscale("log")
-        parts.plain_log_labels(ax)
+        parts.plain_log_labels(ax.yaxis)
     parts.step_axis(ax, curves["step"].values)
     marks.draw_floors(ax, floors)
     marks.switch_line(ax, curves, height=0.55)

@@ -1,5 +1,6 @@
 """Figures of the comparison of losses."""
 
+import itertools
 from typing import Any
 
 import matplotlib
@@ -7,13 +8,14 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from dynsim.plots.parts import panels
+from dynsim.plots.parts import lower_legend, panels, plain_log_labels
 from dynsim.plots.style import COLOR, STYLE, TWO_COLUMNS
 from experiments.long_tail.methods import ACL, BALANCED, SUP_CON
 from experiments.long_tail.outcome import GROUPS
 
 LOSS_NAMES = {"sup_con": "SupCon", "bcl": "BCL", "acl": "ACL"}
 GROUP_COLOR = {"all_classes": "all", "many": "majority", "medium": "ordinary neurons", "few": "minority"}
+MARKS = "os^vDx+"
 CAPTIONS = {
     "methods": (
         "Accuracy on the test images, one row per method. Columns: all classes, and the third of the classes with the "
@@ -91,10 +93,18 @@ def accuracy_by_size(summary: dict[str, Any]) -> Figure:
             ax.plot(other["counts"], 100 * np.array(other["mean"]), color=COLOR["mark"], lw=0.9)
         ax.plot(one["counts"], 100 * np.array(one["mean"]), "o", color=COLOR["ink"], ms=3)
         ax.set_title(name, loc="left")
-        ax.set_xscale("log")
-    fig.supxlabel("training images of the class")
-    fig.supylabel("accuracy (%)")
+        _size_axis(ax)
+    for row in axes:
+        row[0].set_ylabel("accuracy (%)")
     return fig
+
+
+def _size_axis(ax: Axes, label: bool = True) -> None:
+    """Scale the x axis for class sizes."""
+    ax.set_xscale("log")
+    plain_log_labels(ax.xaxis)
+    if label:
+        ax.set_xlabel("training images of the class")
 
 
 @matplotlib.rc_context(STYLE)
@@ -135,26 +145,24 @@ def conflicts(summary: dict[str, Any]) -> Figure:
             for record, color in zip(records, ("grid", "mark", "ink"), strict=False):
                 label = f"epoch {found['epochs'][record]}"
                 ax.plot(found["counts"], ratio[record, place], "o-", color=COLOR[color], ms=3, lw=0.9, label=label)
-            ax.set_xscale("log")
+            _size_axis(ax, label=row is axes[-1])
             ax.set_title(f"{LOSS_NAMES[loss]}, trained with {name}", loc="left")
+        row[0].set_ylabel("repelling pairs (%)")
     axes[0, 0].legend()
-    fig.supxlabel("training images of the class")
-    fig.supylabel("repelling positive pairs (%)")
     return fig
 
 
 @matplotlib.rc_context(STYLE)
 def geometry(summary: dict[str, Any]) -> Figure:
     """Return compactness and margin by class size."""
-    fig, axes = panels(1, 2, (TWO_COLUMNS, 2.4), sharex=True)
+    fig, axes = panels(1, 2, (TWO_COLUMNS, 2.8), sharex=True)
     texts = {"compactness": "compactness (cosine)", "margin": "angle to the nearest class (degrees)"}
     for ax, (name, text) in zip(axes[0], texts.items(), strict=True):
-        for method, found in summary["claims"].items():
+        for (method, found), mark in zip(summary["claims"].items(), itertools.cycle(MARKS)):
             values = np.array(found[name][-1], np.float64)
             color = COLOR["ink" if method == ACL else "mark"]
-            ax.plot(found["counts"], values, "o-", color=color, ms=2.5, lw=0.9)
-            ax.annotate(method, (found["counts"][-1], values[-1]), fontsize=6, color=color, ha="right", va="bottom")
-        ax.set_xscale("log")
-        ax.set_xlabel("training images of the class")
+            ax.plot(found["counts"], values, f"{mark}-", color=color, ms=3, lw=0.8, label=method)
+        _size_axis(ax)
         ax.set_ylabel(text)
+    lower_legend(fig, axes[0, 0].get_legend_handles_labels()[0], 4)
     return fig

@@ -1,5 +1,6 @@
 """How large a difference can a number of seeds show? Power of the paired t-test, for plans made before the data."""
 
+import functools
 import math
 
 import numpy as np
@@ -51,10 +52,17 @@ def detectable_difference(scatter: float, n_seeds: int, level: float = 0.05, pow
     Args: as for `t_test_power`; power: in (level, 1).
     """
     require(level < power < 1, "power", f"a chance in ({level:g}, 1)", power)
+    number("scatter", scatter, 0.0, open_low=True)
+    return scatter * _detectable_in_scatters(n_seeds, level, power)
+
+
+@functools.lru_cache
+def _detectable_in_scatters(n_seeds: int, level: float, power: float) -> float:
+    """Return that difference for a scatter of 1: only their ratio matters, and finding it takes long."""
 
     def missing(difference: float) -> float:
-        return t_test_power(difference, scatter, n_seeds, level) - power
+        return t_test_power(difference, 1.0, n_seeds, level) - power
 
     # at this end the mean statistic is six standard deviations beyond the cut
     far = (float(stats.t.ppf(1 - level / 2, n_seeds - 1)) + 6) / math.sqrt(n_seeds)
-    return float(optimize.brentq(missing, 0.0, far * scatter))
+    return float(optimize.brentq(missing, 0.0, far))

@@ -118,8 +118,7 @@ PRESETS = {
     ),
 }
 ABOUT_PRESETS = {
-    "cpu": "CIFAR-10-LT on a CPU, a strided ResNet-20 of half width, 15 epochs: an hour for seven methods and 3 seeds on 2"
-    " cores",
+    "cpu": "CIFAR-10-LT on a CPU, a narrow ResNet-20, 15 epochs: an hour for seven methods and 3 seeds on 2 cores",
     "smoke": "generated images, two methods, to see that it runs; two minutes, most of them compilation",
     "paper": "CIFAR-100-LT, ResNet-32, 200 epochs, without AutoAugment; the last epoch, as no image is held out; for an"
     " accelerator",

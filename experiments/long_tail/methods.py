@@ -34,8 +34,9 @@ def with_losses(options: Supervised, classifier: str, contrastive: str) -> Super
     network, masking = options.network, options.masking
     if contrastive == NO_CONTRAST:
         network, masking = dataclasses.replace(network, norm_sets=1), Masking()
-    losses = {"classifier": classifier, "contrastive": contrastive}
-    return dataclasses.replace(options, **losses, parts=parts, network=network, masking=masking)
+    return dataclasses.replace(
+        options, classifier=classifier, contrastive=contrastive, parts=parts, network=network, masking=masking
+    )
 
 
 def _losses(classifier: str, contrastive: str) -> Callable[[Supervised], Supervised]:

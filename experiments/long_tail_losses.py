@@ -40,7 +40,7 @@ from dynsim import experiment
 from dynsim.bridge.options import LongTail, NetworkShape, Supervised
 from dynsim.config.checks import choice, number, positive_int, require
 from dynsim.experiment import Experiment, Figures, Json, Reduced
-from experiments.long_tail.methods import ACL, BALANCED, COMPARED, METHODS
+from experiments.long_tail.methods import ACL, BALANCED, COMPARED_METHODS, LOSS_METHODS
 
 if TYPE_CHECKING:
     from experiments.long_tail.runs import LossStudy, MethodRow
@@ -54,7 +54,7 @@ class LongTailLosses:
 
     training: Annotated[Supervised, tyro.conf.arg(name="")] = field(default_factory=Supervised)
     long_tail: LongTail = field(default_factory=LongTail)
-    methods: tuple[str, ...] = COMPARED
+    methods: tuple[str, ...] = COMPARED_METHODS
     """Which methods to run: names of experiments/long_tail/methods.py. They replace the losses of the options."""
     measured_batches: int = 4
     """Batches on which conflicts between positives are counted while training."""
@@ -88,7 +88,7 @@ class LongTailLosses:
         once = 0 < len(self.methods) == len(set(self.methods))
         require(once, "methods", "at least one method, none of them twice", " ".join(self.methods))
         for name in self.methods:
-            choice("methods", name, tuple(METHODS))
+            choice("methods", name, tuple(LOSS_METHODS))
 
 
 CPU_TRAINING = Supervised(
@@ -102,11 +102,13 @@ CPU_TRAINING = Supervised(
     milestones=(),
     warmup_epochs=1,
 )
-SMALL = NetworkShape(architecture="resnet20", stem="cifar_strided", width=1 / 4, head_width=16, embedding_dim=16)
+SMOKE_NETWORK = NetworkShape(
+    architecture="resnet20", stem="cifar_strided", width=1 / 4, head_width=16, embedding_dim=16
+)
 PRESETS = {
     "cpu": LongTailLosses(training=CPU_TRAINING),
     "smoke": LongTailLosses(
-        training=dataclasses.replace(CPU_TRAINING, network=SMALL, epochs=4, batch_size=64),
+        training=dataclasses.replace(CPU_TRAINING, network=SMOKE_NETWORK, epochs=4, batch_size=64),
         long_tail=LongTail(images="generated", imbalance=10.0, few_shot=0.1),
         methods=(BALANCED, ACL),
         measured_batches=2,
@@ -117,7 +119,7 @@ PRESETS = {
         training=Supervised(), long_tail=LongTail(images="cifar100", held_out=0.0, shuffled=False), seeds=3
     ),
 }
-ABOUT_PRESETS = {
+ABOUT_LOSS_PRESETS = {
     "cpu": "CIFAR-10-LT on a CPU, a narrow ResNet-20, 15 epochs: an hour for seven methods and 3 seeds on 2 cores",
     "smoke": "generated images, two methods, to see that it runs; two minutes, most of them compilation",
     "paper": "CIFAR-100-LT, ResNet-32, 200 epochs, without AutoAugment; the last epoch, as no image is held out; for an"
@@ -125,7 +127,7 @@ ABOUT_PRESETS = {
 }
 
 
-def identity(options: LongTailLosses) -> str:
+def study_identity(options: LongTailLosses) -> str:
     """Return 12 hexadecimal digits that identify what is run."""
     first = None if options.encoder is None else str(options.encoder)
     values = [dataclasses.asdict(options.training), dataclasses.asdict(options.long_tail), options.methods, first]
@@ -135,7 +137,7 @@ def identity(options: LongTailLosses) -> str:
 
 def study_folder(options: LongTailLosses) -> Path:
     """Return where a study is kept."""
-    return options.out / f"long_tail_losses-{identity(options)}"
+    return options.out / f"long_tail_losses-{study_identity(options)}"
 
 
 def check_study(options: LongTailLosses) -> None:
@@ -143,7 +145,7 @@ def check_study(options: LongTailLosses) -> None:
     from dynsim.bridge.data import DataError, why_absent
 
     for name in options.methods:
-        METHODS[name].change(options.training)
+        LOSS_METHODS[name].change(options.training)
     if options.encoder is not None:
         from dynsim.bridge.networks import load_safetensors
 
@@ -219,7 +221,7 @@ EXPERIMENT = Experiment(
     command="python experiments/long_tail_losses.py",
     statements="related work: aligned and rebalanced contrastive losses",
     presets=PRESETS,
-    about_presets=ABOUT_PRESETS,
+    about_presets=ABOUT_LOSS_PRESETS,
     folder=study_folder,
     simulate=simulate_all,
     analyse=analyse,
@@ -227,7 +229,7 @@ EXPERIMENT = Experiment(
     captions=lambda: words()[0],
     table=lambda numbers: words()[1](numbers),
     check=check_study,
-    identity=identity,
+    identity=study_identity,
     only_print=print_table,
     curves=False,
 )

@@ -15,7 +15,7 @@ from jaxtyping import Array, Float
 from dynsim.losses.contrastive import LossValue
 from dynsim.losses.labelled_views import Classes, Number, Views, valid
 
-ROUNDING = 1e-6  # a derivative below this, in units of 1 / temperature, counts as 0
+SLOPE_ROUNDING = 1e-6  # a derivative below this, in units of 1 / temperature, counts as 0
 
 
 class Conflicts(NamedTuple):
@@ -74,6 +74,6 @@ def count_conflicts(
     of_class = views.labels[None, :] == jnp.arange(n_classes, dtype=views.labels.dtype)[:, None]
     counts = [
         of_class.astype(slopes.dtype) @ jnp.sum(which, axis=1, dtype=slopes.dtype)
-        for which in (is_pair & (slopes > ROUNDING), is_pair)
+        for which in (is_pair & (slopes > SLOPE_ROUNDING), is_pair)
     ]
     return Conflicts(*counts)

@@ -11,10 +11,10 @@ from matplotlib.figure import Figure
 from dynsim.plots.parts import lower_legend, panels, plain_log_labels
 from dynsim.plots.style import COLOR, STYLE, TWO_COLUMNS
 from experiments.long_tail.methods import ACL, BALANCED, SUP_CON
-from experiments.long_tail.outcome import GROUPS
+from experiments.long_tail.outcome import ACCURACY_GROUPS
 
 LOSS_NAMES = {"sup_con": "SupCon", "bcl": "BCL", "acl": "ACL"}
-GROUP_COLOR = {"all_classes": "all", "many": "majority", "medium": "ordinary neurons", "few": "minority"}
+DOT_COLOR = {"all_classes": "all", "many": "majority", "medium": "ordinary neurons", "few": "minority"}
 MARKS = "os^vDx+"
 CAPTIONS = {
     "methods": (
@@ -59,10 +59,10 @@ def draw(summary: dict[str, Any], curves: dict[str, Any]) -> dict[str, Figure]:
 def method_dots(summary: dict[str, Any]) -> Figure:
     """Return accuracies by method and group of classes."""
     methods = summary["methods"]
-    fig, axes = panels(1, len(GROUPS), (TWO_COLUMNS, 0.9 + 0.2 * len(methods)), sharey=True)
-    for ax, (metric, text) in zip(axes[0], GROUPS.items(), strict=True):
+    fig, axes = panels(1, len(ACCURACY_GROUPS), (TWO_COLUMNS, 0.9 + 0.2 * len(methods)), sharey=True)
+    for ax, (metric, text) in zip(axes[0], ACCURACY_GROUPS.items(), strict=True):
         for place, found in enumerate(methods.values()):
-            _points(ax, place, found[metric]["values"], COLOR[GROUP_COLOR[metric]])
+            _points(ax, place, found[metric]["values"], COLOR[DOT_COLOR[metric]])
         ax.grid(axis="x", color=COLOR["grid"], lw=0.5)
         ax.set_axisbelow(True)
         ax.set_xlabel(f"{text} (%)")
@@ -124,7 +124,7 @@ def method_differences(summary: dict[str, Any]) -> Figure:
                 ax.plot([100 * one["low"], 100 * one["high"]], [place, place], color=COLOR["ink"], lw=1.4)
             _points(ax, place, one["values"], COLOR["ink"])
         ax.axvline(0, color=COLOR["ink"], lw=0.8)
-        ax.set_xlabel(f"{GROUPS[metric]}: difference in points")
+        ax.set_xlabel(f"{ACCURACY_GROUPS[metric]}: difference in points")
     axes[0, 0].set_yticks(range(len(pairs)), [f"{first} - {second}" for first, second in pairs])
     axes[0, 0].invert_yaxis()
     return fig

@@ -64,7 +64,7 @@ def _published_bcl(options: Supervised) -> Supervised:
     )
 
 
-METHODS = {
+LOSS_METHODS = {
     CROSS_ENTROPY: Method("cross-entropy alone", _losses("cross_entropy", NO_CONTRAST)),
     ONE_VIEW: Method("Balanced Softmax alone, one view of each image", _one_view),
     BALANCED: Method("Balanced Softmax alone, with as many views as the others", _losses(NEUTRAL, NO_CONTRAST)),
@@ -77,4 +77,4 @@ METHODS = {
         _published_bcl,
     ),
 }
-COMPARED = (CROSS_ENTROPY, ONE_VIEW, BALANCED, SUP_CON, BCL, RCL, ACL)
+COMPARED_METHODS = (CROSS_ENTROPY, ONE_VIEW, BALANCED, SUP_CON, BCL, RCL, ACL)

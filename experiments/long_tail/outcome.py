@@ -10,7 +10,7 @@ from experiments.long_tail.methods import ACL, BALANCED, ONE_VIEW
 if TYPE_CHECKING:
     from experiments.long_tail.runs import MethodRow
 
-GROUPS = {"all_classes": "All", "many": "Many", "medium": "Medium", "few": "Few"}
+ACCURACY_GROUPS = {"all_classes": "All", "many": "Many", "medium": "Medium", "few": "Few"}
 PAIRS = (
     *((ACL, other) for other in (ONE_VIEW, BALANCED, "SupCon", "BCL", "RCL", "cross-entropy")),
     *((other, BALANCED) for other in (ONE_VIEW, "cross-entropy", "SupCon", "BCL", "RCL")),
@@ -29,7 +29,7 @@ class MethodContrast(NamedTuple):
 def planned_differences(methods: Sequence[str]) -> list[MethodContrast]:
     """Return the differences that are reported between these methods."""
     known = [pair for pair in PAIRS if set(pair) <= set(methods)]
-    return [MethodContrast(*pair, metric) for pair in known for metric in GROUPS]
+    return [MethodContrast(*pair, metric) for pair in known for metric in ACCURACY_GROUPS]
 
 
 def summarise_methods(rows: "Sequence[MethodRow]", methods: Sequence[str], margin: float) -> dict[str, Any]:
@@ -42,7 +42,7 @@ def summarise_methods(rows: "Sequence[MethodRow]", methods: Sequence[str], margi
     return {
         "methods": {name: _of_groups(rows, name) for name in methods},
         "contrasts": contrasts,
-        "verdict": verdict(contrasts, margin),
+        "verdict": plan_verdict(contrasts, margin),
         "by_class": {name: _by_size(rows, name) for name in methods},
         "claims": {name: _claims(rows, name) for name in methods},
         "rows": [{key: value for key, value in row.items() if key not in ("log", "claims")} for row in rows],
@@ -65,7 +65,7 @@ def method_contrast(rows: "Sequence[MethodRow]", one: MethodContrast) -> dict[st
     return {**one._asdict(), **paired_report(differences)}
 
 
-def verdict(contrasts: Sequence[dict[str, Any]], margin: float) -> str:
+def plan_verdict(contrasts: Sequence[dict[str, Any]], margin: float) -> str:
     """Return what the rules of experiments/long_tail/plan.toml make of the differences; "" where they were not run."""
     from dynsim.stats.intervals import t_interval
 
@@ -91,7 +91,9 @@ def _of_groups(rows: "Sequence[MethodRow]", method: str) -> dict[str, dict[str, 
     """Return {metric: mean, 95 % interval over seeds, and the values} of a method."""
     from dynsim.stats.intervals import mean_report
 
-    return {metric: mean_report(np.array(list(accuracies_of(rows, method, metric).values()))) for metric in GROUPS}
+    return {
+        metric: mean_report(np.array(list(accuracies_of(rows, method, metric).values()))) for metric in ACCURACY_GROUPS
+    }
 
 
 def _ranked(row: "MethodRow") -> np.ndarray:

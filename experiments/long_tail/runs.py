@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from experiments.long_tail.methods import METHODS
+from experiments.long_tail.methods import LOSS_METHODS
 
 if TYPE_CHECKING:
     from dynsim.bridge.data.tasks import LabelledImages, Task
@@ -49,19 +49,19 @@ def train_methods(study: LossStudy, methods: tuple[str, ...], seeds: range) -> l
     from dynsim.bridge.data.tasks import make_task
     from dynsim.study import shared_bar
 
-    options = {name: METHODS[name].change(study.training) for name in methods}
+    options = {name: LOSS_METHODS[name].change(study.training) for name in methods}
     rows = []
     with shared_bar("losses") as bar:
         for name, one in options.items():
             for seed in seeds:
-                bar.add(run_name(name, seed), float(one.epochs * len(one.views)))
+                bar.add(method_run_name(name, seed), float(one.epochs * len(one.views)))
         for seed in seeds:
             task = functools.cache(functools.partial(make_task, study.long_tail, seed, study.data_folder))
             rows += [_run(study, task, name, options[name], seed, bar) for name in methods]
     return rows
 
 
-def run_name(method: str, seed: int) -> str:
+def method_run_name(method: str, seed: int) -> str:
     """Return the name of a run of the study."""
     return f"{method}, seed {seed}"
 
@@ -73,7 +73,7 @@ def _run(
     from dynsim.engine import checkpoint
     from dynsim.study import keep_numbers, part_path
 
-    label = run_name(name, seed)
+    label = method_run_name(name, seed)
     keep = part_path(study.folder, label).with_suffix("")
     made_from = {
         "training": dataclasses.asdict(options),

@@ -3,19 +3,19 @@
 from collections.abc import Sequence
 from typing import Any
 
-from experiments.long_tail.methods import METHODS
-from experiments.long_tail.outcome import GROUPS
+from experiments.long_tail.methods import LOSS_METHODS
+from experiments.long_tail.outcome import ACCURACY_GROUPS
 from experiments.long_tail.published import PUBLISHED_ACCURACIES
 
 
 def table_text(summary: dict[str, Any]) -> str:
     """Return the accuracies of all methods, the differences and what was measured, as text; accuracies are percent."""
     lines = ["Accuracy on the test images, in percent: mean over seeds, with half the range over seeds", ""]
-    lines.append(" " * 28 + "".join(f"{name:>14}" for name in GROUPS.values()))
+    lines.append(" " * 28 + "".join(f"{name:>14}" for name in ACCURACY_GROUPS.values()))
     for name, found in summary["methods"].items():
-        cells = [_mean_and_range(found[metric]["values"]) for metric in GROUPS]
+        cells = [_mean_and_range(found[metric]["values"]) for metric in ACCURACY_GROUPS]
         lines.append(f"  {name:<26}" + "".join(f"{cell:>14}" for cell in cells))
-    lines += ["", *(f"{name}: {METHODS[name].text}" for name in summary["methods"]), ""]
+    lines += ["", *(f"{name}: {LOSS_METHODS[name].text}" for name in summary["methods"]), ""]
     lines += ["Differences between methods with the same seed, in points, with 95 % intervals", ""]
     lines += [_contrast_line(one) for one in summary["contrasts"]]
     if summary["verdict"]:
@@ -29,7 +29,7 @@ def _mean_and_range(values: Sequence[float]) -> str:
 
 
 def _contrast_line(one: dict[str, Any]) -> str:
-    what = f"{one['first']} - {one['second']}, {GROUPS[one['metric']]}"
+    what = f"{one['first']} - {one['second']}, {ACCURACY_GROUPS[one['metric']]}"
     text = f"  {what:<52} {100 * one['estimate']:+.1f}"
     if one["low"] is not None:
         text += f" [{100 * one['low']:.1f}, {100 * one['high']:.1f}]"

@@ -12,8 +12,8 @@ from experiments import long_tail_losses
 from experiments.long_tail import runs
 from tests.shallow_network import shallow
 
-SMALL = "--network.width 0.0625 --network.embedding-dim 4 --network.head-width 4 --views none none none none"
-WORDS = f"--preset smoke --epochs 2 --methods ACL --measured 4 --measured-batches 1 {SMALL}".split()
+SMALL_NETWORK = "--network.width 0.0625 --network.embedding-dim 4 --network.head-width 4 --views none none none none"
+WORDS = f"--preset smoke --epochs 2 --methods ACL --measured 4 --measured-batches 1 {SMALL_NETWORK}".split()
 
 
 @pytest.fixture

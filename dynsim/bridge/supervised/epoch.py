@@ -15,14 +15,14 @@ from dynsim.bridge import views
 from dynsim.bridge.networks import NetworkShape
 from dynsim.bridge.options.labels import LossParts, Supervised
 from dynsim.bridge.supervised.objective import ClassFacts, Joint, Roles, Rows, joint_loss
-from dynsim.bridge.supervised.parts import Params, logit_scale, network_of
+from dynsim.bridge.supervised.parts import LabelParams, logit_scale, network_of
 from dynsim.bridge.training.schedules import optimizer
 
 
 class LabelState(NamedTuple):
     """What an epoch changes."""
 
-    params: Params
+    params: LabelParams
     stats: Any
     optimizer: Any
     mask: Any
@@ -136,7 +136,7 @@ def compiled_label_epoch(program: LabelProgram) -> LabelEpoch:
         facts = ClassFacts(inputs.counts, inputs.class_weights, state.centres)
         numbers = (inputs.weight, inputs.temperature, inputs.centre_momentum)
 
-        def loss(params: Params) -> tuple[Array, Any]:
+        def loss(params: LabelParams) -> tuple[Array, Any]:
             found = joint_loss(joint, params, state.stats, state.mask, rows, roles, facts, *numbers)
             return found.loss, found
 

@@ -11,7 +11,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from dynsim.bridge.networks import Network
 from dynsim.bridge.options.labels import NO_CONTRAST, LossParts
-from dynsim.bridge.supervised.parts import WITH_PROTOTYPES, Params, logits_of, prototypes_of
+from dynsim.bridge.supervised.parts import WITH_PROTOTYPES, LabelParams, logits_of, prototypes_of
 from dynsim.losses.centres import moved_centres
 from dynsim.losses.contrastive import LossValue, normalise, with_gradient_of
 from dynsim.losses.label_table import label_loss
@@ -94,7 +94,7 @@ class JointLoss(NamedTuple):
 
 def joint_loss(
     joint: Joint,
-    params: Params,
+    params: LabelParams,
     stats: Any,
     mask: Any,
     rows: Rows,
@@ -135,7 +135,7 @@ def joint_loss(
 
 
 def contrastive_value(
-    joint: Joint, params: Params, views: Views, facts: ClassFacts, temperature: Float[Array, ""]
+    joint: Joint, params: LabelParams, views: Views, facts: ClassFacts, temperature: Float[Array, ""]
 ) -> LossValue:
     """Return the contrastive loss of views, with the centres that it compares them with."""
     centres, has_centre = None, None

@@ -21,11 +21,11 @@ from dynsim.losses.contrastive import normalise
 from dynsim.randomness import draws
 
 WITH_PROTOTYPES = ("bcl", "rcl")
-Params = dict[str, Any]
+LabelParams = dict[str, Any]
 """network: those of the network; classifier: kernel (feature, class) and bias; prototypes: fc1 and fc2, if any."""
 
 
-def first_params(key: Key[Array, ""], network: Any, options: Supervised, n_classes: int) -> Params:
+def first_params(key: Key[Array, ""], network: Any, options: Supervised, n_classes: int) -> LabelParams:
     """Return all first parameters.
 
     Linear layers are uniform in +-1 / sqrt(inputs), weights and biases alike (PyTorch's default). The
@@ -47,7 +47,7 @@ def first_params(key: Key[Array, ""], network: Any, options: Supervised, n_class
 
 
 @partial(jax.jit, static_argnames="widths")
-def linear_layers(key: Key[Array, ""], widths: tuple[tuple[int, int], ...]) -> list[Params]:
+def linear_layers(key: Key[Array, ""], widths: tuple[tuple[int, int], ...]) -> list[LabelParams]:
     """Return kernel and bias of linear layers with so many (inputs, outputs); the first do not depend on the others."""
     sizes = [(inputs + 1) * outputs for inputs, outputs in widths]
     numbers = 2 * draws.uniform(key, (sum(sizes),), np.dtype(np.float32)) - 1  # drawing once keeps compilation short
@@ -64,14 +64,16 @@ def network_widths(shape: NetworkShape) -> tuple[int, int]:
     return shape.feature_dim, shape.feature_dim if shape.head_width is None else shape.head_width
 
 
-def logits_of(classifier: Params, features: Float[Array, "row feature"], scale: float) -> Float[Array, "row class"]:
+def logits_of(
+    classifier: LabelParams, features: Float[Array, "row feature"], scale: float
+) -> Float[Array, "row class"]:
     """Return the classifier's outputs: linear, or, where it has no bias, `scale` times the cosine with each class."""
     if "bias" in classifier:
         return features @ classifier["kernel"] + classifier["bias"][None, :]
     return jnp.float32(scale) * (normalise(features) @ normalise(classifier["kernel"].T).T)
 
 
-def prototypes_of(params: Params) -> Float[Array, "class neuron"]:
+def prototypes_of(params: LabelParams) -> Float[Array, "class neuron"]:
     """Return the prototype of each class, of length one."""
     first, second = params["prototypes"]["fc1"], params["prototypes"]["fc2"]
     inside = jax.nn.relu(params["classifier"]["kernel"].T @ first["kernel"] + first["bias"][None, :])
@@ -83,7 +85,7 @@ def logit_scale(options: Supervised) -> float:
     return 1.0 if options.classifier == "ldam" else options.cosine_scale
 
 
-def evaluated(options: Supervised, params: Params, stats: Any) -> jax.tree_util.Partial:
+def evaluated(options: Supervised, params: LabelParams, stats: Any) -> jax.tree_util.Partial:
     """Return f(uint8 images) -> (image, feature + embedding + class) of the dense network in evaluation, float32.
 
     The columns are the features, the embeddings and the logits; `columns_of` says which are which. Parameters are
@@ -107,11 +109,11 @@ def network_of(shape: NetworkShape) -> Network:
 
 
 @functools.lru_cache(maxsize=8)
-def evaluation(shape: NetworkShape, scale: float) -> Callable[[Params, Any, Array], Array]:
+def evaluation(shape: NetworkShape, scale: float) -> Callable[[LabelParams, Any, Array], Array]:
     """Return f(params, stats, uint8 images) -> table of `evaluated`: one object for each, so one compiled program."""
     network = network_of(shape)
 
-    def outputs(params: Params, stats: Any, pixels: Array) -> Array:
+    def outputs(params: LabelParams, stats: Any, pixels: Array) -> Array:
         images = pixels.astype(jnp.float32) / 255
         found = network.apply(params["network"], stats, images, train=False, norm_set=0)
         logits = logits_of(params["classifier"], found.features, scale)

@@ -18,7 +18,7 @@ from dynsim.bridge.networks.files import SavedEncoder
 from dynsim.bridge.options.labels import Supervised
 from dynsim.bridge.supervised.epoch import LabelInputs, LabelLog, LabelProgram, LabelState, compiled_label_epoch
 from dynsim.bridge.supervised.inputs import check_labelled, started_from
-from dynsim.bridge.supervised.parts import Params, columns_of, evaluated, first_params, network_of
+from dynsim.bridge.supervised.parts import LabelParams, columns_of, evaluated, first_params, network_of
 from dynsim.bridge.supervised.rows import block_sizes, view_rows, views_of_classes
 from dynsim.bridge.training.loop import Recorder, StateMeasure, digest_of, order_of_epoch, run_epochs, streams
 from dynsim.bridge.training.masking import next_mask
@@ -35,7 +35,7 @@ class Chosen(NamedTuple):
     """The state of a training with labels, and what was best on the validation images so far."""
 
     now: LabelState
-    params: Params
+    params: LabelParams
     """Parameters of the best epoch."""
     stats: Any
     """Its batch-norm statistics."""
@@ -49,7 +49,7 @@ class Classifier(NamedTuple):
     """The end of a training with labels: the network and classifier of the best epoch, and the record of all."""
 
     options: Supervised
-    params: Params
+    params: LabelParams
     """network, classifier, and prototypes where there are some."""
     stats: Any
     epoch: int
@@ -64,10 +64,10 @@ class Classifier(NamedTuple):
 
     def predict(self, images: LabelledImages) -> np.ndarray:
         """Return the predicted class of each image."""
-        return predicted(self.options, self.params, self.stats, images)
+        return predicted_classes(self.options, self.params, self.stats, images)
 
 
-def predicted(options: Supervised, params: Params, stats: Any, images: LabelledImages) -> np.ndarray:
+def predicted_classes(options: Supervised, params: LabelParams, stats: Any, images: LabelledImages) -> np.ndarray:
     """Return the class with the largest logit for each image, shape (image,)."""
     table = extract(evaluated(options, params, stats), images.pixels)
     return np.argmax(columns_of(options, table)[2], axis=1)
@@ -183,7 +183,7 @@ class _LabelRun:
         last = epoch + 1 == options.epochs
         accuracy = float("nan")
         if self.validation is not None and (last or (epoch + 1) % options.validate_every == 0):
-            found = predicted(options, now.params, now.stats, self.validation)
+            found = predicted_classes(options, now.params, now.stats, self.validation)
             accuracy = balanced_accuracy(found, self.validation.labels)
         if accuracy > float(state.accuracy) or (last and self.validation is None):
             best = (_copied(now.params), _copied(now.stats), jnp.float32(accuracy), jnp.int32(epoch + 1))

@@ -9,8 +9,8 @@ import pytest
 
 from dynsim.bridge.options import LossParts, Masking, NetworkShape, Supervised
 from experiments import long_tail
-from experiments.long_tail.methods import COMPARED, METHODS
-from experiments.long_tail.outcome import PAIRS, planned_differences, summarise_methods, verdict
+from experiments.long_tail.methods import COMPARED_METHODS, LOSS_METHODS
+from experiments.long_tail.outcome import PAIRS, plan_verdict, planned_differences, summarise_methods
 from experiments.long_tail.table import published_losses, table_text
 from experiments.long_tail_losses import PRESETS
 
@@ -68,7 +68,7 @@ def test_verdicts_follow_the_rules_of_the_plan(published, matched, expected):
     acl = base + matched
     rows = rows_of(**{"ACL": acl, BALANCED: base, ONE_VIEW: acl - published})
     assert summarise_methods(rows, NAMES, 0.01)["verdict"] == expected
-    assert verdict([], 0.01) == ""
+    assert plan_verdict([], 0.01) == ""
 
 
 def test_classes_are_ordered_by_their_size_in_each_seed():
@@ -100,10 +100,10 @@ def test_tables_show_every_method_and_leave_empty_what_was_not_run():
     assert starred == ["Balanced Softmax", "ACL"] and "57.0 *" in "".join(lines)
 
 
-@pytest.mark.parametrize("name", COMPARED)
+@pytest.mark.parametrize("name", COMPARED_METHODS)
 def test_a_compared_method_differs_in_its_loss_alone(name):
     base = dataclasses.replace(BASE, parts=LossParts(mean_weight=2.0))
-    changed = METHODS[name].change(base)
+    changed = LOSS_METHODS[name].change(base)
     same = dataclasses.replace(changed, classifier=base.classifier, contrastive=base.contrastive, parts=base.parts)
     if name == ONE_VIEW:
         assert (changed.views, changed.view_counts) == (("probe",), "uniform")
@@ -115,14 +115,14 @@ def test_a_compared_method_differs_in_its_loss_alone(name):
 
 def test_a_mask_is_for_methods_that_compare_embeddings():
     masked = dataclasses.replace(BASE, masking=Masking(kind="lowest", rate=0.9), network=NetworkShape(norm_sets=2))
-    assert METHODS["ACL"].change(masked).masking == masked.masking
-    assert not METHODS[BALANCED].change(masked).is_masked
+    assert LOSS_METHODS["ACL"].change(masked).masking == masked.masking
+    assert not LOSS_METHODS[BALANCED].change(masked).is_masked
 
 
 def test_the_plan_is_that_of_the_preset():
     path = Path(long_tail.__file__).with_name("plan.toml")
     plan, cpu = tomllib.loads(path.read_text(encoding="utf-8")), PRESETS["cpu"]
-    assert tuple(plan["methods"]) == cpu.methods == COMPARED
+    assert tuple(plan["methods"]) == cpu.methods == COMPARED_METHODS
     assert plan["seeds"] == list(range(cpu.seed, cpu.seed + cpu.seeds))
     assert (plan["shared"]["weight"], plan["shared"]["temperature"]) == (cpu.training.weight, cpu.training.temperature)
     assert plan["rules"]["margin"] == cpu.margin
@@ -130,4 +130,4 @@ def test_the_plan_is_that_of_the_preset():
         (plan["question"]["first"], plan[part][key]) for part, key in (("question", "second"), ("control", "method"))
     ]
     assert decides == list(PAIRS[:2])
-    assert {(one.first, one.second) for one in planned_differences(COMPARED)} == set(PAIRS)
+    assert {(one.first, one.second) for one in planned_differences(COMPARED_METHODS)} == set(PAIRS)

@@ -16,7 +16,7 @@ from dynsim.bridge.options.labels import VIEWS_BY_SIZE, Supervised
 
 Batches = tuple[np.ndarray, np.ndarray]
 """(images of each batch, which of them are no padding), both of shape (step, image)."""
-ROUND_UP = 8  # block sizes are multiples of so many rows, so that most seeds share a program
+LEAST_ROWS = 16  # of a block; larger ones have twice as many, or four times ..., so that most seeds share a program
 
 
 def views_of_classes(options: Supervised, counts: np.ndarray) -> Int[np.ndarray, " class"]:
@@ -39,7 +39,8 @@ def block_sizes(n_views: Int[np.ndarray, " image"], epochs: Iterable[Batches]) -
         most = np.maximum(most, [np.sum(of_batch > view, axis=1).max() for view in range(len(most))])
         batch = order.shape[1]
     full = [bool(np.all(n_views > view)) for view in range(len(most))]
-    rounded = np.minimum(-(-most // ROUND_UP) * ROUND_UP, batch)
+    doublings = np.ceil(np.log2(np.maximum(most, LEAST_ROWS) / LEAST_ROWS)).astype(int)
+    rounded = np.minimum(LEAST_ROWS * 2**doublings, batch)
     return tuple(batch if is_full else int(rows) for is_full, rows in zip(full, rounded, strict=True))
 
 

@@ -83,22 +83,36 @@ def test_rare_classes_have_more_views():
 
 
 def test_rows_of_a_batch_by_hand():
-    """Twenty images in two batches, of which images 3 and 14 have three views and image 17 has four."""
-    n_views = np.full(20, 2)
-    n_views[[3, 14]], n_views[17] = 3, 4
-    order = np.arange(24).reshape(2, 12) % 20
-    valid = np.arange(24).reshape(2, 12) < 20
+    """Forty images in two batches, of which images 3 and 34 have three views and image 37 has four."""
+    n_views = np.full(40, 2)
+    n_views[[3, 34]], n_views[37] = 3, 4
+    order = np.arange(48).reshape(2, 24) % 40
+    valid = np.arange(48).reshape(2, 24) < 40
     blocks = block_sizes(n_views, [(order, valid)])
-    assert blocks == (12, 12, 8, 8)  # at most two images of a batch have a third view, and a block has at least 8 rows
+    assert blocks == (
+        24,
+        24,
+        16,
+        16,
+    )  # at most two images of a batch have a third view, and a block has at least 16 rows
     images, real = view_rows(order, valid, n_views, blocks)
-    assert images.shape == real.shape == (2, 40)
-    assert images[:, :24].tolist() == np.concatenate([order, order], axis=1).tolist()
-    assert real[:, :24].tolist() == np.concatenate([valid, valid], axis=1).tolist()
-    third, fourth = slice(24, 32), slice(32, 40)
+    assert images.shape == real.shape == (2, 80)
+    assert images[:, :48].tolist() == np.concatenate([order, order], axis=1).tolist()
+    assert real[:, :48].tolist() == np.concatenate([valid, valid], axis=1).tolist()
+    third, fourth = slice(48, 64), slice(64, 80)
     assert images[0, third][real[0, third]].tolist() == [3] and not real[0, fourth].any()
-    assert images[1, third][real[1, third]].tolist() == [14, 17] and images[1, fourth][real[1, fourth]].tolist() == [17]
-    seen = np.bincount(images[real], minlength=20)
+    assert images[1, third][real[1, third]].tolist() == [34, 37] and images[1, fourth][real[1, fourth]].tolist() == [37]
+    seen = np.bincount(images[real], minlength=40)
     assert seen.tolist() == n_views.tolist()
+
+
+def test_blocks_double_and_are_never_larger_than_a_batch():
+    def last_block(n_rare: int, batch: int) -> int:
+        n_views = np.where(np.arange(batch) < n_rare, 2, 1)
+        return block_sizes(n_views, [(np.arange(batch)[None], np.ones((1, batch), bool))])[-1]
+
+    assert [last_block(n, 128) for n in (1, 16, 17, 33, 65, 128)] == [16, 16, 32, 64, 128, 128]
+    assert last_block(3, 12) == 12
 
 
 def test_roles_of_rows():

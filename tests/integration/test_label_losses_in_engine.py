@@ -1,5 +1,6 @@
 """A loss with labels as the loss of a run."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -54,7 +55,8 @@ def batch():
 
 @pytest.fixture(scope="module")
 def numbers():
-    return resolve(toy()).numbers._replace(active_probability=jnp.asarray(np.array([0.5, 0.1, 0.4])))
+    given = resolve(toy()).numbers._replace(active_probability=np.array([0.5, 0.1, 0.4]))
+    return jax.tree.map(jnp.asarray, given)
 
 
 def test_the_class_is_the_rarest_active_feature(batch, numbers):
@@ -68,8 +70,9 @@ def test_views_classes_and_centres_are_those_of_the_batch(batch, numbers):
     found = with_labels("acl", aligned=False)(jnp.asarray(z[:5]), jnp.asarray(z[5:]), batch, numbers)
     unit, labels = z / np.linalg.norm(z, axis=1, keepdims=True), np.tile(LABELS, 2)
     sums = np.stack([unit[labels == label].sum(axis=0) for label in range(3)])
-    classes = Classes(np.array([0.27, 0.1, 0.36]), sums / np.linalg.norm(sums, axis=1, keepdims=True))
-    views = Views(unit, labels, labels >= 0)
+    centres = sums / np.linalg.norm(sums, axis=1, keepdims=True)
+    classes = Classes(jnp.asarray(np.array([0.27, 0.1, 0.36])), jnp.asarray(centres))
+    views = Views(*(jnp.asarray(one) for one in (unit, labels, labels >= 0)))
     expected = LABEL_LOSSES["acl"].function(views, classes, numbers.temperature, aligned=False)
     np.testing.assert_allclose(found, expected, rtol=1e-9)
 

@@ -204,6 +204,22 @@ def words() -> tuple[dict[str, str], Callable[[Json], str]]:
     return figures.CAPTIONS, table.table_text
 
 
+def quoted(summary: Json) -> Json:
+    """Return what documents quote of a summary, differences in points.
+
+    Keys: `verdict` on the planned question, `difference` and, by placebo, `placebos`, `detectable`; the least lead of
+    the arms over a baseline in any seed, `lead`; and `rows`, the table of accuracies.
+    """
+    from experiments.cifar import table, verdict
+
+    found = verdict.planned_verdict(summary)
+    told: Json = {"rows": table.accuracy_rows(summary), "lead": table.in_points(summary["above_baselines"])}
+    if found is not None:
+        told |= {"verdict": found.verdict, "difference": table.in_points(found.difference)}
+        told["placebos"] = table.in_points(found.placebos)
+    return told
+
+
 def only_print(options: CifarLt) -> str:
     """Return the published table or the accuracies of a saved encoder, if that is all that is asked for, or ""."""
     from dynsim import results

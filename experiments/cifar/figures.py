@@ -1,18 +1,24 @@
 """Figures of the comparison on images."""
 
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from dynsim.bridge.measure.plots import CHANNEL_CAPTIONS, channel_stages
+from dynsim.bridge.measure.plots import CHANNEL_CAPTIONS, channel_measures, channel_stages
 from dynsim.plots.parts import panels
 from dynsim.plots.style import COLOR, STYLE, TWO_COLUMNS
 from experiments.cifar.arms import MAIN, NO_MASK
 from experiments.cifar.outcome import METRICS, PROBES
 
+if TYPE_CHECKING:
+    import xarray as xr
+
+SIMULATED = Path(__file__).resolve().parents[2] / "figures" / "data" / "stage_tracking.nc"
+"""Curves of the simulation whose stages stand above those of the networks; not part of an installed package."""
 ARM_COLOR = {
     "no mask": COLOR["no mask"],
     "magnitude": COLOR["smallest masked"],
@@ -40,6 +46,7 @@ CAPTIONS = {
     "accuracy": ACCURACY_CAPTION,
     "contrasts": CONTRAST_CAPTION,
     "channels": CHANNEL_CAPTIONS["channel_stages"],
+    "measures": CHANNEL_CAPTIONS["channel_measures"],
 }
 
 
@@ -49,8 +56,16 @@ def draw(summary: dict[str, Any], curves: dict[str, Any]) -> dict[str, Figure]:
     return {
         "accuracy": accuracy(summary),
         "contrasts": differences(summary),
-        "channels": channel_stages(main or curves),
+        "channels": channel_stages(main or curves, _simulated()),
+        "measures": channel_measures(main or curves),
     }
+
+
+def _simulated() -> "xr.Dataset | None":
+    """Return the curves of the committed simulation, None where there are none."""
+    from dynsim import results
+
+    return results.load_many(SIMULATED)["main"] if SIMULATED.is_file() else None
 
 
 def _trained(summary: dict[str, Any]) -> list[str]:

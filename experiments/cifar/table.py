@@ -6,6 +6,7 @@ from typing import Any
 from experiments.cifar.arms import ARMS, MAGNITUDE, NO_MASK
 from experiments.cifar.outcome import METRICS, PROBES
 from experiments.cifar.published import PUBLISHED
+from experiments.cifar.verdict import planned_verdict
 
 
 def table_text(summary: dict[str, Any]) -> str:
@@ -20,9 +21,30 @@ def table_text(summary: dict[str, Any]) -> str:
         lines.append("")
     lines += [f"{arm}: {ARMS[arm].text}" for arm in summary["arms"] if arm in ARMS] + [""]
     lines += ["Differences between arms with the same seed, in points, with 95 % intervals", ""]
-    lines += [_difference(one) for one in summary["contrasts"]]
+    lines += [difference_text(one) for one in summary["contrasts"]]
     lines += ["", _lead(summary["above_baselines"])]
-    return "\n".join(lines)
+    answer = answer_lines(summary)
+    return "\n".join([*lines, "", *answer] if answer else lines)
+
+
+def answer_lines(summary: dict[str, Any]) -> list[str]:
+    """Return the planned question, its verdict and the differences from the placebos; [] where it is not answered."""
+    found = planned_verdict(summary)
+    if found is None:
+        return []
+    asked = f"The planned question: {difference_text(found.difference).strip()}"
+    return [asked, f"  verdict: {found.verdict}", *map(difference_text, found.placebos.values())]
+
+
+def accuracy_rows(summary: dict[str, Any]) -> list[list[str]]:
+    """Return a table for a document, heads first: accuracies of each arm in percent, mean and range over seeds."""
+    shown = [("linear", "all_classes"), ("linear", "few"), ("few_shot", "all_classes"), ("few_shot", "few")]
+    shown.append(("knn", "all_classes"))
+    rows = [["arm", *(f"{PROBES[probe]}, {METRICS[metric]}" for probe, metric in shown)]]
+    for arm, found in summary["arms"].items():
+        words = ARMS[arm].text if arm in ARMS else arm
+        rows.append([words, *(_cell(found[probe][metric]["values"]) for probe, metric in shown)])
+    return rows
 
 
 def accuracy_lines(found: Sequence[dict[str, Any]]) -> list[str]:
@@ -40,7 +62,8 @@ def _cell(values: Sequence[float]) -> str:
     return f"{100 * mean:.1f}" if len(values) == 1 else f"{100 * mean:.1f} +-{100 * half:.1f}"
 
 
-def _difference(one: dict[str, Any]) -> str:
+def difference_text(one: dict[str, Any]) -> str:
+    """Return a difference in points with its interval, and the smallest one that its seeds could detect."""
     what = f"{one['first']} - {one['second']}, {PROBES[one['probe']]}, {METRICS[one['metric']]}"
     text = f"  {what:<62} {100 * one['estimate']:+.1f}"
     if one["low"] is not None:
@@ -48,6 +71,15 @@ def _difference(one: dict[str, Any]) -> str:
     if one["detectable"] is not None:
         text += f", could see {100 * one['detectable']:.1f}"
     return text
+
+
+def in_points(numbers: Any) -> Any:
+    """Return accuracies and their differences in points: every number of a nested dictionary or list, times 100."""
+    if isinstance(numbers, dict):
+        return {name: in_points(one) for name, one in numbers.items() if name not in ("p_value", "level")}
+    if isinstance(numbers, list):
+        return [in_points(one) for one in numbers]
+    return 100 * numbers if isinstance(numbers, float) else numbers
 
 
 def _lead(above: dict[str, dict[str, float]]) -> str:

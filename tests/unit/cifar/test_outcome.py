@@ -9,7 +9,16 @@ from dynsim.bridge.networks import NetworkShape
 from dynsim.bridge.training import Masking, Pretraining
 from experiments.cifar.arms import ARMS, IMAGE_PLACEBOS, MAIN
 from experiments.cifar.outcome import METRICS, PROBES, AccuracyContrast, accuracy_contrast, of_seeds, planned_contrasts
-from experiments.cifar.table import _cell, _difference, published_table, table_text
+from experiments.cifar.table import (
+    _cell,
+    accuracy_rows,
+    answer_lines,
+    difference_text,
+    in_points,
+    published_table,
+    table_text,
+)
+from experiments.cifar.verdict import HELPS_NOT_BEYOND, MARGIN, PLAN_FILE, planned_question, planned_verdict
 
 BASE = Pretraining(network=NetworkShape(norm_sets=2), masking=Masking(kind="lowest", rate=0.9), weight_decay=5e-4)
 
@@ -85,7 +94,7 @@ def test_table_shows_every_arm_and_difference():
     assert "magnitude - no mask, few labels, Few" in text and "+4.0 [1.5, 6.5], could see" in text
     assert "+7.0 points to the raw pixels" in text
     assert _cell([0.25]) == "25.0"
-    assert "[" not in _difference(one | {"low": None, "detectable": None})
+    assert "[" not in difference_text(one | {"low": None, "detectable": None})
 
 
 def test_a_published_cell_that_was_not_run_is_empty():
@@ -103,3 +112,56 @@ def test_a_published_cell_that_was_not_run_is_empty():
     assert ["43.2 *" in line for line in pruned] == [False, False, True]  # factors 10, 50 and 100
     assert not any("43.2" in line for line in lines if line.startswith("no pruning"))
     assert lines[-1] == "Here: what was run"
+
+
+def found_by_seed(first: str, second: str, values: list[float]) -> dict:
+    """A contrast of the planned probe and classes whose paired differences are these."""
+    rows = [row(second, seed, 0.4) for seed in range(3)] + [row(first, k, 0.4 + one) for k, one in enumerate(values)]
+    return accuracy_contrast(rows, AccuracyContrast(first, second, "few_shot", "few"))
+
+
+def of_plan(difference: list[float], placebos: dict[str, list[float]] | None = None) -> dict:
+    each = {arm: [0.05, 0.06, 0.07] for arm in IMAGE_PLACEBOS} | (placebos or {})
+    contrasts = [found_by_seed("magnitude", arm, values) for arm, values in each.items()]
+    return {"contrasts": [found_by_seed("magnitude", "no mask", difference), *contrasts]}
+
+
+@pytest.mark.parametrize(
+    ("difference", "placebos", "verdict"),
+    [
+        ([0.05, 0.06, 0.07], {}, "helps more than every placebo"),
+        ([0.05, 0.06, 0.07], {"largest": [0.05, 0.06, -0.07]}, HELPS_NOT_BEYOND),
+        ([-0.05, -0.06, -0.07], {}, "harms"),
+        ([-0.050, -0.051, 0.049], {}, "undecided"),
+        ([0.001, -0.002, 0.002], {}, "nothing within the margin"),
+        # the 95 % interval leaves the margin, the 90 % interval does not: half-widths 0.0248 and 0.0169 at this scatter
+        ([0.01, -0.01, 0.0], {}, "nothing within the margin"),
+        ([-0.010, -0.011, -0.012], {}, "harms"),  # the rules stand in an order, and this one comes first
+    ],
+)
+def test_the_rules_of_the_plan(difference, placebos, verdict):
+    found = planned_verdict(of_plan(difference, placebos))
+    assert found is not None and found.verdict == verdict and set(found.placebos) == set(IMAGE_PLACEBOS)
+    assert answer_lines(of_plan(difference, placebos))[1] == f"  verdict: {verdict}"
+
+
+def test_without_all_arms_or_seeds_the_plan_is_not_answered():
+    summary = of_plan([0.05, 0.06, 0.07])
+    assert planned_verdict({"contrasts": summary["contrasts"][:-1]}) is None
+    assert planned_verdict(of_plan([0.05, 0.06])) is None and answer_lines(of_plan([0.05, 0.06])) == []
+
+
+def test_the_rules_are_those_that_the_plan_has_in_words():
+    asked, text = planned_question(), PLAN_FILE.read_text(encoding="utf-8")
+    assert [asked[name] for name in ("first", "second", "probe", "classes")] == [*MAIN[::-1], "few_shot", "few"]
+    assert f"the 90 % t interval lies within {100 * MARGIN:g} points of 0" in text
+
+
+def test_documents_quote_points_and_a_row_for_each_arm():
+    one = {"values": [0.25, None], "n_seeds": 3, "p_value": 0.5, "level": 0.95}
+    assert in_points(one) == {"values": [25.0, None], "n_seeds": 3}
+    found = {"values": [0.4, 0.6]}
+    arms = {arm: {probe: dict.fromkeys(METRICS, found) for probe in PROBES} for arm in ("raw pixels", "largest")}
+    rows = accuracy_rows({"arms": arms})
+    assert [one[0] for one in rows] == ["arm", "raw pixels", ARMS["largest"].text]
+    assert rows[1][1:] == ["50.0 +-10.0"] * 5 and rows[0][4] == "few labels, Few"

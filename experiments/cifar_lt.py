@@ -130,8 +130,8 @@ ABOUT_PRESETS = {
 
 def identity(options: CifarLt) -> str:
     """Return 12 hexadecimal digits that identify what is run."""
-    run = (options.pretraining, options.long_tail, options.judging)
-    values = [*(dataclasses.asdict(one) for one in run), options.arms, options.measured, options.seeds, options.seed]
+    data = (dataclasses.asdict(one) for one in (options.long_tail, options.judging))
+    values = [options.pretraining.values(), *data, options.arms, options.measured, options.seeds, options.seed]
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]
 
 
@@ -177,6 +177,7 @@ def analyse(runs: "list[ImageRun]", options: CifarLt) -> tuple[Json, Reduced]:
     from experiments.cifar.outcome import channel_curves_by_arm, summarise_images
 
     told = {name: dataclasses.asdict(getattr(options, name)) for name in ("pretraining", "long_tail", "judging")}
+    told["pretraining"] = options.pretraining.values()
     return {**told, "about": about_run(options), **summarise_images(runs, options.arms)}, channel_curves_by_arm(runs)
 
 

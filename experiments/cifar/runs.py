@@ -100,7 +100,7 @@ def _part(study: Study, images: SeedImages, name: str, options: "Pretraining | N
     path = part_path(study.folder, label)
     keep = path.with_suffix("")
     made_from = {
-        "pretraining": dataclasses.asdict(options or study.pretraining),
+        "pretraining": (options or study.pretraining).values(),
         "long_tail": dataclasses.asdict(study.long_tail),
         "judging": dataclasses.asdict(study.judging),
         "measured": study.measured,

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from dynsim.bridge.networks import Network
@@ -46,11 +47,10 @@ class MomentumKeys(NamedTuple):
 def first_keys(params: Any, stats: Any, length: int, embedding_dim: int, semantics: str) -> MomentumKeys:
     """Return the key network before the first step, equal to the trained one, and an empty queue."""
     n_readings = 2 if semantics == "straight_through" else 1
-    queue = jnp.zeros((n_readings, length, embedding_dim), jnp.float32)
+    queue, none = jnp.zeros((n_readings, length, embedding_dim), jnp.float32), np.zeros((), np.int32)
     # copies, since a compiled epoch uses up what it is given, and each array only once
-    return MomentumKeys(
-        *(jax.tree.map(jnp.copy, one) for one in (params, stats)), queue, *(jnp.zeros((), jnp.int32) for _ in range(2))
-    )
+    own_params, own_stats = (jax.tree.map(jnp.copy, one) for one in (params, stats))
+    return MomentumKeys(own_params, own_stats, queue, jnp.array(none), jnp.array(none))
 
 
 def follow(keys: MomentumKeys, params: Any, momentum: Float[Array, ""]) -> MomentumKeys:

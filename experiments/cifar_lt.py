@@ -15,23 +15,27 @@ Time:     see --preset. Each finished arm is saved, and an interrupted one goes 
 Expected: a trained encoder leads raw pixels and the untrained network by at least 5 points. The plan of the comparison,
           written before its first run, is in experiments/cifar/plan.toml.
 
-Published: --table prints published results with the committed ones beside them. A run fills the cells of its image set
-          and imbalance factor; what differs from the published protocol, such as the epochs, stands beside a cell. With
-          the published recipe (--preset paper, for the factors 10 and 50 with --long-tail.split drawn) and the probes of
-          SDCLR (--judging.linear sdclr --judging.few-shot sdclr_few_shot) these fill:
-          SimCLR, SDCLR, no pruning and pruning, with all and with few labels: --arms "no mask" magnitude, or as it was
-          published, with heads of different depth: --arms "published SimCLR" "published SDCLR";
-          SimCLR, balanced set (SDCLR, Tables 1 and 2): --arms "no mask" "no mask, balanced set", for both methods also
-          magnitude "magnitude, balanced set";
-          focal loss: --arms "no mask" --focal 2; dropout: --arms dropout;
-          TS: --arms "no mask" --temperature 0.1 --highest-temperature 1 --temperature-period 400;
-          MoCo-v2: --arms "no mask" --method moco --network.norm-sets 1, with magnitude also masked.
-          Of figures of SDCLR, 2 comes from --exemplars FILE and 3 from --shares 0 0.3 0.5 0.7 0.9.
+Table:    --table sets the committed results beside published ones, and beside each what its run differs in. With
+          --preset paper (and --long-tail.split drawn for the factors 10 and 50) and the probes --judging.linear sdclr
+          --judging.few-shot sdclr_few_shot, the following fill its cells, for each image set and factor:
+
+SimCLR:   and SDCLR, no pruning, pruning: --arms "no mask" magnitude; as it was published, with heads of different
+          depth: --arms "published SimCLR" "published SDCLR".
+
+Balanced: SimCLR, balanced set (SDCLR, Tables 1 and 2): --arms "no mask" "no mask, balanced set", and for the masked
+          network magnitude "magnitude, balanced set".
+
+MoCo:     --arms "no mask" magnitude --method moco --network.norm-sets 1.
+
+Others:   focal loss: --arms "no mask" --focal 2; dropout: --arms dropout; TS: --arms "no mask" --temperature 0.1
+          --highest-temperature 1.
+
+Figures:  of SDCLR: 2 by --exemplars FILE, 3 by --shares 0 0.3 0.5 0.7 0.9.
 
 The images lie in ../shared/data, or where DYNSIM_DATA or --data-folder points; the preset smoke needs none.
 Writes summary.json, the figures and the encoders (safetensors) into <out>/cifar_lt-<options hash>/; the last line
-printed is the path of summary.json. With --table nothing is run. With --encoder FILE a saved encoder is judged; with
---exemplars FILE it is asked what its mask changes most.
+printed is the path of summary.json. With --encoder FILE a saved encoder is judged, with --exemplars FILE it is asked
+what its mask changes most; with these and with --table nothing is trained.
 """
 
 import dataclasses

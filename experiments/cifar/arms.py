@@ -4,9 +4,9 @@ In the controlled arms it is one thing only: the mask, its placebos, or the weig
 projection head, the batch-norm sets, the first weights, and every view of every image. The two published arms differ as
 the published comparison does, in the mask, the depth of the head and the batches of batch norm (SDCLR's code).
 
-Others are there for comparisons of the SDCLR paper (Jiang et al. 2021): with dropout in place of the mask; trained on the
-balanced set of the same size in place of the long-tailed one (its Tables 1 and 2); and with any masked share, where the
-masked network has batch norms of its own or shares them with the dense one (its Figure 3).
+Others are there for comparisons of the SDCLR paper (Jiang et al. 2021): with dropout in place of the mask; trained on
+the balanced set of the same size in place of the long-tailed one (its Tables 1 and 2); and with any masked share, where
+the masked network has batch norms of its own or shares them with the dense one (its Figure 3).
 """
 
 import dataclasses

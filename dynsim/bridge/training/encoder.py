@@ -18,13 +18,13 @@ RECALIBRATION_STEPS = 100  # the running statistics forget a tenth at each step:
 DENSE_SET = 0  # batch-norm set of the network without a mask
 
 
-def frozen(network: Network, params: Any, stats: Any, norm_set: int = DENSE_SET) -> jax.tree_util.Partial:
-    """Return features(images) of a network in evaluation, by default the dense one: shape (image, feature), float32.
+def frozen(network: Network, params: Any, stats: Any) -> jax.tree_util.Partial:
+    """Return features(images) of the dense network in evaluation: shape (image, feature), float32.
 
     Images are uint8, or floats in [0, 1]. Parameters and statistics are arguments of whatever the function is compiled
     into, so that the same network with others compiles nothing.
     """
-    return jax.tree_util.Partial(_features_function(network, norm_set), params, stats)
+    return jax.tree_util.Partial(_features_function(network), params, stats)
 
 
 def features_of(options: Pretraining, trained: Trained) -> jax.tree_util.Partial:
@@ -36,12 +36,12 @@ def features_of(options: Pretraining, trained: Trained) -> jax.tree_util.Partial
 
 
 @functools.lru_cache(maxsize=16)
-def _features_function(network: Network, norm_set: int) -> Callable[..., Array]:
+def _features_function(network: Network) -> Callable[..., Array]:
     """Return the same function each time: a compiled program is used again for an equal function only."""
 
     def features(params: Any, stats: Any, images: Shaped[Array, "image side side 3"]) -> Array:
         seen = in_unit_interval(images)
-        return network.apply(params, stats, seen, train=False, norm_set=norm_set).features
+        return network.apply(params, stats, seen, train=False, norm_set=DENSE_SET).features
 
     return features
 

@@ -131,6 +131,23 @@ def test_finished_parts_are_not_trained_again(study, tmp_path, monkeypatch, caps
     assert not list(tmp_path.glob("cifar_lt-*/unfinished"))
 
 
+@pytest.mark.slow
+def test_comparisons_of_the_paper_run_to_their_end(study, tmp_path):
+    """Masked shares with own and shared batch norms, a balanced arm, and the probe on augmented images."""
+    words = [*WORDS, "--seeds", "1", "--epochs", "1", "--batch-size", "200", "--judging.few-shot", "sdclr_few_shot"]
+    cifar_lt.main([*words, "--shares", "0.5", "--out", str(tmp_path / "shares")])
+    found = results.load_json(next(tmp_path.glob("shares/*/summary.json")))
+    assert list(found["arms"])[2:] == ["mask 0.5, own norms", "mask 0.5, shared norms"]
+    assert {(one["first"], one["second"]) for one in found["contrasts"]} == {tuple(list(found["arms"])[2:])}
+    figures = {path.name for path in tmp_path.glob("shares/*/*.png")}
+    assert figures == {"accuracy.png", "shares.png", "channels.png"}
+    cifar_lt.main([*words, "--arms", "no mask", "no mask, balanced set", "--out", str(tmp_path / "balanced")])
+    found = results.load_json(next(tmp_path.glob("balanced/*/summary.json")))
+    plain, balanced = (next(log for log in found["logs"] if log["arm"] == arm) for arm in list(found["arms"])[2:])
+    assert plain["loss"] != balanced["loss"]  # the same weights and keys, other images
+    assert ("no mask, balanced set", "no mask") in {(one["first"], one["second"]) for one in found["contrasts"]}
+
+
 def test_published_table_runs_nothing(capsys, tmp_path):
     cifar_lt.main(["--table", "--out", str(tmp_path)])
     assert "82.00 +-0.68" in capsys.readouterr().out

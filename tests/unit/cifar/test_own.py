@@ -66,6 +66,7 @@ def test_the_masked_network_has_its_own_batch_norms_where_there_are_any(study):
     assert counts(text) == by_hand(study, np.array([0.0, -1.0, 1.0]), np.array([0, 1, 1]))
 
 
+@pytest.mark.slow
 def test_else_its_statistics_are_computed(study):
     """The running mean goes to the mean over augmented images, with few of them at a time: here one of 100 batches."""
     text = own.exemplars_of_file(study, study.folder / "x.safetensors", 0)

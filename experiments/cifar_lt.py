@@ -111,7 +111,8 @@ class CifarLt:
         for share in self.shares:
             number("shares", share, 0.0, 1.0)
             require(share < 1, "shares", "shares in [0, 1)", share)
-        require(len(set(self.shares)) == len(self.shares), "shares", "none of them twice", self.shares)
+        names = share_arms(self.shares)  # six digits of a share are in the name of its arms
+        require(len(set(names)) == len(names), "shares", "none of them twice", self.shares)
         for arm in self.all_arms:
             find_arm(arm)
             twice = self.long_tail.balanced and arm.endswith(ON_BALANCED)

@@ -145,7 +145,7 @@ def test_a_cell_says_in_what_its_run_differs_and_takes_the_nearest_epochs():
         ("SimCLR, balanced set", ("no mask",), {"balanced": True}),
         ("MoCo-v2", ("no mask",), {"method": "moco"}),
         ("SimCLR, focal loss", ("no mask",), {"focal": 2.0}),
-        ("SimCLR + TS", ("no mask",), {"highest_temperature": 1.0}),
+        ("SimCLR + TS", ("no mask",), {"highest_temperature": 1.0, "temperature": 0.1}),
         ("SimCLR, dropout 0.9", ("dropout",), {}),
     ],
 )

@@ -59,7 +59,7 @@ def _published_sdclr(options: Pretraining) -> Pretraining:
 
 
 ARMS = {
-    NO_MASK: ImageArm("SimCLR, no mask", _masked("none")),
+    NO_MASK: ImageArm("all weights, for both views", _masked("none")),
     MAGNITUDE: ImageArm("the smallest weights masked in the query's network", _masked("lowest")),
     "random, fixed": ImageArm("a random mask, the same all along", _masked("random_fixed")),
     "random, redrawn": ImageArm("a random mask, drawn anew each time", _masked("random")),

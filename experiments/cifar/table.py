@@ -75,11 +75,11 @@ def published_table(summaries: Sequence[dict[str, Any]]) -> str:
         summaries: committed summaries, of any presets; each says what it ran.
     """
     lines = ["Published accuracy, in percent, and what was run here (the number in brackets is that of the run)", ""]
-    lines.append(f"{'method':<26}{'images':<10}{'factor':>7}  {'probe':<11}{'published':>14}  {'here':<10} protocol")
+    lines.append(f"{'method':<26}{'images':<10}{'factor':>7}  {'probe':<11}{'published':>14}    {'here':<10} protocol")
     for row in PUBLISHED:
         spread = "" if row.spread is None else f" +-{row.spread:g}"
         ours, differs = _ours(row, summaries)
-        cell = f"{row.method:<26}{row.images:<10}{row.imbalance:>7}  {row.metric:<11}{row.value:>9.2f}{spread:<7}"
+        cell = f"{row.method:<26}{row.images:<10}{row.imbalance:>7}  {row.metric:<11}{row.value:>9.2f}{spread:<9}"
         lines.append(f"{cell}{ours:<10} {row.source}: {row.protocol.text}{differs}")
     for number, one in enumerate(summaries, start=1):
         lines += ["", f"[{number}] {one['about']}"]

@@ -225,8 +225,8 @@ def about_run(options: CifarLt) -> str:
     train, data = options.pretraining, options.long_tail
     return (
         f"{data.images}, imbalance {data.imbalance:g}, {train.network.architecture} of width {train.network.width:g}"
-        f" with the stem {train.network.stem}, {train.method}, {train.epochs} epochs in batches of {train.batch_size}, mask of"
-        f" {train.masking.rate:.0%}, {options.seeds} seeds, probe {options.judging.linear}"
+        f" with the stem {train.network.stem}, {train.method}, {train.epochs} epochs in batches of {train.batch_size},"
+        f" mask of {train.masking.rate:.0%}, {options.seeds} seeds, probe {options.judging.linear}"
     )
 
 

@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from dynsim.config.checks import require
 from experiments.cifar.arms import MAIN, find_arm
 from experiments.cifar.files import save_encoder
 from experiments.cifar.measuring import channel_measure, check_measured, record_epochs
@@ -49,10 +50,12 @@ def train_and_judge(study: Study, arms: tuple[str, ...], seeds: range) -> list[I
     A run that an earlier call finished is taken from the folder, and an arm that was interrupted goes on from its last
     checkpoint.
 
-    Errors: `ConfigError` in one line, before anything is trained, for more measured images than there are.
+    Errors: `ConfigError` in one line, before anything is trained, for more measured images than there are, and for
+        a single epoch.
     """
     from dynsim.study import shared_bar
 
+    require(study.pretraining.epochs > 1, "epochs", "at least 2, since stages are read off three records or more", 1)
     options = {arm: find_arm(arm).change(study.pretraining) for arm in arms}
     images = {seed: SeedImages(study, seed) for seed in seeds}
     check_measured(images[seeds[0]].task, study.measured)  # all seeds hold out the same images

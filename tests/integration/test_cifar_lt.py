@@ -134,7 +134,7 @@ def test_finished_parts_are_not_trained_again(study, tmp_path, monkeypatch, caps
 @pytest.mark.slow
 def test_comparisons_of_the_paper_run_to_their_end(study, tmp_path):
     """Masked shares with own and shared batch norms, a balanced arm, and the probe on augmented images."""
-    words = [*WORDS, "--seeds", "1", "--epochs", "1", "--batch-size", "200", "--judging.few-shot", "sdclr_few_shot"]
+    words = [*WORDS, "--seeds", "1", "--batch-size", "200", "--judging.few-shot", "sdclr_few_shot"]
     cifar_lt.main([*words, "--shares", "0.5", "--out", str(tmp_path / "shares")])
     found = results.load_json(next(tmp_path.glob("shares/*/summary.json")))
     assert list(found["arms"])[2:] == ["mask 0.5, own norms", "mask 0.5, shared norms"]
@@ -178,6 +178,7 @@ def test_a_saved_encoder_is_judged(tmp_path, capsys):
         ("--arms magnitude magnitude", "arms: wanted at least one arm, none of them twice"),
         ("--judging.linear sgd", "linear: wanted one of sdclr, sdclr_few_shot, boosted, short"),
         ("--preset smoke --measured 7", "measured: wanted at most 6, the images of a class that are held out"),
+        ("--preset smoke --epochs 1", "epochs: wanted at least 2, since stages are read off three records"),
         ("--method moco", "network.norm_sets: wanted 1 with moco"),
         ("--method moco --network.norm-sets 1 --masking.semantics one_branch --queue 9", "queue: wanted at least"),
         ("--shares 0.5 1", "shares: wanted shares in [0, 1)"),

@@ -165,8 +165,11 @@ def test_a_saved_encoder_is_judged(tmp_path, capsys):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(networks, "build", BUILD)
         SAVE(path, smoke, epoch.PretrainState(params, stats, None, mask), stats)
-        cifar_lt.main(["--preset", "smoke", "--encoder", str(path), "--out", str(tmp_path / "results"), "--seeds", "1"])
+        words = ["--preset", "smoke", "--out", str(tmp_path / "results"), "--seeds", "1"]
+        cifar_lt.main([*words, "--encoder", str(path)])
+        cifar_lt.main([*words, "--exemplars", str(path)])
     text = capsys.readouterr().out
+    assert "mask: its own; batch norms of the masked network: its own" in text and "3 of 300 test images" in text
     assert "untrained.safetensors: resnet20 of width 0.25" in text and "nearest neighbours" in text
     assert not (tmp_path / "results").exists()
 

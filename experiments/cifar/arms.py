@@ -107,4 +107,4 @@ def find_arm(name: str) -> ImageArm:
         masking = dataclasses.replace(options.masking, kind=kind, rate=share)
         return dataclasses.replace(options, network=network, masking=masking)
 
-    return ImageArm(f"the smallest {share:.0%} of the weights masked, batch norms: {norms}", change)
+    return ImageArm(f"the smallest {share:.0%} of the weights masked, {norms.replace('norms', 'batch norms')}", change)

@@ -1,12 +1,16 @@
 """What the comparison on images prints."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
-from experiments.cifar.arms import ARMS, MAGNITUDE, NO_MASK
+from experiments.cifar.arms import NO_MASK, ON_BALANCED, find_arm
 from experiments.cifar.outcome import METRICS, PROBES
-from experiments.cifar.published import PUBLISHED
+from experiments.cifar.published import FILLED_BY, PLAIN, PUBLISHED, Protocol, Published
+from experiments.cifar.runs import BASELINES
 from experiments.cifar.verdict import planned_verdict
+
+OUR_PROBE = {"all": "linear", "few-shot": "few_shot", "neighbours": "knn"}
 
 
 def table_text(summary: dict[str, Any]) -> str:
@@ -19,10 +23,11 @@ def table_text(summary: dict[str, Any]) -> str:
             cells = [_cell(found[probe][metric]["values"]) for metric in METRICS]
             lines.append(f"  {arm:<26}" + "".join(f"{cell:>14}" for cell in cells))
         lines.append("")
-    lines += [f"{arm}: {ARMS[arm].text}" for arm in summary["arms"] if arm in ARMS] + [""]
+    lines += [f"{arm}: {find_arm(arm).text}" for arm in summary["arms"] if arm not in BASELINES] + [""]
     lines += ["Differences between arms with the same seed, in points, with 95 % intervals", ""]
     lines += [difference_text(one) for one in summary["contrasts"]]
-    lines += ["", _lead(summary["above_baselines"])]
+    if summary["above_baselines"]:
+        lines += ["", _lead(summary["above_baselines"])]
     answer = answer_lines(summary)
     return "\n".join([*lines, "", *answer] if answer else lines)
 
@@ -42,7 +47,7 @@ def accuracy_rows(summary: dict[str, Any]) -> list[list[str]]:
     shown.append(("knn", "all_classes"))
     rows = [["arm", *(f"{PROBES[probe]}, {METRICS[metric]}" for probe, metric in shown)]]
     for arm, found in summary["arms"].items():
-        words = ARMS[arm].text if arm in ARMS else arm
+        words = arm if arm in BASELINES else find_arm(arm).text
         rows.append([words, *(_cell(found[probe][metric]["values"]) for probe, metric in shown)])
     return rows
 
@@ -95,28 +100,73 @@ def _lead(above: dict[str, dict[str, float]]) -> str:
 def published_table(summaries: Sequence[dict[str, Any]]) -> str:
     """Return the published accuracies with ours beside them; a cell that was not run is empty.
 
+    Beside a cell of ours stands in what its run differs from the published protocol, first of all in the epochs. Of
+    several runs that fit a cell the one whose epochs are nearest is taken.
+
     Args:
         summaries: committed summaries, of any presets; each says what it ran.
     """
-    lines = ["Published accuracy, in percent, and what was run here", ""]
-    lines.append(f"{'method':<26}{'images':<10}{'factor':>7}  {'probe':<10}{'published':>14}  {'here':<12} protocol")
+    lines = ["Published accuracy, in percent, and what was run here (the number in brackets is that of the run)", ""]
+    lines.append(f"{'method':<26}{'images':<10}{'factor':>7}  {'probe':<11}{'published':>14}    {'here':<10} protocol")
     for row in PUBLISHED:
         spread = "" if row.spread is None else f" +-{row.spread:g}"
-        ours = _ours(row.images, row.imbalance, row.metric, row.method, summaries)
-        cell = f"{row.method:<26}{row.images:<10}{row.imbalance:>7}  {row.metric:<10}{row.value:>9.2f}{spread:<7}"
-        lines.append(f"{cell}{ours:<12} {row.source}: {row.protocol}")
-    for one in summaries:
-        lines += ["", "Here: " + one["about"]]
+        ours, differs = _ours(row, summaries)
+        cell = f"{row.method:<26}{row.images:<10}{row.imbalance:>7}  {row.metric:<11}{row.value:>9.2f}{spread:<9}"
+        lines.append(f"{cell}{ours:<10} {row.source}: {row.protocol.text}{differs}")
+    for number, one in enumerate(summaries, start=1):
+        lines += ["", f"[{number}] {one['about']}"]
     return "\n".join(lines)
 
 
-def _ours(images: str, imbalance: int, metric: str, method: str, summaries: Sequence[dict[str, Any]]) -> str:
-    """Return our mean for a published cell, empty if it was not run."""
-    arm = MAGNITUDE if method in ("SDCLR", "pruning") else NO_MASK
-    probe = "few_shot" if metric == "few-shot" else "linear"
-    plain = method in ("SimCLR", "SDCLR", "pruning", "no pruning")
-    for one in summaries:
-        data = one["long_tail"]
-        if plain and (data["images"], data["imbalance"]) == (images, imbalance) and arm in one["arms"]:
-            return f"{100 * one['arms'][arm][probe]['all_classes']['mean']:.1f} *"
-    return ""
+def _ours(row: Published, summaries: Sequence[dict[str, Any]]) -> tuple[str, str]:
+    """Return our mean for a published cell, and in what the run differs; both empty if it was not run."""
+    fitting = [
+        (_epochs_apart(one, row.protocol), number, one, arm)
+        for number, one in enumerate(summaries, start=1)
+        if (arm := _arm_of(one, row)) is not None
+    ]
+    if not fitting:
+        return "", ""
+    _, number, one, arm = min(fitting, key=lambda found: found[:2])
+    probe = OUR_PROBE[row.metric]
+    differs = ", ".join(_differences(one, row, arm, probe))
+    mean = one["arms"][arm][probe]["all_classes"]["mean"]
+    return f"{100 * mean:.1f} [{number}]", f"; here {differs}" if differs else ""
+
+
+def _arm_of(summary: dict[str, Any], row: Published) -> str | None:
+    """Return which arm of a summary stands beside a published cell, None if there is none."""
+    filled, data, train = FILLED_BY.get(row.method), summary["long_tail"], summary["pretraining"]
+    if filled is None or (data["images"], data["imbalance"]) != (row.images, row.imbalance):
+        return None
+    if any(train.get(name, PLAIN.get(name)) != value for name, value in (PLAIN | filled.options).items()):
+        return None
+    arms = [arm for arm in filled.arms if arm in summary["arms"]]
+    if data.get("balanced", False):  # all arms of this summary were trained on the balanced set
+        arms = [NO_MASK] if filled.arms == (NO_MASK + ON_BALANCED,) and NO_MASK in summary["arms"] else []
+    return arms[0] if arms else None
+
+
+def _epochs_apart(summary: dict[str, Any], protocol: Protocol) -> float:
+    """Return by what factor the epochs of a run are others than published, as a logarithm; 0 if they are not stated."""
+    ours = summary["pretraining"]["epochs"]
+    return 0.0 if protocol.epochs is None else abs(math.log(ours / protocol.epochs))
+
+
+def _differences(summary: dict[str, Any], row: Published, arm: str, probe: str) -> list[str]:
+    """Return in what a run differs from the protocol of a published cell."""
+    train, wanted = summary["pretraining"], row.protocol
+    found = [] if train["epochs"] == wanted.epochs else [f"{train['epochs']:,} epochs"]
+    recipe = summary["judging"].get(probe)
+    if recipe is not None and recipe != wanted.probe:
+        found.append(f"probe {recipe}")
+    if summary["long_tail"]["split"] != "released":
+        found.append("splits drawn anew")
+    network = train["network"]
+    shape = (network["architecture"], network["width"], network["stem"])
+    if shape != ("resnet18", 1.0, "cifar"):
+        found.append("{} of width {:g} with the stem {}".format(*shape))
+    share = train["masking"]["rate"]
+    if arm not in (NO_MASK, "published SimCLR", NO_MASK + ON_BALANCED) and share != 0.9:
+        found.append(f"{share:.0%} masked")
+    return found

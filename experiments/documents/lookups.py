@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from experiments.documents.bench import bench_rows, measured
+from experiments.documents.bench import bench_rows, image_rows, measured
 from experiments.documents.numbers import Names, Quantity, summaries, written
 
 COVERAGE_ROWS = {
@@ -74,6 +74,7 @@ def names() -> Names:
         "times": times(),
         "tables": {
             "bench": markdown(bench_rows(bench)),
+            "image_bench": markdown(image_rows(bench)),
             "recipes": recipe_table(with_least_noise_first(recipes)),
             "stages": printed_stages(quick),
             "coverage": arms_table(ordered, "minority coverage"),

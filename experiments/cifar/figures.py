@@ -12,6 +12,7 @@ from dynsim.plots.parts import panels
 from dynsim.plots.style import COLOR, STYLE, TWO_COLUMNS
 from experiments.cifar.arms import MAIN, NO_MASK
 from experiments.cifar.outcome import METRICS, PROBES
+from experiments.cifar.scenes import VIEWS_CAPTION, views_sheet
 
 ARM_COLOR = {
     "no mask": COLOR["no mask"],
@@ -40,6 +41,7 @@ CAPTIONS = {
     "accuracy": ACCURACY_CAPTION,
     "contrasts": CONTRAST_CAPTION,
     "channels": CHANNEL_CAPTIONS["channel_stages"],
+    "views": VIEWS_CAPTION,
 }
 
 
@@ -50,6 +52,7 @@ def draw(summary: dict[str, Any], curves: dict[str, Any]) -> dict[str, Figure]:
         "accuracy": accuracy(summary),
         "contrasts": differences(summary),
         "channels": channel_stages(main or curves),
+        "views": views_sheet(summary["pretraining"]["views"]),
     }
 
 

@@ -7,11 +7,13 @@ again loads the finished parts and resumes from the last checkpoint. `finish` re
 import json
 import re
 import shutil
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import xarray as xr
 
@@ -52,30 +54,77 @@ def simulate_part(
     Errors:
         `ConfigError` for a configuration that cannot run or a checkpoint that does not fit.
     """
-    path, bar = part_path(folder, name), _BAR.get()
-    wanted = config_hash(config, seeds)
-    own = origins({name: options[name] for name in OWN_PARTS if options.get(name) is not None})
+    bar, part = _BAR.get(), Part(name, config, seeds, options)
     if bar is not None:
         bar.announce(name, config, len(seeds))
-    for earlier in (path, *finished):
-        if earlier.is_file():
-            part = results.load(earlier)
-            same_runs = config_hash(results.config_of(part), part["seed"].values.tolist()) == wanted
-            if same_runs and made_by(part, this_program(), own):
-                _say(bar, name, f"{name}: finished earlier, taken from {earlier}")
-                return part
-    keep = path.with_suffix("")
-    part = simulate(config, seeds, progress=bar or True, checkpoint_folder=keep / wanted, label=name, **options)
-    results.save(part, path)
-    checkpoint.clear(keep)
-    return part
-
-
-def _say(bar: StudyBar | None, name: str, text: str) -> None:
+    earlier = _finished_part(folder, part, finished)
+    if earlier is None:
+        return _simulated(folder, part, bar or True)
+    text = f"{name}: finished earlier, taken from {earlier[1]}"
     if bar is None:
         print(text)
     else:
         bar.finished_earlier(name, text)
+    return earlier[0]
+
+
+class Part(NamedTuple):
+    """One part of a study; see `simulate_part`."""
+
+    name: str
+    config: Config
+    seeds: Sequence[int]
+    options: Mapping[str, Any]
+
+
+def simulate_ahead(folder: Path, parts: Sequence[Part], at_once: int) -> None:
+    """Simulate parts that `simulate_part` will ask for, several at once, and save them in the folder.
+
+    This pays for many short parts: compiling one takes a single core, on the others another one runs meanwhile. An
+    interrupt is heeded when the parts that have begun are finished.
+
+    Errors: those of `simulate_part`; parts that have not begun are then left out.
+    """
+    with shared_bar("parts") as bar, ThreadPoolExecutor(at_once) as pool:
+        for name, config, seeds, _ in parts:
+            bar.announce(name, config, len(seeds))
+        left = {part.name: part for part in parts if _finished_part(folder, part) is None}
+        futures = {pool.submit(_simulated, folder, part, False): name for name, part in left.items()}
+        clock = time.perf_counter()
+        try:
+            for future in as_completed(futures):
+                future.result()
+                now = time.perf_counter()
+                bar.finished_elsewhere(futures[future], now - clock)
+                clock = now
+        finally:
+            for future in futures:
+                future.cancel()
+
+
+def _finished_part(folder: Path, part: Part, others: Sequence[Path] = ()) -> tuple[xr.Dataset, Path] | None:
+    """Return the part as an earlier call saved it, in the folder or in another file, and the file; None if none fits."""
+    own = origins({name: part.options[name] for name in OWN_PARTS if part.options.get(name) is not None})
+    for path in (part_path(folder, part.name), *others):
+        if path.is_file():
+            found = results.load(path)
+            runs = config_hash(results.config_of(found), found["seed"].values.tolist())
+            if runs == config_hash(part.config, part.seeds) and made_by(found, this_program(), own):
+                return found, path
+    return None
+
+
+def _simulated(folder: Path, part: Part, progress: bool | StudyBar) -> xr.Dataset:
+    """Simulate a part, or go on with it from its last checkpoint, and save it."""
+    path = part_path(folder, part.name)
+    keep = path.with_suffix("")
+    where = keep / config_hash(part.config, part.seeds)
+    result = simulate(
+        part.config, part.seeds, progress=progress, checkpoint_folder=where, label=part.name, **part.options
+    )
+    results.save(result, path)
+    checkpoint.clear(keep)
+    return result
 
 
 @contextmanager

@@ -35,6 +35,8 @@ FIRST_SEED = 12000
 """First seed of all run sets. The ranges that claims are held against were set on seeds from 9000 on; no run of the
 report, and no other experiment, has used these."""
 HELD_OUT_BATCHES = 4
+AT_ONCE = 2
+"""Runs of the preset quick that are made at once: half of its time is compilation, which takes one core."""
 
 
 @cache
@@ -83,16 +85,33 @@ class Source:
 
         Errors: `ConfigError` for a configuration that cannot run, `KeyError` for another name.
         """
-        from dynsim.engine.numbers import resolve
         from dynsim.study import simulate_part
 
         if name not in self._made:
-            out = {}
-            for point, (label, config) in self.parts(name).items():
-                own = {"record_fn": _record_fn(resolve(config).structure)} if RUN_SETS[name].probed else {}
-                out[point] = simulate_part(self.folder, label, config, self.seeds(name), **own)
-            self._made[name] = out
+            self._made[name] = {
+                point: simulate_part(self.folder, label, config, self.seeds(name), **self._own(name, config))
+                for point, (label, config) in self.parts(name).items()
+            }
         return self._made[name]
+
+    def _own(self, name: str, config: Config) -> dict[str, Any]:
+        """Return what the runs of a set record, as an option of `simulate`."""
+        from dynsim.engine.numbers import resolve
+
+        return {"record_fn": _record_fn(resolve(config).structure)} if RUN_SETS[name].probed else {}
+
+    def make_ahead(self, names: Iterable[str]) -> None:
+        """Make the runs of these sets where they are many and short: in the preset quick."""
+        from dynsim.study import Part, simulate_ahead
+
+        if self.preset != "quick":
+            return
+        parts = {
+            label: Part(label, config, self.seeds(name), self._own(name, config))
+            for name in names
+            for label, config in self.parts(name).values()
+        }
+        simulate_ahead(self.folder, list(parts.values()), AT_ONCE)
 
     def wall_s(self, names: Iterable[str]) -> float:
         """Return how many seconds the simulations of these run sets took when they were made."""

@@ -7,7 +7,7 @@ from dynsim import results, study
 from dynsim.engine import simulate
 from dynsim.engine.program import Program
 from dynsim.losses.contrastive import LossValue
-from dynsim.study import finish, part_path, simulate_part
+from dynsim.study import Part, finish, part_path, simulate_ahead, simulate_part
 from tests.reference import toy
 
 SEEDS = [3, 8]
@@ -104,3 +104,27 @@ def test_an_interrupted_part_goes_on(tmp_path, calls, monkeypatch):
     assert n[3] == n[2] > 0  # the stretch that was stopped came first
     assert got.drop_attrs().equals(wanted.drop_attrs())
     assert [path.name for path in (tmp_path / "unfinished").iterdir()] == ["training.nc"]
+
+
+def test_parts_made_ahead_are_those_that_would_be_made_in_turn(tmp_path, calls, monkeypatch):
+    parts = [Part("a", toy(), SEEDS, {}), Part("b", toy(data__minority_ratio=0.9), SEEDS, {})]
+    wanted = [simulate_part(tmp_path / "other", *part[:3]) for part in parts]
+    simulate_part(tmp_path, *parts[0][:3])
+    with study.one_bar("study") as bar:
+        simulate_ahead(tmp_path, parts, 2)
+        assert bar.counted == {"b"} and len(calls) == 4  # what was there is left to the call that asks for it
+        got = [simulate_part(tmp_path, *part[:3]) for part in parts]
+        assert bar.counted == {"a", "b"} and bar.tqdm.n == bar.tqdm.total
+    assert len(calls) == 4
+    for one, other in zip(got, wanted, strict=True):
+        assert one.drop_attrs().equals(other.drop_attrs())
+
+
+def test_a_part_that_fails_ahead_ends_the_study(tmp_path, monkeypatch):
+    def broken(config, seeds, **options):
+        raise ValueError(options["label"])
+
+    monkeypatch.setattr(study, "simulate", broken)
+    with pytest.raises(ValueError, match="^[abc]$"):
+        simulate_ahead(tmp_path, [Part(name, toy(), SEEDS, {}) for name in "abc"], 1)
+    assert not [name for name in "abc" if part_path(tmp_path, name).exists()]

@@ -123,10 +123,8 @@ def image_rows(numbers: dict[str, Any]) -> list[list[str]]:
         *cells("images per second", lambda found: f"{found[own]['images per second']:.0f}"),
         *cells("the same with the random views of SDCLR", with_views),
         *cells("times as fast as PyTorch, eager / compiled", against),
-        *cells(
-            "useful operations, % of the product rate", lambda f: f"{100 * f[own]['share of the product rate']:.0f}"
-        ),
-        *cells("the same of eager PyTorch", lambda f: _share_of_peer(f, peers[0])),
+        *cells("useful operations, % of the product rate", lambda found: _share_of_product(found, own)),
+        *cells("the same of eager PyTorch", lambda found: _share_of_product(found, peers[0])),
     ]
 
 

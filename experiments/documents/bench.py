@@ -112,7 +112,7 @@ def image_rows(numbers: dict[str, Any]) -> list[list[str]]:
         return [[head, *(cell(images[shape]) for shape in shapes)]] if images else []
 
     def against(found: dict[str, Any]) -> str:
-        return " / ".join(f"{found[own][f'{peer} / this']:.2f}" for peer in peers if peer in found)
+        return " / ".join(f"{found[own][f'{peer} / this']:.2f}" for peer in peers if f"{peer} / this" in found[own])
 
     def with_views(found: dict[str, Any]) -> str:
         return f"{found[viewed]['images per second']:.0f}"

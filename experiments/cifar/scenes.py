@@ -6,9 +6,9 @@ Photographs of the data sets are not ours to show. These have what a view change
 import numpy as np
 from matplotlib.figure import Figure
 
-SIDE, FINE = 32, 8  # pixels of a picture, and points per pixel on each side, over which it is averaged
-NAMES = ("sunset", "boat", "ball", "house", "flower", "fish")
-COMPARED = ("simclr-blur", "paco-auto", "probe")
+PICTURE_SIDE, POINTS = 32, 8  # pixels of a picture, and points per pixel on each side, over which it is averaged
+SCENES = ("sunset", "boat", "ball", "house", "flower", "fish")
+OTHER_RECIPES = ("simclr-blur", "paco-auto", "probe")
 N_VIEWS = 4
 VIEWS_CAPTION = (
     "What random views do to images. First column: pictures that were drawn for this figure. Then four views of each, "
@@ -26,15 +26,15 @@ def views_sheet(recipe: str) -> Figure:
     from dynsim.bridge.views import RECIPES
     from dynsim.bridge.views.sheet import contact_sheet
 
-    shown = dict.fromkeys((recipe, *COMPARED))
-    return contact_sheet(jax.random.key(0), scenes(), {name: RECIPES[name] for name in shown}, N_VIEWS, NAMES)
+    shown = dict.fromkeys((recipe, *OTHER_RECIPES))
+    return contact_sheet(jax.random.key(0), scenes(), {name: RECIPES[name] for name in shown}, N_VIEWS, SCENES)
 
 
 def scenes() -> np.ndarray:
-    """Return the pictures by `NAMES`, uint8 of shape (picture, 32, 32, 3)."""
-    y, x = (np.mgrid[: SIDE * FINE, : SIDE * FINE] + 0.5) / (SIDE * FINE)
+    """Return the pictures by `SCENES`, uint8 of shape (picture, 32, 32, 3)."""
+    y, x = (np.mgrid[: PICTURE_SIDE * POINTS, : PICTURE_SIDE * POINTS] + 0.5) / (PICTURE_SIDE * POINTS)
     drawn = [_sunset(x, y), _boat(x, y), _ball(x, y), _house(x, y), _flower(x, y), _fish(x, y)]
-    pixels = np.stack(drawn).reshape(len(NAMES), SIDE, FINE, SIDE, FINE, 3).mean(axis=(2, 4))
+    pixels = np.stack(drawn).reshape(len(SCENES), PICTURE_SIDE, POINTS, PICTURE_SIDE, POINTS, 3).mean(axis=(2, 4))
     grain = np.random.RandomState(0).normal(0, 4, pixels.shape)
     return np.clip(np.rint(pixels + grain), 0, 255).astype(np.uint8)
 

@@ -130,3 +130,7 @@ def image_rows(numbers: dict[str, Any]) -> list[list[str]]:
 
 def _share_of_product(found: dict[str, Any], name: str) -> str:
     return f"{100 * found[name]['share of the product rate']:.0f}" if name in found else ""
+
+
+BENCH_TABLES = {"bench": bench_rows, "image_bench": image_rows}
+"""{name in the documents: its rows}."""

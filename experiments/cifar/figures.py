@@ -13,6 +13,7 @@ from dynsim.plots.parts import panels
 from dynsim.plots.style import COLOR, STYLE, TWO_COLUMNS
 from experiments.cifar.arms import MAIN, NO_MASK, share_and_norms
 from experiments.cifar.outcome import METRICS, PROBES
+from experiments.cifar.scenes import VIEWS_CAPTION, views_sheet
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -55,6 +56,7 @@ CAPTIONS = {
     "channels": CHANNEL_CAPTIONS["channel_stages"],
     "measures": CHANNEL_CAPTIONS["channel_measures"],
     "shares": SHARES_CAPTION,
+    "views": VIEWS_CAPTION,
 }
 
 
@@ -67,7 +69,8 @@ def draw(summary: dict[str, Any], curves: dict[str, Any]) -> dict[str, Figure]:
         figures["contrasts"] = differences(summary)
     if any(share_and_norms(arm) for arm in summary["arms"]):
         figures["shares"] = by_share(summary)
-    return figures | {"channels": channel_stages(shown, _simulated()), "measures": channel_measures(shown)}
+    figures |= {"channels": channel_stages(shown, _simulated()), "measures": channel_measures(shown)}
+    return figures | {"views": views_sheet(summary["pretraining"]["views"])}
 
 
 def _simulated() -> "xr.Dataset | None":

@@ -97,7 +97,7 @@ def test_channels_are_measured_while_training(summary, study):
 def test_figures_are_drawn_and_drawn_again(study, capsys):
     folder, again = study
     names = {path.name for path in folder.glob("*.png")}
-    assert names == {"accuracy.png", "contrasts.png", "channels.png"}
+    assert names == {"accuracy.png", "contrasts.png", "channels.png", "views.png"}
     before = {name: (folder / name).read_bytes() for name in names}
     again("--redraw")
     assert {name: (folder / name).read_bytes() for name in names} == before

@@ -245,19 +245,10 @@ def words() -> tuple[dict[str, str], Callable[[Json], str]]:
 
 
 def quoted(summary: Json) -> Json:
-    """Return what documents quote of a summary, differences in points.
+    """Return what documents quote of a summary (`experiments.cifar.table.quoted_numbers`)."""
+    from experiments.cifar.table import quoted_numbers
 
-    Keys: `verdict` on the planned question, `difference` and, by placebo, `placebos`, `detectable`; the least lead of
-    the arms over a baseline in any seed, `lead`; and `rows`, the table of accuracies.
-    """
-    from experiments.cifar import table, verdict
-
-    found = verdict.planned_verdict(summary)
-    told: Json = {"rows": table.accuracy_rows(summary), "lead": table.in_points(summary["above_baselines"])}
-    if found is not None:
-        told |= {"verdict": found.verdict, "difference": table.in_points(found.difference)}
-        told["placebos"] = table.in_points(found.placebos)
-    return told
+    return quoted_numbers(summary)
 
 
 def only_print(options: CifarLt) -> str:

@@ -78,6 +78,20 @@ def difference_text(one: dict[str, Any]) -> str:
     return text
 
 
+def quoted_numbers(summary: dict[str, Any]) -> dict[str, Any]:
+    """Return what documents quote of a summary, differences in points.
+
+    Keys: `rows`, the table of accuracies; `lead`, the least lead of the main arms over a baseline in any seed; and,
+    where the planned question is answered, `verdict`, `difference` and, by name, `placebos`.
+    """
+    found = planned_verdict(summary)
+    told = {"rows": accuracy_rows(summary), "lead": in_points(summary["above_baselines"])}
+    if found is None:
+        return told
+    answer = {"difference": in_points(found.difference), "placebos": in_points(found.placebos)}
+    return told | {"verdict": found.verdict} | answer
+
+
 def in_points(numbers: Any) -> Any:
     """Return accuracies and their differences in points: every number of a nested dictionary or list, times 100."""
     if isinstance(numbers, dict):

@@ -72,10 +72,11 @@ test-slow: $(DEV) ## Slow tests
 
 # The tests' strict settings would slow the engine down, so their conftest.py is left out.
 # PyTorch, the peer, is asked for by exact version here and nowhere else: a bare "torch" brings gigabytes.
-bench: $(DEV) ## Time the engine against PyTorch and the machine
+bench: $(DEV) ## Time the engine and training on images against PyTorch and the machine
 	$(if $(strip $(VENV)),@$(VENV)/bin/python -m pip install -q --disable-pip-version-check torch==2.13.0)
 	@mkdir -p results
-	$(RUN) -m pytest tests/benchmarks/bench_step.py --noconftest -o addopts= -o timeout=0 -W default -q \
+	$(RUN) -m pytest tests/benchmarks/bench_step.py tests/benchmarks/bench_images.py -p tests.benchmarks.reporting \
+	  --noconftest -o addopts= -o timeout=0 -W default -q \
 	  --import-mode=importlib --benchmark-columns=median,iqr,rounds --benchmark-sort=name \
 	  --benchmark-group-by=group --benchmark-json=results/bench.json $(ARGS)
 

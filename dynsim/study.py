@@ -54,7 +54,7 @@ def simulate_part(
     Errors:
         `ConfigError` for a configuration that cannot run or a checkpoint that does not fit.
     """
-    bar, part = _BAR.get(), Part(name, config, seeds, options)
+    bar, part = _BAR.get(), StudyPart(name, config, seeds, options)
     if bar is not None:
         bar.announce(name, config, len(seeds))
     earlier = _finished_part(folder, part, finished)
@@ -68,7 +68,7 @@ def simulate_part(
     return earlier[0]
 
 
-class Part(NamedTuple):
+class StudyPart(NamedTuple):
     """One part of a study; see `simulate_part`."""
 
     name: str
@@ -77,7 +77,7 @@ class Part(NamedTuple):
     options: Mapping[str, Any]
 
 
-def simulate_ahead(folder: Path, parts: Sequence[Part], at_once: int) -> None:
+def simulate_ahead(folder: Path, parts: Sequence[StudyPart], at_once: int) -> None:
     """Simulate parts that `simulate_part` will ask for, several at once, and save them in the folder.
 
     This pays for many short parts: compiling one takes a single core, on the others another one runs meanwhile. An
@@ -102,8 +102,8 @@ def simulate_ahead(folder: Path, parts: Sequence[Part], at_once: int) -> None:
                 future.cancel()
 
 
-def _finished_part(folder: Path, part: Part, others: Sequence[Path] = ()) -> tuple[xr.Dataset, Path] | None:
-    """Return the part as an earlier call saved it, in the folder or in another file, and the file; None if none fits."""
+def _finished_part(folder: Path, part: StudyPart, others: Sequence[Path] = ()) -> tuple[xr.Dataset, Path] | None:
+    """Return the part as an earlier call saved it, in the folder or another file, and that file; None if none fits."""
     own = origins({name: part.options[name] for name in OWN_PARTS if part.options.get(name) is not None})
     for path in (part_path(folder, part.name), *others):
         if path.is_file():
@@ -114,7 +114,7 @@ def _finished_part(folder: Path, part: Part, others: Sequence[Path] = ()) -> tup
     return None
 
 
-def _simulated(folder: Path, part: Part, progress: bool | StudyBar) -> xr.Dataset:
+def _simulated(folder: Path, part: StudyPart, progress: bool | StudyBar) -> xr.Dataset:
     """Simulate a part, or go on with it from its last checkpoint, and save it."""
     path = part_path(folder, part.name)
     keep = path.with_suffix("")

@@ -122,8 +122,7 @@ PRESETS = {
 ABOUT_LOSS_PRESETS = {
     "cpu": "CIFAR-10-LT on a CPU, a narrow ResNet-20, 15 epochs: an hour for seven methods and 3 seeds on 2 cores",
     "smoke": "generated images, two methods, to see that it runs; two minutes, most of them compilation",
-    "paper": "CIFAR-100-LT, ResNet-32, 200 epochs, without AutoAugment; the last epoch, as no image is held out; for an"
-    " accelerator",
+    "paper": "CIFAR-100-LT, ResNet-32, 200 epochs; the last epoch, as no image is held out; for an accelerator",
 }
 
 

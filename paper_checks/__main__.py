@@ -81,12 +81,13 @@ def run(options: CheckOptions) -> None:
         return
     if options.redraw:
         report.rejudge(checks, folder)
+        summary, arrays = report.load(folder)
     else:
         with study.one_bar(PROGRAM):
             summary, arrays = report.make(checks, source)
-        report.save(summary, arrays, folder)
-    summary, arrays = report.load(folder)
-    for path in report.draw_all(checks, arrays, summary, figures):
+        summary, arrays = report.save(summary, arrays, folder)
+    formats = report.COMMITTED_FORMATS if folder == FOLDER else report.OTHER_FORMATS
+    for path in report.draw_all(checks, arrays, summary, figures, formats):
         print(path)
     print(document.table_text(summary))
     (folder / "README.md").write_text(

@@ -16,7 +16,8 @@ from paper_checks.check import ORIGINS, Check, Row
 from paper_checks.runs import RUN_SETS, Source
 
 SUMMARY, ARRAYS = "report.json", "report.nc"
-FIGURE_FORMATS = ("png", "pdf")
+COMMITTED_FORMATS, OTHER_FORMATS = ("png", "pdf"), ("png",)
+"""Formats of the figures of the committed report, and of all others: to draw one takes half a second."""
 Arrays = dict[str, xr.Dataset]
 
 
@@ -93,10 +94,11 @@ def make(checks: Mapping[str, Check], source: Source) -> tuple[Json, Arrays]:
     return summary, arrays
 
 
-def save(summary: Json, arrays: Arrays, folder: Path) -> None:
-    """Save summary and arrays; what the folder holds of other checks, of the same preset and seeds, is kept.
+def save(summary: Json, arrays: Arrays, folder: Path) -> tuple[Json, Arrays]:
+    """Save summary and arrays, and return all that the folder then holds.
 
-    The provenance is that of the last command; each check keeps the commit at which it was measured.
+    What it holds of other checks, of the same preset and seeds, is kept. The provenance is that of the last command;
+    each check keeps the commit at which it was measured.
     """
     if (folder / SUMMARY).is_file():
         earlier, kept = load(folder)
@@ -109,6 +111,7 @@ def save(summary: Json, arrays: Arrays, folder: Path) -> None:
             arrays = {**kept, **arrays}
     results.save_many(arrays, folder / ARRAYS)
     results.save_json(summary, folder / SUMMARY)
+    return results.load_json(folder / SUMMARY), arrays
 
 
 def rejudge(checks: Mapping[str, Check], folder: Path) -> None:
@@ -127,7 +130,13 @@ def load(folder: Path) -> tuple[Json, Arrays]:
     return results.load_json(folder / SUMMARY), results.load_many(folder / ARRAYS)
 
 
-def draw_all(checks: Mapping[str, Check], arrays: Arrays, summary: Json, folder: Path) -> list[Path]:
+def draw_all(
+    checks: Mapping[str, Check],
+    arrays: Arrays,
+    summary: Json,
+    folder: Path,
+    formats: Sequence[str] = COMMITTED_FORMATS,
+) -> list[Path]:
     """Save one figure for each check, from its arrays alone, and return the paths of the first format."""
     import matplotlib.pyplot as plt
 
@@ -138,7 +147,7 @@ def draw_all(checks: Mapping[str, Check], arrays: Arrays, summary: Json, folder:
             continue
         figure = check.draw(arrays[code], rows)
         metadata = {"check": code, "config": summary["checks"][code]["config_hash"]}
-        files = [folder / f"{figure_name(code)}.{kind}" for kind in FIGURE_FORMATS]
+        files = [folder / f"{figure_name(code)}.{kind}" for kind in formats]
         for path in files:
             save_figure(figure, path, check.caption, metadata)
         plt.close(figure)

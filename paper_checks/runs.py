@@ -102,12 +102,12 @@ class Source:
 
     def make_ahead(self, names: Iterable[str]) -> None:
         """Make the runs of these sets where they are many and short: in the preset quick."""
-        from dynsim.study import Part, simulate_ahead
+        from dynsim.study import StudyPart, simulate_ahead
 
         if self.preset != "quick":
             return
         parts = {
-            label: Part(label, config, self.seeds(name), self._own(name, config))
+            label: StudyPart(label, config, self.seeds(name), self._own(name, config))
             for name in names
             for label, config in self.parts(name).values()
         }

@@ -2,10 +2,12 @@
 
 import itertools
 import math
+from collections.abc import Callable
 
 import numpy as np
 from PIL import Image, ImageEnhance, ImageFilter, ImageOps
 
+from dynsim.bridge.options.policies import POLICIES, PolicyStep
 from dynsim.bridge.options.views import ViewRecipe
 from dynsim.bridge.views.draws import Draws
 
@@ -16,6 +18,23 @@ ENHANCERS = {
     "contrast": ImageEnhance.Contrast,
     "saturation": ImageEnhance.Color,
 }
+
+# how strong the operations of AutoAugment are at levels 0 to 9
+STRENGTHS = {
+    "shear": np.linspace(0, 0.3, 10),
+    "translate": np.linspace(0, 150 / 331, 10),
+    "rotate": np.linspace(0, 30, 10),
+    "enhance": np.linspace(0, 0.9, 10),
+    "posterize": np.round(np.linspace(8, 4, 10)).astype(int),
+    "solarize": np.linspace(256, 0, 10),
+}
+ENHANCED = {
+    "colour": ImageEnhance.Color,
+    "contrast": ImageEnhance.Contrast,
+    "brightness": ImageEnhance.Brightness,
+    "sharpness": ImageEnhance.Sharpness,
+}
+GREY = (128, 128, 128)
 
 
 def rows_of(draws: Draws) -> list[Draws]:
@@ -81,10 +100,53 @@ def framed(image: Image.Image, row: Draws, recipe: ViewRecipe, side: int) -> Ima
     return image.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if row.flip < recipe.flip else image
 
 
+def affine(image: Image.Image, numbers: tuple[float, ...], **how: Image.Resampling) -> Image.Image:
+    """Return the image whose pixel (x, y) is that of the original at (a x + b y + c, d x + e y + f)."""
+    return image.transform(image.size, Image.Transform.AFFINE, numbers, fillcolor=GREY, **how)
+
+
+def rotated(image: Image.Image, degrees: float) -> Image.Image:
+    """Return the image turned counter-clockwise, grey where nothing is left of it."""
+    turned_image = image.convert("RGBA").rotate(degrees)
+    return Image.composite(turned_image, Image.new("RGBA", image.size, (*GREY, 255)), turned_image).convert("RGB")
+
+
+def operated(image: Image.Image, operation: str, level: int, sign: int) -> Image.Image:
+    """Return the image after one operation of AutoAugment."""
+    strength = STRENGTHS.get(operation.split()[0], STRENGTHS["enhance"])[level]
+    (width, height), cubic = image.size, {"resample": Image.Resampling.BICUBIC}
+    if operation in ENHANCED:
+        return ENHANCED[operation](image).enhance(1 + sign * strength)
+    actions: dict[str, Callable[[], Image.Image]] = {
+        "shear x": lambda: affine(image, (1, sign * strength, 0, 0, 1, 0), **cubic),
+        "shear y": lambda: affine(image, (1, 0, 0, sign * strength, 1, 0), **cubic),
+        "translate x": lambda: affine(image, (1, 0, sign * strength * width, 0, 1, 0)),
+        "translate y": lambda: affine(image, (1, 0, 0, 0, 1, sign * strength * height)),
+        "rotate": lambda: rotated(image, strength),
+        "posterize": lambda: ImageOps.posterize(image, int(strength)),
+        "solarize": lambda: ImageOps.solarize(image, strength),
+        "autocontrast": lambda: ImageOps.autocontrast(image),
+        "equalize": lambda: ImageOps.equalize(image),
+        "invert": lambda: ImageOps.invert(image),
+    }
+    return actions[operation]()
+
+
+def followed(image: Image.Image, numbers: list[float], sub_policies: tuple[tuple[PolicyStep, ...], ...]) -> Image.Image:
+    """Return the image after both steps of the sub-policy that is drawn for it."""
+    steps = sub_policies[int(numbers[0] * len(sub_policies))]
+    for step, chance, direction in zip(steps, numbers[1:3], numbers[3:], strict=True):
+        if chance < step.chance:
+            image = operated(image, step.operation, step.level, 1 if direction >= 0.5 else -1)
+    return image
+
+
 def pillow_view(row: Draws, pixels: np.ndarray, recipe: ViewRecipe) -> np.ndarray:
     """Return the view, uint8 of shape (side, side, 3)."""
     side = recipe.side or len(pixels)
     image = framed(Image.fromarray(pixels), row, recipe, side)
+    if recipe.policy:
+        image = followed(image, row.policy, POLICIES[recipe.policy].sub_policies)
     if row.jitter < recipe.jitter:
         image = jittered(image, row, recipe)
     if row.grey < recipe.grey:

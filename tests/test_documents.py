@@ -123,6 +123,28 @@ def test_the_benchmarks_are_those_of_the_measurement():
     assert rows["times faster than PyTorch eager, one run / 16"][0].startswith(f"{default['torch_eager / this']:.1f} /")
 
 
+def test_the_benchmark_on_images_is_shown_once_it_was_measured(tmp_path, monkeypatch):
+    report = json.loads(bench.MEASURED.read_text(encoding="utf-8"))
+    others = {name: row for name, row in report["candidates"].items() if not name.startswith("image_step")}
+    measured_rows = {
+        "image_step[narrow-dynsim]": {
+            **{"batch": 256, "images per second": 812.4, "share of the product rate": 0.316},
+            **{"torch_eager / this": 1.254, "torch_compiled / this": 0.987},
+        },
+        "image_step[narrow-dynsim_random_views]": {"images per second": 700.2},
+        "image_step[narrow-torch_eager]": {"share of the product rate": 0.252},
+    }
+    monkeypatch.setattr(bench, "MEASURED", tmp_path / "measured.json")
+    for rows in ({}, measured_rows):
+        bench.MEASURED.write_text(json.dumps(report | {"candidates": others | rows}), encoding="utf-8")
+        found = bench.measured()
+        assert found["recording"]["records of the default preset"] > 0  # not taken for a row of another kind
+        table = bench.image_rows(found)
+        assert [row[1] for row in table] == (
+            ["narrow", "256", "812", "700", "1.25 / 0.99", "32", "25"] if rows else ["not measured yet"]
+        )
+
+
 def test_what_the_paper_says_is_told_with_its_refutation():
     answer = lookups.names()["pruning_answer"].value
     told = lookups.paper_rows(answer).splitlines()

@@ -17,6 +17,8 @@ ARGUMENTS = {
     **dict.fromkeys(("eps_root", "initial_accumulator_value", "initial_scale", "eta", "gamma"), NOT_NEGATIVE),
 }
 """Allowed values of the arguments of optax's optimisers, by name. For others there is only `train.check_optimizer`."""
+MaskKind = Literal["none", "lowest", "highest", "random_fixed", "random", "dropout"]
+"""What a mask hides; explained at `PruneConfig.kind`."""
 EXACT = 2**24  # step numbers are passed to the program as float32, which is exact for integers up to here
 
 
@@ -61,11 +63,20 @@ class ThresholdConfig(Section):
         return self.rule in ("norm_tracking", "masked_norm_tracking")
 
 
+def check_mask(kind: str, rate: object, refresh: object) -> None:
+    """Refuse a share outside [0, 1), a share of no mask, and a period of refresh that is no positive integer."""
+    number("rate", rate, 0.0, 1.0)
+    require(rate != 1, "rate", "a share in [0, 1)", rate)
+    require(rate == 0 or kind != "none", "rate", "0 for kind none", rate, "or choose a kind")
+    if refresh is not None:
+        positive_int("refresh", refresh)
+
+
 @dataclass(frozen=True)
 class PruneConfig(Section):
     """Pruning masks: some weights count as zero in the loss for a part of the training (theory 8)."""
 
-    kind: Literal["none", "lowest", "highest", "random_fixed", "random", "dropout"] = "none"
+    kind: MaskKind = "none"
     """What is masked. none: nothing; lowest, highest: the entries lowest or highest in magnitude; random_fixed,
     random: a random subset, always the same or drawn anew at each refresh; dropout: each entry by its own chance, drawn
     anew at each refresh, so that the number varies."""
@@ -99,11 +110,7 @@ class PruneConfig(Section):
 
     def __post_init__(self) -> None:
         words_and_flags(self)
-        number("rate", self.rate, 0.0, 1.0)
-        require(self.rate < 1, "rate", "a share in [0, 1)", self.rate)
-        require(self.rate == 0 or self.kind != "none", "rate", "0 for kind none", self.rate, "or choose a kind")
-        if self.refresh is not None:
-            positive_int("refresh", self.refresh)
+        check_mask(self.kind, self.rate, self.refresh)
         positive_int("start_step", self.start_step, 0)
         positive_int("stop_step", self.stop_step, 0)
         for name in ("refresh", "start_step", "stop_step"):

@@ -5,7 +5,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from experiments.cifar.arms import IMAGE_PLACEBOS, MAGNITUDE, MAIN, NO_MASK
+from experiments.cifar.arms import (
+    IMAGE_PLACEBOS,
+    MAGNITUDE,
+    MAIN,
+    NO_MASK,
+    ON_BALANCED,
+    share_and_norms,
+    share_arms,
+)
 from experiments.cifar.runs import BASELINES
 
 if TYPE_CHECKING:
@@ -28,11 +36,27 @@ class AccuracyContrast(NamedTuple):
 
 
 def planned_contrasts(arms: Sequence[str]) -> list[AccuracyContrast]:
-    """Return the differences that are reported: each arm against no mask, and magnitude against each placebo."""
-    pairs = [(arm, NO_MASK) for arm in arms if arm != NO_MASK and NO_MASK in arms]
-    pairs += [(MAGNITUDE, arm) for arm in IMAGE_PLACEBOS if arm in arms and MAGNITUDE in arms]
+    """Return the differences that are reported: each arm against no mask, and magnitude against each placebo.
+
+    An arm of `share_arms` is compared with the unmasked one of the same batch norms, and own with shared batch norms.
+    """
+    pairs = [(arm, NO_MASK) for arm in arms if arm != NO_MASK]
+    pairs += [(MAGNITUDE, arm) for arm in IMAGE_PLACEBOS]
+    pairs += [(MAGNITUDE + ON_BALANCED, NO_MASK + ON_BALANCED), (MAGNITUDE + ON_BALANCED, MAGNITUDE)]
+    pairs += _pairs_of_shares(arms)
+    pairs = [(first, second) for first, second in pairs if first in arms and second in arms]
     shown = [(probe, metric) for probe in PROBES for metric in ("all_classes", "few")]
     return [AccuracyContrast(*pair, *which) for pair in pairs for which in shown]
+
+
+def _pairs_of_shares(arms: Sequence[str]) -> list[tuple[str, str]]:
+    shares = dict.fromkeys(found[0] for arm in arms if (found := share_and_norms(arm)) is not None)
+    unmasked, pairs = share_arms([0.0]), []
+    for share in shares:
+        own, shared = share_arms([share])
+        pairs += [(own, unmasked[0]), (shared, unmasked[1])] if share > 0 else []
+        pairs.append((own, shared))
+    return pairs
 
 
 def summarise_images(runs: "Sequence[ImageRun]", arms: Sequence[str]) -> dict[str, Any]:

@@ -6,24 +6,20 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
-
-from experiments.cifar.arms import ARMS, MAIN
+from dynsim.config.checks import require
+from experiments.cifar.arms import MAIN, find_arm
+from experiments.cifar.files import save_encoder
+from experiments.cifar.measuring import RECORDS, channel_measure, check_measured
 
 if TYPE_CHECKING:
     import xarray as xr
 
     from dynsim.bridge.data.tasks import Task
-    from dynsim.bridge.networks import Network
     from dynsim.bridge.options import Judging, LongTail, Pretraining
-    from dynsim.bridge.training import Trained
-    from dynsim.bridge.training.epoch import PretrainState
-    from dynsim.bridge.training.loop import StateMeasure
     from dynsim.engine.progress import StudyBar
 
 RAW, UNTRAINED = "raw pixels", "untrained network"
 BASELINES = (RAW, UNTRAINED)
-RECORDS = 12  # records of a run beside the one at the start
 
 
 class Study(NamedTuple):
@@ -53,11 +49,16 @@ def train_and_judge(study: Study, arms: tuple[str, ...], seeds: range) -> list[I
 
     A run that an earlier call finished is taken from the folder, and an arm that was interrupted goes on from its last
     checkpoint.
+
+    Errors: `ConfigError` in one line, before anything is trained, for more measured images than there are, and for
+        a single epoch.
     """
     from dynsim.study import shared_bar
 
-    options = {arm: ARMS[arm].change(study.pretraining) for arm in arms}
+    require(study.pretraining.epochs > 1, "epochs", "at least 2, since stages are read off three records or more", 1)
+    options = {arm: find_arm(arm).change(study.pretraining) for arm in arms}
     images = {seed: SeedImages(study, seed) for seed in seeds}
+    check_measured(images[seeds[0]].task, study.measured)  # all seeds hold out the same images
     runs = []
     with shared_bar("images") as bar:
         for arm, one in options.items():
@@ -85,9 +86,17 @@ class SeedImages:
     @functools.cached_property
     def task(self) -> "Task":
         """The task of this seed."""
+        return self._made(self.study.long_tail)
+
+    @functools.cached_property
+    def balanced_task(self) -> "Task":
+        """The same task, but that training is on the balanced set."""
+        return self._made(dataclasses.replace(self.study.long_tail, balanced=True))
+
+    def _made(self, long_tail: "LongTail") -> "Task":
         from dynsim.bridge.data.tasks import make_task
 
-        return make_task(self.study.long_tail, self.seed, self.study.data_folder)
+        return make_task(long_tail, self.seed, self.study.data_folder)
 
 
 def _part(study: Study, images: SeedImages, name: str, options: "Pretraining | None", bar: "StudyBar") -> ImageRun:
@@ -99,9 +108,11 @@ def _part(study: Study, images: SeedImages, name: str, options: "Pretraining | N
     label = part_name(name, images.seed)
     path = part_path(study.folder, label)
     keep = path.with_suffix("")
+    balanced = options is not None and find_arm(name).balanced
+    long_tail = dataclasses.replace(study.long_tail, balanced=True) if balanced else study.long_tail
     made_from = {
-        "pretraining": dataclasses.asdict(options or study.pretraining),
-        "long_tail": dataclasses.asdict(study.long_tail),
+        "pretraining": (options or study.pretraining).values(),
+        "long_tail": dataclasses.asdict(long_tail),
         "judging": dataclasses.asdict(study.judging),
         "measured": study.measured,
         "seed": images.seed,
@@ -132,102 +143,51 @@ def _baseline(study: Study, images: SeedImages, name: str) -> dict[str, Any]:
     """Judge the pixels themselves, or the network with its first weights."""
     import jax
 
-    from dynsim.bridge.evaluation.features import extract
     from dynsim.bridge.evaluation.judging import judge_encoder
     from dynsim.bridge.networks import build
     from dynsim.bridge.training.encoder import frozen, raw_pixels, recalibrated
     from dynsim.bridge.training.loop import streams
 
     if name == RAW:
-        return judge_encoder(images.task, lambda part: raw_pixels(part.pixels), study.judging, images.seed)
+        return judge_encoder(images.task, jax.tree_util.Partial(raw_pixels), study.judging, images.seed)
     options, keys = study.pretraining, streams(images.seed)
     network = build(options.network)
     pixels = images.task.pretraining.pixels
     params, stats = network.init(keys.weights, pixels.shape[1])
     key = jax.random.fold_in(keys.views, 2**31)
     stats = recalibrated(network, params, stats, pixels, options.views, key, options.batch_size)
-    encoder = frozen(network, params, stats)
-    return judge_encoder(images.task, lambda part: extract(encoder, part.pixels), study.judging, images.seed)
+    return judge_encoder(images.task, frozen(network, params, stats), study.judging, images.seed)
 
 
 def _arm(
     study: Study, images: SeedImages, name: str, options: "Pretraining", keep: Path, bar: "StudyBar"
 ) -> tuple[dict[str, Any], "xr.Dataset"]:
     """Train an arm, or go on with it, and judge it; return its row and what its channels responded to."""
-    from dynsim.bridge.evaluation.features import extract
     from dynsim.bridge.evaluation.judging import judge_encoder
     from dynsim.bridge.measure.dataset import channel_dataset
     from dynsim.bridge.networks import build
     from dynsim.bridge.training import pretrain
-    from dynsim.bridge.training.encoder import frozen
+    from dynsim.bridge.training.encoder import dense_statistics, frozen
     from dynsim.bridge.training.loop import spaced_epochs
 
     began = time.perf_counter()
-    task, label = images.task, part_name(name, images.seed)
+    task = images.balanced_task if find_arm(name).balanced else images.task
     network, epochs = build(options.network), spaced_epochs(options.epochs, RECORDS)
     trained = pretrain(
         task.pretraining.pixels,
         options,
         images.seed,
         folder=keep,
-        measure=channel_measure(network, task, study.measured, images.seed),
+        measure=channel_measure(network, options, task, study.measured, images.seed),
         record_epochs=epochs,
-        label=label,
+        label=part_name(name, images.seed),
         progress=bar,
     )
     took = time.perf_counter() - began
-    stats = dense_statistics(network, trained, options, task, images.seed)
-    encoder = frozen(network, trained.state.params, stats)
-    row = judge_encoder(task, lambda part: extract(encoder, part.pixels), study.judging, images.seed)
+    params, pixels = trained.state.params, task.pretraining.pixels
+    stats = dense_statistics(network, options, images.seed, params, trained.state.stats, pixels)
+    row = judge_encoder(task, frozen(network, params, stats), study.judging, images.seed)
     save_encoder(study.folder / "encoders" / f"{keep.name}.safetensors", options, trained.state, stats)
     row["log"] = {quantity: [float(one) for one in values] for quantity, values in trained.log.items()}
     row["train_s"] = took
     return row, channel_dataset(trained.records, epochs, task.counts, task.groups, study.measured)
-
-
-def save_encoder(path: Path, options: "Pretraining", state: "PretrainState", stats: Any) -> None:
-    """Save a trained encoder, and the mask that it was last trained with, under torchvision's names."""
-    from dynsim.bridge.networks import save_safetensors
-    from dynsim.bridge.training.encoder import DENSE_SET
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    mask = state.mask if options.masking.kind != "none" else None
-    save_safetensors(path, options.network, state.params, stats, norm_set=DENSE_SET, mask=mask)
-
-
-def channel_measure(network: "Network", task: "Task", per_class: int, seed: int) -> "StateMeasure":
-    """Return what is measured at each record: the response of every channel to each class, on images not trained on.
-
-    It uses the running statistics as they are: with the semantics literal those of the masked network.
-    """
-    import jax
-
-    from dynsim.bridge.measure.probe import balanced_probe
-    from dynsim.bridge.measure.responses import measure
-    from dynsim.bridge.training.encoder import frozen
-
-    pool = task.validation if len(task.validation.labels) else task.probe
-    every = np.arange(len(pool.labels))
-    probe = balanced_probe(pool.labels, every, every[:0], n_classes=task.n_classes, per_class=per_class, seed=seed)
-    pixels, labels = pool.pixels[probe.images], probe.labels.astype(np.int32)
-
-    @jax.jit
-    def measured(encoder: Any, pixels: Any, labels: Any) -> dict[str, Any]:
-        return measure(encoder(pixels), labels, task.n_classes, jax.random.key(seed))
-
-    return lambda state: measured(frozen(network, state.params, state.stats), pixels, labels)
-
-
-def dense_statistics(network: Any, trained: "Trained", options: "Pretraining", task: "Task", seed: int) -> Any:
-    """Return batch-norm statistics of the dense network, computed anew where it was never run in training."""
-    import jax
-
-    from dynsim.bridge.training.encoder import recalibrated
-    from dynsim.bridge.training.loop import streams
-
-    masking = options.masking
-    if masking.rate == 0 or masking.semantics != "literal":
-        return trained.state.stats
-    key = jax.random.fold_in(streams(seed).views, 2**31)
-    pixels, size = task.pretraining.pixels, options.batch_size
-    return recalibrated(network, trained.state.params, trained.state.stats, pixels, options.views, key, size)

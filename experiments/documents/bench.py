@@ -29,13 +29,16 @@ def measured() -> dict[str, Any]:
     steps[shape][candidate]    one training step: [median_ms] and ratios
     parts[shape][part]         a part of the step by itself, and the machine's own rates
     recording                  what records cost
+    images[shape][candidate]   one step of pre-training on images; nothing where that was not measured
     """
     report = json.loads(MEASURED.read_text(encoding="utf-8"))
-    out: dict[str, Any] = {"steps": {}, "parts": {}, "fresh": {}, "provenance": report["provenance"]}
+    out: dict[str, Any] = {"steps": {}, "parts": {}, "fresh": {}, "images": {}, "provenance": report["provenance"]}
     for name, row in report["candidates"].items():
         kind, what = re.fullmatch(r"(\w+)\[(.*)\]", name).groups()  # type: ignore[union-attr]  # names of pytest
-        if kind in ("step", "part"):
-            shape, _, candidate = what.partition("-")
+        shape, _, candidate = what.partition("-")
+        if kind == "image_step":
+            out["images"].setdefault(shape, {})[candidate] = row
+        elif kind in ("step", "part"):
             out[f"{kind}s"].setdefault(shape, {})[candidate] = row
         elif kind == "fresh_process":
             out["fresh"][what] = row
@@ -96,3 +99,38 @@ def bench_rows(numbers: dict[str, Any]) -> list[list[str]]:
         row("first step, empty / full cache", first, "first"),
         row("peak memory, 1 and 4 times as many steps", memory, "memory"),
     ]
+
+
+def image_rows(numbers: dict[str, Any]) -> list[list[str]]:
+    """Return the rows of the table of training on images, a column per shape; only heads where nothing was measured."""
+    images = numbers["images"]
+    shapes = list(images) or ["not measured yet"]
+    peers = ("torch_eager", "torch_compiled")
+    own, viewed = "dynsim", "dynsim_random_views"
+
+    def cells(head: str, cell: Any) -> list[list[str]]:
+        return [[head, *(cell(images[shape]) for shape in shapes)]] if images else []
+
+    def against(found: dict[str, Any]) -> str:
+        return " / ".join(f"{found[own][f'{peer} / this']:.2f}" for peer in peers if f"{peer} / this" in found[own])
+
+    def with_views(found: dict[str, Any]) -> str:
+        return f"{found[viewed]['images per second']:.0f}"
+
+    return [
+        ["", *shapes],
+        *cells("images in a batch", lambda found: f"{found[own]['batch']:.0f}"),
+        *cells("images per second", lambda found: f"{found[own]['images per second']:.0f}"),
+        *cells("the same with the random views of SDCLR", with_views),
+        *cells("times as fast as PyTorch, eager / compiled", against),
+        *cells("useful operations, % of the product rate", lambda found: _share_of_product(found, own)),
+        *cells("the same of eager PyTorch", lambda found: _share_of_product(found, peers[0])),
+    ]
+
+
+def _share_of_product(found: dict[str, Any], name: str) -> str:
+    return f"{100 * found[name]['share of the product rate']:.0f}" if name in found else ""
+
+
+BENCH_TABLES = {"bench": bench_rows, "image_bench": image_rows}
+"""{name in the documents: its rows}."""

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from experiments.documents.bench import bench_rows, measured
+from experiments.documents.bench import BENCH_TABLES, measured
 from experiments.documents.numbers import Names, Quantity, summaries, written
 
 COVERAGE_ROWS = {
@@ -73,7 +73,7 @@ def names() -> Names:
         "bench": (bench := measured()),
         "times": times(),
         "tables": {
-            "bench": markdown(bench_rows(bench)),
+            **{name: markdown(rows(bench)) for name, rows in BENCH_TABLES.items()},
             "recipes": recipe_table(with_least_noise_first(recipes)),
             "stages": printed_stages(quick),
             "coverage": arms_table(ordered, "minority coverage"),

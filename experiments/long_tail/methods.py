@@ -52,7 +52,7 @@ def _published_bcl(options: Supervised) -> Supervised:
     return dataclasses.replace(
         with_losses(options, NEUTRAL, "bcl"),
         network=dataclasses.replace(options.network, head_width=512, embedding_dim=128),
-        views=("cutout", "paco-sim", "paco-sim"),
+        views=("paco-auto", "paco-sim", "paco-sim"),
         view_counts="uniform",
         roles="apart",
         cosine=True,
@@ -73,7 +73,7 @@ LOSS_METHODS = {
     RCL: Method("Balanced Softmax and RCL, in the form of dynsim", _losses(NEUTRAL, "rcl")),
     ACL: Method("Balanced Softmax and ACL", _losses(NEUTRAL, "acl")),
     "published BCL": Method(
-        "BCL's views, head, classifier and learning rate, without AutoAugment; the weights are those of a port",
+        "BCL's views, head, classifier and learning rate; the weights of its losses are those of a port",
         _published_bcl,
     ),
 }

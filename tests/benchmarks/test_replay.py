@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tests.benchmarks.bench_step import Replay
+from tests.benchmarks.reporting import Replay
 
 
 def test_a_benchmark_sees_the_recorded_times():

@@ -97,7 +97,7 @@ def test_channels_are_measured_while_training(summary, study):
 def test_figures_are_drawn_and_drawn_again(study, capsys):
     folder, again = study
     names = {path.name for path in folder.glob("*.png")}
-    assert names == {"accuracy.png", "contrasts.png", "channels.png"}
+    assert names == {"accuracy.png", "contrasts.png", "channels.png", "views.png"}
     before = {name: (folder / name).read_bytes() for name in names}
     again("--redraw")
     assert {name: (folder / name).read_bytes() for name in names} == before
@@ -131,6 +131,23 @@ def test_finished_parts_are_not_trained_again(study, tmp_path, monkeypatch, caps
     assert not list(tmp_path.glob("cifar_lt-*/unfinished"))
 
 
+@pytest.mark.slow
+def test_comparisons_of_the_paper_run_to_their_end(study, tmp_path):
+    """Masked shares with own and shared batch norms, a balanced arm, and the probe on augmented images."""
+    words = [*WORDS, "--seeds", "1", "--batch-size", "200", "--judging.few-shot", "sdclr_few_shot"]
+    cifar_lt.main([*words, "--shares", "0.5", "--out", str(tmp_path / "shares")])
+    found = results.load_json(next(tmp_path.glob("shares/*/summary.json")))
+    assert list(found["arms"])[2:] == ["mask 0.5, own norms", "mask 0.5, shared norms"]
+    assert {(one["first"], one["second"]) for one in found["contrasts"]} == {tuple(list(found["arms"])[2:])}
+    figures = {path.name for path in tmp_path.glob("shares/*/*.png")}
+    assert figures == {"accuracy.png", "shares.png", "channels.png"}
+    cifar_lt.main([*words, "--arms", "no mask", "no mask, balanced set", "--out", str(tmp_path / "balanced")])
+    found = results.load_json(next(tmp_path.glob("balanced/*/summary.json")))
+    plain, balanced = (next(log for log in found["logs"] if log["arm"] == arm) for arm in list(found["arms"])[2:])
+    assert plain["loss"] != balanced["loss"]  # the same weights and keys, other images
+    assert ("no mask, balanced set", "no mask") in {(one["first"], one["second"]) for one in found["contrasts"]}
+
+
 def test_published_table_runs_nothing(capsys, tmp_path):
     cifar_lt.main(["--table", "--out", str(tmp_path)])
     assert "82.00 +-0.68" in capsys.readouterr().out
@@ -148,8 +165,11 @@ def test_a_saved_encoder_is_judged(tmp_path, capsys):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(networks, "build", BUILD)
         SAVE(path, smoke, epoch.PretrainState(params, stats, None, mask), stats)
-        cifar_lt.main(["--preset", "smoke", "--encoder", str(path), "--out", str(tmp_path / "results"), "--seeds", "1"])
+        words = ["--preset", "smoke", "--out", str(tmp_path / "results"), "--seeds", "1"]
+        cifar_lt.main([*words, "--encoder", str(path)])
+        cifar_lt.main([*words, "--exemplars", str(path)])
     text = capsys.readouterr().out
+    assert "mask: its own; batch norms of the masked network: its own" in text and "3 of 300 test images" in text
     assert "untrained.safetensors: resnet20 of width 0.25" in text and "nearest neighbours" in text
     assert not (tmp_path / "results").exists()
 
@@ -159,7 +179,14 @@ def test_a_saved_encoder_is_judged(tmp_path, capsys):
     [
         ("--preset smoke --encoder none.safetensors", "none.safetensors: wanted"),
         ("--arms magnitude magnitude", "arms: wanted at least one arm, none of them twice"),
-        ("--judging.linear sdclr", "linear: wanted a recipe with the optimiser adam"),
+        ("--judging.linear sgd", "linear: wanted one of sdclr, sdclr_few_shot, boosted, short"),
+        ("--preset smoke --measured 7", "measured: wanted at most 6, the images of a class that are held out"),
+        ("--preset smoke --epochs 1", "epochs: wanted at least 2, since stages are read off three records"),
+        ("--method moco", "network.norm_sets: wanted 1 with moco"),
+        ("--method moco --network.norm-sets 1 --masking.semantics one_branch --queue 9", "queue: wanted at least"),
+        ("--shares 0.5 1", "shares: wanted shares in [0, 1)"),
+        ("--shares 0.5 0.5", "shares: wanted none of them twice"),
+        ("--preset smoke --exemplars none.safetensors", "none.safetensors: wanted"),
         ("--arms nothing", "arms: wanted one of no mask, magnitude"),
         ("--data-folder nowhere", "nowhere: wanted CIFAR-10"),
         ("--preset smoke --long-tail.imbalance 99", "imbalance factor: wanted"),

@@ -17,7 +17,7 @@ from dynsim.bridge.training import Masking, Pretraining, epoch, loop, pretrain
 from dynsim.bridge.training import run as module
 from dynsim.config import ConfigError
 from dynsim.engine import checkpoint
-from tests.shallow_network import shallow
+from tests.shallow_network import CHANNELS, shallow
 
 PIXELS = generated_images(2, side=8).pixels[:14]
 OPTIONS = Pretraining(
@@ -59,25 +59,48 @@ class Killed(BaseException):
     pass
 
 
-def test_a_killed_run_goes_on_with_the_same_bits(whole, tmp_path, monkeypatch):
+def killed_and_resumed(options, keep, monkeypatch, *, at_call: int, **more):
+    """Kill a run at one of its epochs, run it again, and once more; return both results and the epochs begun."""
     monkeypatch.setattr(loop, "SAVE_EVERY_S", 0.0)
     advance, calls = module._Run.epoch, []
 
-    def dies_at_the_third(run, state, number):
+    def dies(run, state, number):
         calls.append(number)
-        if len(calls) == 3:
+        if len(calls) == at_call:
             raise Killed
         return advance(run, state, number)
 
-    monkeypatch.setattr(module._Run, "epoch", dies_at_the_third)
-    arguments = {"seed": 1, "folder": tmp_path / "keep", "measure": record, "record_epochs": (0, 2, 3)}
+    monkeypatch.setattr(module._Run, "epoch", dies)
+    arguments = {"seed": 1, "folder": keep, **more}
     with pytest.raises(Killed):
-        pretrain(PIXELS, OPTIONS, **arguments)
-    again = pretrain(PIXELS, OPTIONS, **arguments)
+        pretrain(PIXELS, options, **arguments)
+    return pretrain(PIXELS, options, **arguments), pretrain(PIXELS, options, **arguments), calls
+
+
+def test_a_killed_run_goes_on_with_the_same_bits(whole, tmp_path, monkeypatch):
+    more = {"measure": record, "record_epochs": (0, 2, 3)}
+    again, finished, calls = killed_and_resumed(OPTIONS, tmp_path / "keep", monkeypatch, at_call=3, **more)
     assert calls == [0, 1, 2, 2]
     assert same(again, whole)
-    assert same(pretrain(PIXELS, OPTIONS, **arguments), whole)  # the finished run is kept until it is removed
-    assert calls == [0, 1, 2, 2]
+    assert same(finished, whole)  # the finished run is kept until it is removed
+
+
+def test_moco_fills_its_queue_and_resumes_with_the_same_bits(tmp_path, monkeypatch):
+    """Key network and queue are in the checkpoint too; the two padded places of each epoch are in no queue."""
+    shape = NetworkShape(embedding_dim=CHANNELS)
+    options = dataclasses.replace(OPTIONS, network=shape, method="moco", queue=20, key_momentum=0.5, epochs=2)
+    options = dataclasses.replace(options, masking=Masking(kind="random", rate=0.5, semantics="masked_query"))
+    straight = pretrain(PIXELS, options, seed=1)
+    again, _, calls = killed_and_resumed(options, tmp_path, monkeypatch, at_call=2)
+    assert calls == [0, 1, 1]
+    assert same(again, straight)
+    keys = straight.state.keys
+    assert (int(keys.place), int(keys.filled)) == (28 % 20, 20)
+    np.testing.assert_allclose(np.linalg.norm(keys.queue[0], axis=1), 1, rtol=1e-5)
+    assert keys.stats["seen"].tolist() == straight.state.stats["seen"].tolist() == [28]
+    trained, followed = (one.params["conv1"]["kernel"] for one in (straight.state, keys))
+    first = pretrain(PIXELS, options, seed=1, measure=record, record_epochs=(0,)).records["kernel"][0]
+    assert 0 < np.linalg.norm(followed - first) < np.linalg.norm(trained - first)  # it lags behind
 
 
 def test_a_checkpoint_of_another_run_is_refused(tmp_path):

@@ -84,9 +84,10 @@ def test_images_of_one_colour_stay_so(seed, colour):
 
 
 @pytest.mark.slow
-def test_all_programs_make_the_same_views():
+@pytest.mark.parametrize("name", ["simclr-blur", "paco-auto"])
+def test_all_programs_make_the_same_views(name):
     """Bit by bit: with and without float64, in batches of other sizes, within other programs, uncompiled."""
-    key, recipe = jax.random.key(7), RECIPES["simclr-blur"]
+    key, recipe = jax.random.key(7), RECIPES[name]
     images = np.random.default_rng(8).integers(0, 256, (40, 32, 32, 3), np.uint8)
     expected = np.asarray(jax.jit(augment, static_argnums=2)(key, images, recipe))
     with jax.enable_x64(False):

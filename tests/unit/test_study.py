@@ -7,7 +7,7 @@ from dynsim import results, study
 from dynsim.engine import simulate
 from dynsim.engine.program import Program
 from dynsim.losses.contrastive import LossValue
-from dynsim.study import Part, finish, part_path, simulate_ahead, simulate_part
+from dynsim.study import StudyPart, finish, part_path, simulate_ahead, simulate_part
 from tests.reference import toy
 
 SEEDS = [3, 8]
@@ -107,7 +107,7 @@ def test_an_interrupted_part_goes_on(tmp_path, calls, monkeypatch):
 
 
 def test_parts_made_ahead_are_those_that_would_be_made_in_turn(tmp_path, calls, monkeypatch):
-    parts = [Part("a", toy(), SEEDS, {}), Part("b", toy(data__minority_ratio=0.9), SEEDS, {})]
+    parts = [StudyPart("a", toy(), SEEDS, {}), StudyPart("b", toy(data__minority_ratio=0.9), SEEDS, {})]
     wanted = [simulate_part(tmp_path / "other", *part[:3]) for part in parts]
     simulate_part(tmp_path, *parts[0][:3])
     with study.one_bar("study") as bar:
@@ -125,6 +125,6 @@ def test_a_part_that_fails_ahead_ends_the_study(tmp_path, monkeypatch):
         raise ValueError(options["label"])
 
     monkeypatch.setattr(study, "simulate", broken)
-    with pytest.raises(ValueError, match="^[abc]$"):
-        simulate_ahead(tmp_path, [Part(name, toy(), SEEDS, {}) for name in "abc"], 1)
+    with pytest.raises(ValueError, match=r"^[abc]$"):
+        simulate_ahead(tmp_path, [StudyPart(name, toy(), SEEDS, {}) for name in "abc"], 1)
     assert not [name for name in "abc" if part_path(tmp_path, name).exists()]

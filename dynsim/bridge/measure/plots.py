@@ -108,10 +108,13 @@ def _stage_panel(ax: Axes, curves: xr.Dataset, name: str) -> None:
     if name == "silent":
         values = parts.over_seeds(curves[name])
         parts.band(ax, steps, values, COLOR["silent neurons"], "all")
-        ax.set_ylim(0, max(0.1, 1.1 * float(np.nanmax([*values[2], 0.0]))))
+        top = max(0.1, 1.1 * float(np.nanmax([*values[2], 0.0])))
+        ax.set_ylim(-0.04 * top, top)
+        _note_none(ax, curves[name])
         return
     parts.draw_groups(ax, curves, name)
     _stage_marks(ax, curves)
+    _note_none(ax, curves[name].sel(group=["majority", "minority"]))
     if name == "coverage":
         ax.set_ylim(-0.04, 1.04)
         return
@@ -119,7 +122,14 @@ def _stage_panel(ax: Axes, curves: xr.Dataset, name: str) -> None:
         if "mixed_specialists" in curves:
             by_chance = parts.over_seeds(curves["mixed_specialists"].sel(group=group))[1]
             ax.plot(steps, by_chance, ":", color=COLOR[group], lw=0.9)
-    ax.set_ylim(bottom=0)
+    top = max(1.0, ax.get_ylim()[1])
+    ax.set_ylim(-0.04 * top, top)
+
+
+def _note_none(ax: Axes, values: xr.DataArray) -> None:
+    """Say in an empty panel that nothing was there to count, lest it look unfinished."""
+    if not np.nan_to_num(values.values).any():
+        ax.text(0.5, 0.5, "none in any seed", ha="center", va="center", transform=ax.transAxes, **parts.NOTE)
 
 
 def _stage_marks(ax: Axes, curves: xr.Dataset) -> None:

@@ -1,5 +1,6 @@
 """A network as pure functions over nested dictionaries of arrays, which is all that training code sees of it."""
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -45,8 +46,9 @@ class Network(NamedTuple):
     """params -> the kernels of the encoder's convolutions, None in place of all other arrays."""
 
 
+@functools.lru_cache(maxsize=16)
 def build(shape: NetworkShape, convolve: Convolve = default_convolve) -> Network:
-    """Return the network of a shape.
+    """Return the network of a shape, the same one each time, so that programs compiled with it are used again.
 
     Its functions take and return nested dictionaries: `params["layer1"]["0"]["conv1"]["kernel"]` has the shape (row,
     column, input, output), and `params["bn1"]["scale"]` and `stats["bn1"]["mean"]` (norm set, channel).

@@ -82,8 +82,8 @@ class Supervised(Section):
     """Everything that decides a training with labels but its images, their class sizes and its seed.
 
     The loss is that of the classifier plus `weight` times the contrastive one. The defaults are those of ACL on
-    CIFAR-100-LT as far as they are published (arXiv 2506.01071), without AutoAugment; batch size and temperature are
-    those of the code of PaCo (Cui et al. 2021), to which it refers.
+    CIFAR-100-LT as far as they are published (arXiv 2506.01071); batch size, temperature, and the same crop for all
+    views are those of the code of PaCo (Cui et al. 2021), to which it refers.
     """
 
     network: NetworkShape = field(
@@ -112,7 +112,7 @@ class Supervised(Section):
     reweight_from: int | None = None
     """Epoch, counted from 0, from which classes weigh by their effective numbers of images in the classifier's loss
     (deferred re-weighting; 160 of 200 in LDAM-DRW); None: never."""
-    views: tuple[str, ...] = ("cutout", "cutout", "cutout", "cutout")
+    views: tuple[str, ...] = ("paco-auto", "paco-auto", "paco-auto", "paco-auto")
     """Views of an image: a name in `RECIPES` of dynsim/bridge/options/views.py for each."""
     view_counts: Literal["uniform", "by_size"] = "by_size"
     """uniform: all images have all views; by_size: the first 2 if their class has more than 100 images, the first 3 if

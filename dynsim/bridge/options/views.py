@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field, fields, replace
 
+from dynsim.bridge.options.policies import POLICIES
 from dynsim.config import ConfigError
 
 INTERPOLATIONS = ("bilinear", "bicubic")
@@ -22,6 +23,7 @@ class ViewRecipe:
         pad: instead of a box, this many black pixels are added on each side and a square of the view's side is cut
             out at random. 0: no such crop.
         flip: probability that left and right are exchanged.
+        policy: name of a policy of AutoAugment (`POLICIES` of dynsim/bridge/options/policies.py), or None.
         jitter: probability that brightness, contrast, saturation and hue are changed; otherwise none of them is.
         brightness, contrast, saturation: strengths b in [0, 1]; the factor is uniform in [1 - b, 1 + b].
         hue: strength in [0, 0.5]; the shift is uniform in [-hue, hue], in turns of the colour circle.
@@ -42,6 +44,7 @@ class ViewRecipe:
     interpolation: str = "bicubic"
     pad: int = 0
     flip: float = 0.0
+    policy: str | None = None
     jitter: float = 0.0
     brightness: float = 0.0
     contrast: float = 0.0
@@ -61,6 +64,7 @@ class ViewRecipe:
             self._check(name, 0 <= getattr(self, name) <= 1, "a number from 0 to 1")
         self._check("hue", 0 <= self.hue <= 0.5, "a number from 0 to 0.5")
         self._check("interpolation", self.interpolation in INTERPOLATIONS, f"one of {', '.join(INTERPOLATIONS)}")
+        self._check("policy", self.policy in (None, *POLICIES), f"one of {', '.join(POLICIES)}, or None")
         if self.crop_scale is not None:
             self._check(
                 "crop_scale", _ordered(self.crop_scale, 1), "two shares of the area, 0 < smallest <= largest <= 1"
@@ -124,16 +128,28 @@ RECIPES = {
         blur=0.5,
         source="PaCo on CIFAR-LT, second view (Cui et al. 2021, code)",
     ),
+    "paco-auto": ViewRecipe(
+        pad=4,
+        flip=0.5,
+        policy="cifar10",
+        cutout=16,
+        source="PaCo on CIFAR-LT, first view: AutoAugment and Cutout (Cui et al. 2021, code; Cubuk et al. 2019)",
+    ),
     "cutout": ViewRecipe(
         pad=4,
         flip=0.5,
         cutout=16,
-        source="PaCo on CIFAR-LT, first view, without its AutoAugment (Cui et al. 2021, code)",
+        source="Cutout on CIFAR-10 (DeVries and Taylor 2017)",
     ),
     "probe": ViewRecipe(
         pad=4,
         flip=0.5,
-        source="training images of a probe or a supervised baseline on CIFAR (Jiang et al. 2021; Cao et al. 2019)",
+        source="training images of a probe on CIFAR (Jiang et al. 2021)",
+    ),
+    "supervised": ViewRecipe(
+        pad=4,
+        flip=0.5,
+        source="cross-entropy, LDAM and deferred re-weighting on CIFAR-LT (Cao et al. 2019, code)",
     ),
     "supervised-small-pad": ViewRecipe(
         pad=2,

@@ -1,19 +1,18 @@
 """The trained network as something to be judged: its features, and batch-norm statistics for other weights."""
 
+import functools
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Key, UInt8
+from jaxtyping import Array, Float, Key, Shaped, UInt8
 
 from dynsim.bridge import views
-from dynsim.bridge.data.tasks import LabelledImages
-from dynsim.bridge.evaluation.features import extract
 from dynsim.bridge.networks import Network, build
 from dynsim.bridge.options import Pretraining
+from dynsim.bridge.training.loop import streams
 from dynsim.bridge.training.run import Trained
 
 RECALIBRATION_STEPS = 100  # the running statistics forget a tenth at each step: a trace of 3e-5 is left
@@ -21,26 +20,52 @@ DENSE_SET = 0  # batch-norm set of the network without a mask
 
 
 def frozen(network: Network, params: Any, stats: Any) -> jax.tree_util.Partial:
-    """Return features(pixels) of the dense network in evaluation: uint8 images -> (image, feature), float32.
+    """Return features(images) of the dense network in evaluation: shape (image, feature), float32.
 
-    Its parameters are arguments of whatever it is compiled into, so that another network of the same shape compiles
-    nothing.
+    Images are uint8, or floats in [0, 1]. Parameters and statistics are arguments of whatever the function is compiled
+    into, so that the same network with others compiles nothing.
     """
-    return jax.tree_util.Partial(partial(_features, network), params, stats)
+    return jax.tree_util.Partial(_features_function(network), params, stats)
 
 
-def features_of(options: Pretraining, trained: Trained) -> Callable[[LabelledImages], np.ndarray]:
-    """Return (labelled images) -> features of a trained network without its mask, shape (image, feature).
+def features_of(options: Pretraining, trained: Trained) -> jax.tree_util.Partial:
+    """Return features(images) of a trained network without its mask.
 
-    A network that was only run with masked weights has no statistics of the dense ones: see `recalibrated`.
+    A network that was only run with masked weights has no statistics of the dense ones: see `dense_statistics`.
     """
-    encoder = frozen(build(options.network), trained.state.params, trained.state.stats)
-    return lambda images: extract(encoder, images.pixels)
+    return frozen(build(options.network), trained.state.params, trained.state.stats)
 
 
-def _features(network: Network, params: Any, stats: Any, pixels: UInt8[Array, "image side side 3"]) -> Array:
-    images = pixels.astype(jnp.float32) / 255
-    return network.apply(params, stats, images, train=False, norm_set=DENSE_SET).features
+@functools.lru_cache(maxsize=16)
+def _features_function(network: Network) -> Callable[..., Array]:
+    """Return the same function each time: a compiled program is used again for an equal function only."""
+
+    def features(params: Any, stats: Any, images: Shaped[Array, "image side side 3"]) -> Array:
+        seen = in_unit_interval(images)
+        return network.apply(params, stats, seen, train=False, norm_set=DENSE_SET).features
+
+    return features
+
+
+def in_unit_interval(images: Shaped[Array, "image side side 3"]) -> Float[Array, "image side side 3"]:
+    """Return images as float32 in [0, 1]; floats are taken as such."""
+    return images.astype(jnp.float32) / (255 if images.dtype == jnp.uint8 else 1)
+
+
+def dense_statistics(
+    network: Network, options: Pretraining, seed: int, params: Any, stats: Any, pixels: UInt8[np.ndarray, "..."]
+) -> Any:
+    """Return batch-norm statistics of the network without its mask: computed anew where it was only run with it.
+
+    Args:
+        seed: of the run; statistics are computed on other views than those that it was trained on.
+        params, stats: of the trained network.
+        pixels: images that it was trained on.
+    """
+    if options.trains_dense:
+        return stats
+    key = jax.random.fold_in(streams(seed).views, 2**31)
+    return recalibrated(network, params, stats, pixels, options.views, key, options.batch_size)
 
 
 def recalibrated(
@@ -56,17 +81,22 @@ def recalibrated(
         recipe: name of the augmentation.
     """
     count = min(batch_size, len(pixels))
-    images = jnp.asarray(pixels)
+    return _after_batches(params, stats, jnp.asarray(pixels), key, network=network, recipe=recipe, count=count)
 
+
+@functools.partial(jax.jit, static_argnames=("network", "recipe", "count"))
+def _after_batches(
+    params: Any, stats: Any, images: Array, key: Key[Array, ""], *, network: Network, recipe: str, count: int
+) -> Any:
     def step(stats: Any, number: Array) -> tuple[Any, None]:
         one = jax.random.fold_in(key, number)
         chosen = images[jax.random.randint(one, (count,), 0, len(images))]
         seen = views.augment(jax.random.fold_in(one, 1), chosen, views.RECIPES[recipe])
         return network.apply(params, stats, seen, train=True, norm_set=DENSE_SET).stats, None
 
-    return jax.jit(lambda stats: jax.lax.scan(step, stats, jnp.arange(RECALIBRATION_STEPS))[0])(stats)
+    return jax.lax.scan(step, stats, jnp.arange(RECALIBRATION_STEPS))[0]
 
 
-def raw_pixels(pixels: np.ndarray) -> Float[np.ndarray, "image value"]:
+def raw_pixels(images: Shaped[Array, "image side side 3"]) -> Float[Array, "image value"]:
     """Return the pixels themselves as features, in [0, 1]."""
-    return pixels.reshape(len(pixels), -1).astype(np.float32) / 255
+    return in_unit_interval(images).reshape(images.shape[0], -1)

@@ -10,9 +10,10 @@ import optax
 from jaxtyping import Array, Bool, Float, Int, Key, UInt8
 
 from dynsim.bridge import views
-from dynsim.bridge.networks import NetworkShape, build
+from dynsim.bridge.networks import Network, NetworkShape, build
 from dynsim.bridge.options.pretraining import Pretraining
-from dynsim.bridge.training.objective import ViewPairs, masked_objective
+from dynsim.bridge.training.momentum import MomentumKeys, first_keys, follow, momentum_objective
+from dynsim.bridge.training.objective import Objective, ViewPairs, masked_objective
 from dynsim.bridge.training.schedules import optimizer
 
 
@@ -23,6 +24,8 @@ class PretrainState(NamedTuple):
     stats: Any
     optimizer: Any
     mask: Any
+    keys: MomentumKeys | None = None
+    """Key network and queue of moco."""
 
 
 class EpochInputs(NamedTuple):
@@ -38,6 +41,7 @@ class EpochInputs(NamedTuple):
     temperature: Float[Array, ""]
     weight_decay: Float[Array, ""]
     momentum: Float[Array, ""]
+    key_momentum: Float[Array, ""]
 
 
 class StepLog(NamedTuple):
@@ -60,53 +64,60 @@ class EpochProgram(NamedTuple):
     together: bool
     optimizer: str
     focal: float
+    queue: int
+    """Length of the queue of moco; 0 for simclr."""
 
     @classmethod
     def of(cls, options: Pretraining) -> "EpochProgram":
         """Return the program of some options."""
-        together = options.normalise == "together"
-        return cls(
-            options.network, options.views, options.masking.semantics, together, options.optimizer, options.focal
-        )
+        together, queue = options.normalise == "together", options.queue if options.method == "moco" else 0
+        shared = options.network, options.views, options.masking.semantics, together
+        return cls(*shared, options.optimizer, options.focal, queue)
 
 
 def initial_state(program: EpochProgram, params: Any, stats: Any, mask: Any) -> PretrainState:
     """Return the state before the first epoch."""
-    zero = jnp.float32(0)
-    return PretrainState(params, stats, optimizer(program.optimizer, zero, zero, zero).init(params), mask)
+    zero, keys = jnp.float32(0), None
+    if program.queue:
+        keys = first_keys(params, stats, program.queue, program.network.embedding_dim, program.semantics)
+    return PretrainState(params, stats, optimizer(program.optimizer, zero, zero, zero).init(params), mask, keys)
+
+
+def _objective(
+    program: EpochProgram, network: Network, params: Any, state: PretrainState, batch: ViewPairs, temperature: Array
+) -> tuple[Objective, MomentumKeys | None]:
+    """Return the loss of a batch by the method of the program, and what it makes of the keys."""
+    of_program: dict[str, Any] = {"semantics": program.semantics, "focal": program.focal}
+    if state.keys is not None:
+        return momentum_objective(
+            network, params, state.stats, state.mask, state.keys, batch, temperature, **of_program
+        )
+    of_program |= {"sets": (program.network.norm_sets - 1, 0), "together": program.together}
+    return masked_objective(network, params, state.stats, state.mask, batch, temperature, **of_program), None
 
 
 @functools.lru_cache(maxsize=8)
 def compiled_epoch(program: EpochProgram) -> Epoch:
     """Return the compiled epoch of a program. The state that it is given is used up."""
     network, recipe = build(program.network), views.RECIPES[program.views]
-    sets = (program.network.norm_sets - 1, 0)
 
     def step(state: PretrainState, pixels: Array, inputs: EpochInputs, number: Array) -> tuple[PretrainState, StepLog]:
         query, key = views.pair(jax.random.fold_in(inputs.key, number), pixels[inputs.order[number]], recipe)
         batch = ViewPairs(query, key, inputs.valid[number])
+        if state.keys is not None:
+            state = state._replace(keys=follow(state.keys, state.params, inputs.key_momentum))
 
-        def loss(params: Any) -> tuple[Array, tuple[Array, Any]]:
-            found = masked_objective(
-                network,
-                params,
-                state.stats,
-                state.mask,
-                batch,
-                inputs.temperature,
-                semantics=program.semantics,
-                sets=sets,
-                together=program.together,
-                focal=program.focal,
-            )
-            return found.loss, (found.positive_weight, found.stats)
+        def loss(params: Any) -> tuple[Array, tuple[Objective, MomentumKeys | None]]:
+            found, keys = _objective(program, network, params, state, batch, inputs.temperature)
+            return found.loss, (found, keys)
 
-        (value, (weight, stats)), gradient = jax.value_and_grad(loss, has_aux=True)(state.params)
+        (value, (found, keys)), gradient = jax.value_and_grad(loss, has_aux=True)(state.params)
         rate = inputs.learning_rate[number]
         rule = optimizer(program.optimizer, rate, inputs.weight_decay, inputs.momentum)
         updates, after = rule.update(gradient, state.optimizer, state.params)
         params = optax.apply_updates(state.params, updates)
-        return PretrainState(params, stats, after, state.mask), StepLog(value, weight, optax.tree.norm(gradient))
+        log = StepLog(value, found.positive_weight, optax.tree.norm(gradient))
+        return PretrainState(params, found.stats, after, state.mask, keys), log
 
     def epoch(state: PretrainState, pixels: Array, inputs: EpochInputs) -> tuple[PretrainState, StepLog]:
         numbers = jnp.arange(inputs.order.shape[0])

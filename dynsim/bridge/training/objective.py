@@ -59,10 +59,21 @@ def pair_loss(
     itself = jnp.roll(jnp.eye(real.size, dtype=bool), valid.size, axis=1)
     # the positive is a candidate of padding too, so that no sum is empty
     allowed = (real[:, None] & real[None, :] & ~itself) | jnp.eye(real.size, dtype=bool)
-    gap = log_positive_weight(similarity, allowed, temperature)
-    weight, n_real = jnp.exp(gap), jnp.sum(real, dtype=gap.dtype)
-    each = -gap * (1 - weight) ** focal if focal else -gap
-    return jnp.sum(jnp.where(real, each, 0)) / n_real, jnp.sum(jnp.where(real, weight, 0)) / n_real
+    return mean_over_valid(log_positive_weight(similarity, allowed, temperature), real, focal)
+
+
+def mean_over_valid(
+    log_weight: Float[Array, " anchor"], valid: Bool[Array, " anchor"], focal: float
+) -> tuple[Float[Array, ""], Float[Array, ""]]:
+    """Return the means of -(1 - q)^gamma log q and of q over the valid anchors.
+
+    Args:
+        log_weight: log q, q being the softmax weight of the positive of an anchor.
+        focal: gamma; 0 for -log q.
+    """
+    weight, n_valid = jnp.exp(log_weight), jnp.sum(valid, dtype=log_weight.dtype)
+    each = -log_weight * (1 - weight) ** focal if focal else -log_weight
+    return jnp.sum(jnp.where(valid, each, 0)) / n_valid, jnp.sum(jnp.where(valid, weight, 0)) / n_valid
 
 
 def _similarities(query: Array, key: Array) -> Float[Array, "anchor candidate"]:

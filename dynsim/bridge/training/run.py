@@ -1,6 +1,5 @@
 """A pre-training run: epochs, masks, records, checkpoints."""
 
-import dataclasses
 import hashlib
 import json
 from collections.abc import Sequence
@@ -80,7 +79,7 @@ def pretrain(
 def run_hash(options: Pretraining, seed: int, pixels: np.ndarray) -> str:
     """Return 12 hexadecimal digits that identify a run: its options, seed and images."""
     values = {
-        "options": dataclasses.asdict(options),
+        "options": options.values(),
         "seed": seed,
         "images": digest_of(pixels),
     }
@@ -121,7 +120,10 @@ class _Run:
             jnp.asarray(valid),
             step_key(self.keys.views, jnp.uint32(epoch)),
             jnp.asarray(self.rates[epoch * self.n_steps : (epoch + 1) * self.n_steps]),
-            *(jnp.float32(one) for one in (temperature(options, epoch), options.weight_decay, options.momentum)),
+            *(
+                jnp.float32(one)
+                for one in (temperature(options, epoch), options.weight_decay, options.momentum, options.key_momentum)
+            ),
         )
         state, log = self.program(state._replace(mask=mask), self.pixels, inputs)
         return state, [*(float(np.mean(one)) for one in log), changed]

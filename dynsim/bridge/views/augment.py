@@ -1,7 +1,7 @@
 """Random views of a batch of images, computed together on the device.
 
 The steps are those of torchvision on Pillow images, rounding to whole levels included: box and resize, or crop of the
-padded image; flip; brightness, contrast, saturation and hue; grey; blur; cutout.
+padded image; flip; a policy of AutoAugment; brightness, contrast, saturation and hue; grey; blur; cutout.
 
 The view of image n depends on the key, on n and on the image, not on the others or on how many there are.
 
@@ -18,11 +18,13 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Key, UInt8
 
+from dynsim.bridge.options.policies import POLICIES
 from dynsim.bridge.options.views import ViewRecipe
 from dynsim.bridge.views.blur import gaussian_blur
 from dynsim.bridge.views.colour import each, grey_value, jitter
 from dynsim.bridge.views.crops import axis_weights, padded_boxes, random_boxes, resampled, shifts, whole_boxes
 from dynsim.bridge.views.draws import Draws, below, draw_views
+from dynsim.bridge.views.policy import follow_policy
 from dynsim.config import ConfigError
 
 LEVEL = np.float32(1 / 255)
@@ -61,6 +63,9 @@ def views_of(
     """Return the view of each image for these random numbers; arguments and errors as for `augment`."""
     side = side_of_views(pixels.shape, pixels.dtype, recipe)
     steps: list[Callable[[Array, Draws], Array]] = [partial(_framed, recipe=recipe, side=side)]
+    if recipe.policy:
+        policy = POLICIES[recipe.policy]
+        steps.append(lambda x, draws: follow_policy(x, draws.policy, policy))
     if recipe.jitter:
         steps.append(partial(jitter, recipe=recipe))
     if recipe.grey:

@@ -1,8 +1,9 @@
-"""The random numbers behind the views: a fixed number for each image, drawn in one call whatever the recipe is."""
+"""The random numbers behind the views: a fixed number for each image, whatever the recipe is."""
 
 from collections.abc import Callable
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
@@ -11,6 +12,7 @@ from dynsim.randomness.draws import uniform
 
 TRIES = 10  # at a box, before the central one is taken
 STEPS = 2**14  # of a continuous quantity
+POLICY = 0x706F6C69  # folded into the key for the numbers of policies, which came later: all others stayed the same
 
 
 class Draws(NamedTuple):
@@ -24,6 +26,7 @@ class Draws(NamedTuple):
         strength: of the changes in brightness, contrast, saturation and hue.
         sigma: of the blur.
         cutout: row and column of the centre of the black square.
+        policy: which sub-policy, whether each of its two steps is done, and the sign of each.
     """
 
     area: Float[Array, "image 10"]
@@ -37,6 +40,7 @@ class Draws(NamedTuple):
     blur: Float[Array, "image"]
     sigma: Float[Array, "image"]
     cutout: Float[Array, "image 2"]
+    policy: Float[Array, "image 5"]
 
 
 # columns of the table of numbers that each part takes; a part with one column has no axis for it
@@ -45,6 +49,7 @@ COLUMNS = {
     **{"flip": 1, "jitter": 1, "order": 1, "strength": 4, "grey": 1},
     **{"blur": 1, "sigma": 1, "cutout": 2},
 }
+POLICY_COLUMNS = 5
 
 
 def draw_views(key: Key[Array, ""], n_images: int) -> Draws:
@@ -54,7 +59,8 @@ def draw_views(key: Key[Array, ""], n_images: int) -> Draws:
     for name, n_columns in COLUMNS.items():
         parts[name] = table[:, begin : begin + n_columns] if n_columns > 1 else table[:, begin]
         begin += n_columns
-    return Draws(**parts)
+    policy = uniform(jax.random.fold_in(key, POLICY), (n_images, POLICY_COLUMNS), np.dtype(np.float32))
+    return Draws(**parts, policy=policy)
 
 
 def below(u: Float[Array, "*axes"], n: Float[Array, "*axes"] | int) -> Float[Array, "*axes"]:

@@ -13,6 +13,7 @@ from dynsim.bridge.views.augment import augment
 from dynsim.config import ConfigError
 
 _WIDTH, _TEXT = 6.8, 7.0  # of the figure in inches, of its text in points
+_LETTER = 0.065  # about the width of a letter, in inches
 _GAP, _WIDE_GAP = 2, 8  # between views and between recipes, in pixels
 
 
@@ -61,7 +62,8 @@ def _drawn(blocks: list[np.ndarray], titles: list[str], names: Sequence[str]) ->
         begin += part.shape[1] + _WIDE_GAP
     canvas = np.concatenate(parts[:-1], axis=1)
     height, width = canvas.shape[:2]
-    left, right, top, bottom = (0.9 if names else 0.05), 0.05, 0.25, 0.05  # margins in inches
+    longest = max(map(len, names), default=0)
+    left, right, top, bottom = 0.1 + _LETTER * longest, 0.05, 0.25, 0.05  # margins in inches
     drawn = _WIDTH - left - right
     tall = drawn * height / width + top + bottom
     figure = Figure(figsize=(_WIDTH, tall))

@@ -124,9 +124,9 @@ def test_another_run_of_one_check_keeps_the_others(made):
     summary, arrays = report.make(
         {"A1": check_of("A1", np.array([-1.0, -1.1, -0.9]))}, Source(folder / "runs", "quick")
     )
-    report.save(summary, arrays, folder)
-    assert report.load(folder)[0]["verdicts"][NOT_SUPPORTED] == 2
-    assert set(report.load(folder)[1]) == {"A1", "B1"}
+    merged, kept = report.save(summary, arrays, folder)
+    assert merged == report.load(folder)[0] and merged["verdicts"][NOT_SUPPORTED] == 2
+    assert set(report.load(folder)[1]) == set(kept) == {"A1", "B1"}
 
 
 def test_a_report_of_two_commands_says_which_check_is_of_which_commit(made, monkeypatch):
@@ -266,4 +266,4 @@ def test_the_committed_report_is_complete_and_has_its_figures(committed):
     assert summary["preset"] == "default" and set(summary["checks"]) == set(checks)
     assert summary["provenance"]["dirty"] is False
     names = {path.name for path in (FOLDER.parent / "figures" / "checks").iterdir()}
-    assert names == {f"{report.figure_name(code)}.{kind}" for code in checks for kind in report.FIGURE_FORMATS}
+    assert names == {f"{report.figure_name(code)}.{kind}" for code in checks for kind in report.COMMITTED_FORMATS}

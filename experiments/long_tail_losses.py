@@ -129,7 +129,12 @@ ABOUT_LOSS_PRESETS = {
 def study_identity(options: LongTailLosses) -> str:
     """Return 12 hexadecimal digits that identify what is run."""
     first = None if options.encoder is None else str(options.encoder)
-    values = [dataclasses.asdict(options.training), dataclasses.asdict(options.long_tail), options.methods, first]
+    values: list[object] = [
+        dataclasses.asdict(options.training),
+        dataclasses.asdict(options.long_tail),
+        options.methods,
+        first,
+    ]
     values += [options.measured_batches, options.measured, options.margin, options.seeds, options.seed]
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]
 

@@ -11,12 +11,12 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from dynsim.engine.data import Batch
 from dynsim.engine.numbers import Numbers
+from dynsim.losses.centres import moved_centres
 from dynsim.losses.contrastive import LossValue, normalise
 from dynsim.losses.label_table import label_loss
 from dynsim.losses.labelled_views import Classes, Views
@@ -90,15 +90,8 @@ def _loss(
     views = Views(normalise(jnp.concatenate([query, key])), jnp.maximum(labels, 0), labels >= 0)
     has_centre = None
     if centres is None and name == "acl" and parts.get("centred", True):
-        centres, has_centre = class_means(views, n_classes)
+        start = jnp.zeros((n_classes, views.embeddings.shape[1]), views.embeddings.dtype)
+        centres = moved_centres(start, views, 0.0)  # with no weight on the past: the means of this batch
+        has_centre = jnp.any(centres != 0, axis=1)
     classes = Classes(found.counts, centres, has_centre)
     return label_loss(name).function(views, classes, numbers.temperature, **parts)
-
-
-def class_means(views: Views, n_classes: int) -> tuple[Array, Array]:
-    """Return the direction of the mean embedding of each class, and which classes have one; without a gradient."""
-    is_in = (views.labels[None, :] == jnp.arange(n_classes, dtype=views.labels.dtype)[:, None]) & views.is_valid[
-        None, :
-    ]
-    means = normalise(is_in.astype(views.embeddings.dtype) @ views.embeddings)
-    return jax.lax.stop_gradient(means), jnp.any(is_in, axis=1)

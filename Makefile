@@ -27,8 +27,8 @@ else
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help install stages figures documents notebooks notebooks-run checks checks-quick test test-slow bench lint \
-  types wheels clean check-python
+.PHONY: help install stages figures documents notebooks notebook-packages notebooks-run checks checks-quick test \
+  test-slow bench lint types wheels clean check-python
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-18s %s\n", $$1, $$2}'
@@ -50,6 +50,8 @@ documents: $(CORE) ## Write the documents whose numbers come from figures/data/
 notebooks: $(NOTEBOOK) ## Open the notebooks in JupyterLab
 	$(if $(strip $(VENV)),@$(PIP_INSTALL) jupyterlab==4.6.6)
 	$(RUN) -m experiments.notebooks open $(ARGS)
+
+notebook-packages: $(NOTEBOOK) ## Install what notebooks need
 
 notebooks-run: $(NOTEBOOK) ## Run the notebooks from top to bottom (two minutes)
 	$(RUN) -m experiments.notebooks run $(ARGS)

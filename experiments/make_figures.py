@@ -7,7 +7,7 @@ Command:  make figures                          draw from the committed summarie
 
           make figures ARGS="--simulate"        run the experiments first and renew the summaries
 
-Time:     seconds; with --simulate about three hours on 2 CPU cores; figures/manifest.toml has the minutes of each
+Time:     seconds; with --simulate about five hours on 2 CPU cores; figures/manifest.toml has the minutes of each
           experiment.
 """
 
@@ -29,6 +29,7 @@ from dynsim.cli import Refused, parse_plain, run_main, set_up_jax
 from dynsim.config.checks import did_you_mean
 from dynsim.experiment import Experiment, Json, load, run, save_figures
 from experiments import (
+    cifar_lt,
     pruning_answer,
     pruning_comparison,
     pruning_recipe,
@@ -69,6 +70,7 @@ EXPERIMENTS = (
     pruning_regimes.EXPERIMENT,
     pruning_answer.EXPERIMENT,
     pruning_recipe.EXPERIMENT,
+    cifar_lt.EXPERIMENT,
 )
 """In the order of the manifest."""
 

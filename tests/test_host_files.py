@@ -122,9 +122,10 @@ def test_the_guide_names_files_and_targets_that_exist():
 
 
 def test_the_guide_names_the_parts_of_the_gate_in_order():
-    (parts,) = re.findall(r"for target in ([a-z -]+); do", (ROOT / ".ci" / "run").read_text(encoding="utf-8"))
+    gate = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    parts = re.findall(r"^(?:part|make --no-print-directory) ([a-z-]+)", gate, re.M)
     sentence = CONTRIBUTING.partition("\nruns ")[2].partition(", on two CPU")[0]
-    assert re.findall(r"`make ([a-z-]+)`", sentence) == parts.split()
+    assert re.findall(r"`make ([a-z-]+)`", sentence) == [one for one in parts if one != "notebook-packages"]
 
 
 def test_the_guide_states_the_limits_that_the_layout_test_has():

@@ -81,11 +81,12 @@ def difference_text(one: dict[str, Any]) -> str:
 def quoted_numbers(summary: dict[str, Any]) -> dict[str, Any]:
     """Return what documents quote of a summary, differences in points.
 
-    Keys: `rows`, the table of accuracies; `lead`, the least lead of the main arms over a baseline in any seed; and,
-    where the planned question is answered, `verdict`, `difference` and, by name, `placebos`.
+    Keys: `rows`, the table of accuracies; `lead`, the least lead of the main arms over a baseline in any seed;
+    `contrasts`; and, where the planned question is answered, `verdict`, `difference` and, by name, `placebos`.
     """
     found = planned_verdict(summary)
-    told = {"rows": accuracy_rows(summary), "lead": in_points(summary["above_baselines"])}
+    told = {name: in_points(summary[name]) for name in ("contrasts", "above_baselines")}
+    told |= {"rows": accuracy_rows(summary), "lead": told.pop("above_baselines")}
     if found is None:
         return told
     answer = {"difference": in_points(found.difference), "placebos": in_points(found.placebos)}

@@ -48,13 +48,16 @@ def names() -> Names:
     recipe[label][noise][quantity]      how a recipe of pruning_recipe ended after equal steps
     recipe_statement[name][noise]       a statement of its plan, once settled: [found], [verdict]
     bench[steps][shape][candidate]      what `make bench` measured last; see `bench.measured`
+    images                              what came out on images, in points: [verdict], [difference], [placebos], [lead]
     times[experiment][preset]           how long a preset takes, as --help says it
     tables[name]                        a whole table
     """
+    from experiments import cifar_lt
+
     found = summaries()
     answer, tracking = found["pruning_answer"].value, found["stage_tracking"].value
-    quick, cost = found["stage_tracking_quick"].value, found["step_cost"].value
-    ordered = with_least_noise_first(answer)
+    quick = found["stage_tracking_quick"].value
+    images = cifar_lt.quoted(found["cifar_lt"].value)
     details, recipes = found["pruning_comparison"].value["details"], found["pruning_recipe"].value
     shorter = {
         "stage_ends": stage_ends(tracking),
@@ -72,19 +75,27 @@ def names() -> Names:
         "recipe_statement": rows_by_noise(recipes["statements"], "name"),
         "bench": (bench := measured()),
         "times": times(),
-        "tables": {
-            **{name: markdown(rows(bench)) for name, rows in BENCH_TABLES.items()},
-            "recipes": recipe_table(with_least_noise_first(recipes)),
-            "stages": printed_stages(quick),
-            "coverage": arms_table(ordered, "minority coverage"),
-            "probe": arms_table(ordered, "minority probe, few labels", PROBE_ROWS),
-            "verdicts": verdict_table(ordered),
-            "paper": paper_rows(ordered),
-            "cost": cost_table(cost),
-        },
+        "images": images,
+        "tables": whole_tables(found, images["rows"], bench),
     }
     found.update({name: Quantity(value, name) for name, value in shorter.items()})
     return found
+
+
+def whole_tables(found: Names, on_images: list[list[str]], bench: Any) -> dict[str, str]:
+    """Return the tables of the documents by name, from the summaries and what was measured."""
+    ordered = with_least_noise_first(found["pruning_answer"].value)
+    return {
+        **{name: markdown(rows(bench)) for name, rows in BENCH_TABLES.items()},
+        "accuracy": markdown(on_images),
+        "recipes": recipe_table(with_least_noise_first(found["pruning_recipe"].value)),
+        "stages": printed_stages(found["stage_tracking_quick"].value),
+        "coverage": arms_table(ordered, "minority coverage"),
+        "probe": arms_table(ordered, "minority probe, few labels", PROBE_ROWS),
+        "verdicts": verdict_table(ordered),
+        "paper": paper_rows(ordered),
+        "cost": cost_table(found["step_cost"].value),
+    }
 
 
 def rows_by_noise(rows: list[dict[str, Any]], name: str, value: str = "") -> dict[str, dict[str, Any]]:

@@ -160,8 +160,8 @@ PRESETS = {
 ABOUT_PRESETS = {
     "cpu": "CIFAR-10-LT on a CPU, a narrow ResNet-18, 20 epochs: six minutes an arm and seed on 2 cores",
     "smoke": "generated images, two arms, to see that it runs; two minutes, most of them compilation",
-    "paper-short": "ResNet-18, 500 epochs; for an accelerator",
-    "paper": "ResNet-18, 2,000 epochs, the five published splits; days on an accelerator",
+    "paper-short": "ResNet-18, 500 epochs; hours on an accelerator, not measured",
+    "paper": "ResNet-18, 2,000 epochs, the five published splits; days on an accelerator, not measured",
 }
 
 

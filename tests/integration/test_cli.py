@@ -310,7 +310,7 @@ def test_help_shows_a_worked_example_its_time_and_the_presets(capsys):
 @pytest.mark.parametrize("one", make_figures.EXPERIMENTS, ids=lambda one: one.name)
 def test_every_preset_says_how_long_it_takes(one, capsys):
     text = help_of(partial(experiment.main, one), capsys)
-    presets = re.search(r"--preset \{([\w,]+)\}", text)[1].split(",")
+    presets = re.search(r"--preset \{([\w,-]+)\}", text)[1].split(",")
     of_preset = re.sub(r"[│\s]+", " ", text[text.index("--preset {") :])
     for name in presets:
         said = re.search(rf"- {name}: (.*?)(?: - |\(default)", of_preset)[1]

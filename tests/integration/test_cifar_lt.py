@@ -11,7 +11,7 @@ import pytest
 
 from dynsim import experiment, results
 from dynsim.bridge import networks
-from dynsim.bridge.training import epoch, run
+from dynsim.bridge.training import encoder, epoch, run
 from experiments import cifar_lt
 from experiments.cifar import figures as drawing
 from experiments.cifar import runs
@@ -39,7 +39,7 @@ def study(tmp_path_factory):
     """Run the experiment with a network that compiles quickly; return the folder, and a function to run it again."""
     out = tmp_path_factory.mktemp("cifar")
     with pytest.MonkeyPatch.context() as patch:
-        for module in (networks, run, epoch):
+        for module in (networks, run, epoch, encoder):  # imported before: else they would keep the shallow one
             patch.setattr(module, "build", shallow)
         patch.setattr(experiment, "set_up_jax", lambda *arguments: None)
         patch.setattr(runs, "save_encoder", lambda *arguments: None)  # a file holds a ResNet

@@ -44,7 +44,10 @@ def drawn_texts(figure):
 @pytest.mark.parametrize("experiment", make_figures.EXPERIMENTS, ids=lambda one: one.name)
 def test_every_text_can_be_read_at_the_width_of_the_figure(experiment):
     figures = figures_of(experiment)
-    assert set(figures) == set(experiment.captions())
+    committed = {
+        path.stem.removeprefix(f"{experiment.name}_") for path in make_figures.FIGURES.glob(f"{experiment.name}*.png")
+    }
+    assert set(figures) == committed <= set(experiment.captions())  # some are drawn for certain arms only
     for name, figure in figures.items():
         width, height = figure.get_size_inches()
         assert width in (plots.ONE_COLUMN, plots.TWO_COLUMNS) and height <= TALLEST, name

@@ -10,6 +10,7 @@ from dynsim.bridge import networks
 from dynsim.bridge.networks import Network, NetworkShape, Outputs
 from dynsim.bridge.networks.files import SavedEncoder
 from dynsim.bridge.options import Judging, LongTail, Masking, Pretraining
+from dynsim.bridge.training import encoder
 from dynsim.config import ConfigError
 from experiments.cifar import own
 from experiments.cifar.files import query_path
@@ -33,7 +34,8 @@ DENSE, QUERY = ({"mean": jnp.asarray(one, jnp.float32)} for one in ([0.1, -0.2, 
 
 @pytest.fixture
 def study(tmp_path, monkeypatch):
-    monkeypatch.setattr(networks, "build", lambda shape: NETWORK)
+    for module in (networks, encoder):  # a module that is first imported now would keep this network
+        monkeypatch.setattr(module, "build", lambda shape: NETWORK)
     files = {"x.safetensors": SavedEncoder(NetworkShape(), WEIGHT, DENSE, MASK)}
     files["plain.safetensors"] = files["x.safetensors"]._replace(mask=None)
     files["x.query.safetensors"] = files["x.safetensors"]._replace(params=WEIGHT, stats=QUERY, mask=None)

@@ -10,7 +10,7 @@ Command:  python experiments/cifar_lt.py [--preset smoke] [--arms ... | --shares
 
 Example:  python experiments/cifar_lt.py --preset smoke --network.width 0.125 --seeds 1
 
-Time:     120 minutes on 2 CPU cores with --preset cpu. Finished arms are kept, and an interrupted one is resumed.
+Time:     150 minutes on 2 CPU cores with --preset cpu. Finished arms are kept, and an interrupted one is resumed.
 
 Expected: a trained encoder leads raw pixels and the untrained network by at least 5 points. The plan of the comparison,
           written before its first run, is in experiments/cifar/plan.toml.
@@ -158,7 +158,7 @@ PRESETS = {
     "paper": CifarLt(pretraining=PAPER, long_tail=LongTail(split="released"), seeds=5),
 }
 ABOUT_PRESETS = {
-    "cpu": "CIFAR-10-LT on a CPU, a narrow ResNet-18, 20 epochs: six minutes an arm and seed on 2 cores",
+    "cpu": "CIFAR-10-LT on a CPU, a narrow ResNet-18, 20 epochs: eight minutes an arm and seed on 2 cores",
     "smoke": "generated images, two arms, to see that it runs; two minutes, most of them compilation",
     "paper-short": "ResNet-18, 500 epochs; hours on an accelerator, not measured",
     "paper": "ResNet-18, 2,000 epochs, the five published splits; days on an accelerator, not measured",

@@ -120,9 +120,9 @@ PRESETS = {
     ),
 }
 ABOUT_LOSS_PRESETS = {
-    "cpu": "CIFAR-10-LT on a CPU, a narrow ResNet-20, 15 epochs: an hour for seven methods and 3 seeds on 2 cores",
+    "cpu": "CIFAR-10-LT on a CPU, a narrow ResNet-20, 15 epochs: about an hour on 2 cores, not measured",
     "smoke": "generated images, two methods, to see that it runs; two minutes, most of them compilation",
-    "paper": "CIFAR-100-LT, ResNet-32, 200 epochs; the last epoch, as no image is held out; for an accelerator",
+    "paper": "CIFAR-100-LT, ResNet-32, 200 epochs, the last one judged; hours on an accelerator, not measured",
 }
 
 

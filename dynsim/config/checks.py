@@ -76,7 +76,8 @@ def choice(name: str, value: object, options: tuple[str, ...]) -> None:
     """Refuse a word that is not among `options`."""
     known = isinstance(value, str) and value in options
     near = "" if known else did_you_mean(value, options).removeprefix("; ")  # looked for only where it is said
-    require(known, name, "one of " + ", ".join(options), value, near)
+    quoted = any("," in word for word in options)  # else one could not tell where a word ends
+    require(known, name, "one of " + ", ".join(repr(word) if quoted else word for word in options), value, near)
 
 
 def words_and_flags(part: typing.Any) -> None:

@@ -186,6 +186,13 @@ def spread(places: np.ndarray, share: float = 0.02) -> np.ndarray:
     return moved
 
 
+def seed_dots(ax: Axes, place: float, values: Sequence[float], color: str) -> None:
+    """Draw shares, one per seed, and their mean in percent, in the row at `place`."""
+    points = 100 * np.array(values)
+    ax.plot(points, np.full(len(points), place), ".", color=color, ms=3, alpha=0.6)
+    ax.plot(np.mean(points), place, "o", color=color, ms=5)
+
+
 def interval_text(label: str, one: Difference | None) -> str:
     """Return a text like "label +3.1 [+1.2, +4.9] *"; the star stands for p <= 0.05 after Holm's correction."""
     if one is None or one["estimate"] is None:

@@ -5,11 +5,10 @@ from typing import TYPE_CHECKING, Any
 
 import matplotlib
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from dynsim.bridge.measure.plots import CHANNEL_CAPTIONS, channel_measures, channel_stages
-from dynsim.plots.parts import panels
+from dynsim.plots.parts import panels, seed_dots
 from dynsim.plots.style import COLOR, STYLE, TWO_COLUMNS
 from experiments.cifar.arms import MAIN, NO_MASK, share_and_norms
 from experiments.cifar.outcome import METRICS, PROBES
@@ -94,7 +93,9 @@ def accuracy(summary: dict[str, Any]) -> Figure:
     for row, (probe, text) in zip(axes, PROBES.items(), strict=True):
         for ax, metric in zip(row, SHOWN, strict=True):
             for place, arm in enumerate(arms):
-                _dots(ax, place, summary["arms"][arm][probe][metric]["values"], ARM_COLOR.get(arm, COLOR["perturbed"]))
+                seed_dots(
+                    ax, place, summary["arms"][arm][probe][metric]["values"], ARM_COLOR.get(arm, COLOR["perturbed"])
+                )
             for baseline, line in (("raw pixels", ":"), ("untrained network", "--")):
                 ax.axvline(100 * summary["arms"][baseline][probe][metric]["mean"], color=COLOR["mark"], ls=line, lw=0.9)
             ax.grid(axis="x", color=COLOR["grid"], lw=0.5)
@@ -105,13 +106,6 @@ def accuracy(summary: dict[str, Any]) -> Figure:
     for ax, metric in zip(axes[-1], SHOWN, strict=True):
         ax.set_xlabel(f"{METRICS[metric]} (%)")
     return fig
-
-
-def _dots(ax: Axes, place: float, values: list[float], color: str) -> None:
-    """Draw single seeds and their mean, in percent."""
-    points = 100 * np.array(values)
-    ax.plot(points, np.full(len(points), place), ".", color=color, ms=3, alpha=0.6)
-    ax.plot(np.mean(points), place, "o", color=color, ms=5)
 
 
 @matplotlib.rc_context(STYLE)
@@ -131,7 +125,7 @@ def differences(summary: dict[str, Any]) -> Figure:
                 ax.fill_betweenx([place - 0.4, place - 0.6 + len(arms)], -reach, reach, color=COLOR["grid"], lw=0)
             if one["low"] is not None:
                 ax.plot([100 * one["low"], 100 * one["high"]], [place, place], color=color, lw=1.4)
-            _dots(ax, place, one["values"], color)
+            seed_dots(ax, place, one["values"], color)
         ax.axvline(0, color=COLOR["ink"], lw=0.8)
         ax.set_xlabel(f"{METRICS[metric]}: points against {NO_MASK}")
     axes[0, 0].set_yticks([place for place, _, _ in ticks], [f"{arm}, {PROBES[probe]}" for _, arm, probe in ticks])

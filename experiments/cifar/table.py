@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from dynsim.stats.texts import percent_and_range, points_text
 from experiments.cifar.arms import NO_MASK, ON_BALANCED, find_arm
 from experiments.cifar.outcome import METRICS, PROBES
 from experiments.cifar.published import FILLED_BY, PLAIN, PUBLISHED, Protocol, Published
@@ -20,7 +21,7 @@ def table_text(summary: dict[str, Any]) -> str:
     for probe, text in PROBES.items():
         lines.append(f"{'probe with ' + text if probe != 'knn' else text:<28}" + "".join(head))
         for arm, found in summary["arms"].items():
-            cells = [_cell(found[probe][metric]["values"]) for metric in METRICS]
+            cells = [percent_and_range(found[probe][metric]["values"]) for metric in METRICS]
             lines.append(f"  {arm:<26}" + "".join(f"{cell:>14}" for cell in cells))
         lines.append("")
     lines += [f"{arm}: {find_arm(arm).text}" for arm in summary["arms"] if arm not in BASELINES] + [""]
@@ -48,7 +49,7 @@ def accuracy_rows(summary: dict[str, Any]) -> list[list[str]]:
     rows = [["arm", *(f"{PROBES[probe]}, {METRICS[metric]}" for probe, metric in shown)]]
     for arm, found in summary["arms"].items():
         words = arm if arm in BASELINES else find_arm(arm).text
-        rows.append([words, *(_cell(found[probe][metric]["values"]) for probe, metric in shown)])
+        rows.append([words, *(percent_and_range(found[probe][metric]["values"]) for probe, metric in shown)])
     return rows
 
 
@@ -56,26 +57,15 @@ def accuracy_lines(found: Sequence[dict[str, Any]]) -> list[str]:
     """Return a line per probe: the accuracies of one encoder on the images of several seeds, in percent."""
     lines = [" " * 28 + "".join(f"{name:>14}" for name in METRICS.values())]
     for probe, text in PROBES.items():
-        cells = [_cell([one[probe][metric] for one in found]) for metric in METRICS]
+        cells = [percent_and_range([one[probe][metric] for one in found]) for metric in METRICS]
         lines.append(f"{text:<28}" + "".join(f"{cell:>14}" for cell in cells))
     return lines
-
-
-def _cell(values: Sequence[float]) -> str:
-    mean = sum(values) / len(values)
-    half = (max(values) - min(values)) / 2
-    return f"{100 * mean:.1f}" if len(values) == 1 else f"{100 * mean:.1f} +-{100 * half:.1f}"
 
 
 def difference_text(one: dict[str, Any]) -> str:
     """Return a difference in points with its interval, and the smallest one that its seeds could detect."""
     what = f"{one['first']} - {one['second']}, {PROBES[one['probe']]}, {METRICS[one['metric']]}"
-    text = f"  {what:<62} {100 * one['estimate']:+.1f}"
-    if one["low"] is not None:
-        text += f" [{100 * one['low']:.1f}, {100 * one['high']:.1f}]"
-    if one["detectable"] is not None:
-        text += f", could see {100 * one['detectable']:.1f}"
-    return text
+    return f"  {what:<62} {points_text(one)}"
 
 
 def quoted_numbers(summary: dict[str, Any]) -> dict[str, Any]:

@@ -10,14 +10,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from dynsim.stats.verdicts import HARMS, HELPS_BEYOND, NOTHING_WITHIN, UNDECIDED
+from dynsim.stats.verdicts import HARMS, HELPS_BEYOND, NOTHING_WITHIN, SIGNIFICANCE, UNDECIDED
 
 PLAN_FILE = Path(__file__).with_name("plan.toml")
 MARGIN = 0.02
 """Largest difference in accuracy that counts as none."""
 HELPS_NOT_BEYOND = "helps, but not beyond every placebo"
-TWO_SIDED = 0.9
-"""Confidence of the interval that must lie within the margin: two one-sided tests at 5 %."""
 
 PlannedDifference = dict[str, Any]
 
@@ -54,11 +52,12 @@ def planned_verdict(summary: Mapping[str, Any]) -> PlanVerdict | None:
 
 def _verdict(difference: PlannedDifference, placebos: Mapping[str, PlannedDifference]) -> str:
     """Return the word of the first rule that holds, in the order of the plan."""
-    from dynsim.stats.intervals import t_interval
+    from dynsim.stats.intervals import equivalence_p_value
 
     if difference["low"] > 0:
         return HELPS_BEYOND if all(one["low"] > 0 for one in placebos.values()) else HELPS_NOT_BEYOND
     if difference["high"] < 0:
         return HARMS
-    low, high = t_interval(np.array(difference["values"]), TWO_SIDED)
-    return NOTHING_WITHIN if low > -MARGIN and high < MARGIN else UNDECIDED
+    # two one-sided tests at 5 %: the same as a 90 % interval within the margin
+    within = equivalence_p_value(np.array(difference["values"]), MARGIN) < SIGNIFICANCE
+    return NOTHING_WITHIN if within else UNDECIDED

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from dynsim.plots.parts import lower_legend, panels, plain_log_labels
+from dynsim.plots.parts import lower_legend, panels, plain_log_labels, seed_dots
 from dynsim.plots.style import COLOR, STYLE, TWO_COLUMNS
 from experiments.long_tail.methods import ACL, BALANCED, SUP_CON
 from experiments.long_tail.outcome import ACCURACY_GROUPS
@@ -62,20 +62,13 @@ def method_dots(summary: dict[str, Any]) -> Figure:
     fig, axes = panels(1, len(ACCURACY_GROUPS), (TWO_COLUMNS, 0.9 + 0.2 * len(methods)), sharey=True)
     for ax, (metric, text) in zip(axes[0], ACCURACY_GROUPS.items(), strict=True):
         for place, found in enumerate(methods.values()):
-            _points(ax, place, found[metric]["values"], COLOR[DOT_COLOR[metric]])
+            seed_dots(ax, place, found[metric]["values"], COLOR[DOT_COLOR[metric]])
         ax.grid(axis="x", color=COLOR["grid"], lw=0.5)
         ax.set_axisbelow(True)
         ax.set_xlabel(f"{text} (%)")
     axes[0, 0].set_yticks(range(len(methods)), list(methods))
     axes[0, 0].set_ylim(len(methods) - 0.5, -0.5)
     return fig
-
-
-def _points(ax: Axes, place: float, values: list[float], color: str) -> None:
-    """Draw single seeds and their mean, in percent."""
-    points = 100 * np.array(values)
-    ax.plot(points, np.full(len(points), place), ".", color=color, ms=3, alpha=0.6)
-    ax.plot(np.mean(points), place, "o", color=color, ms=5)
 
 
 @matplotlib.rc_context(STYLE)
@@ -122,7 +115,7 @@ def method_differences(summary: dict[str, Any]) -> Figure:
                 ax.fill_betweenx([place - 0.4, place + 0.4], -reach, reach, color=COLOR["grid"], lw=0)
             if one["low"] is not None:
                 ax.plot([100 * one["low"], 100 * one["high"]], [place, place], color=COLOR["ink"], lw=1.4)
-            _points(ax, place, one["values"], COLOR["ink"])
+            seed_dots(ax, place, one["values"], COLOR["ink"])
         ax.axvline(0, color=COLOR["ink"], lw=0.8)
         ax.set_xlabel(f"{ACCURACY_GROUPS[metric]}: difference in points")
     axes[0, 0].set_yticks(range(len(pairs)), [f"{first} - {second}" for first, second in pairs])

@@ -67,7 +67,8 @@ def method_contrast(rows: "Sequence[MethodRow]", one: MethodContrast) -> dict[st
 
 def plan_verdict(contrasts: Sequence[dict[str, Any]], margin: float) -> str:
     """Return what the rules of experiments/long_tail/plan.toml make of the differences; "" where they were not run."""
-    from dynsim.stats.intervals import t_interval
+    from dynsim.stats.intervals import equivalence_p_value
+    from dynsim.stats.verdicts import HARMS, HELPS, NOTHING, SIGNIFICANCE, UNDECIDED
 
     of_plan = [
         next((c for c in contrasts if (c["first"], c["second"], c["metric"]) == (ACL, other, "all_classes")), None)
@@ -77,14 +78,14 @@ def plan_verdict(contrasts: Sequence[dict[str, Any]], margin: float) -> str:
     if published is None or matched is None or published["low"] is None or matched["low"] is None:
         return ""
     if matched["low"] > 0 and published["low"] > 0:
-        return "helps"
+        return HELPS
     if matched["high"] < 0:
-        return "harms"
-    low, high = t_interval(np.array(matched["values"]), 0.9)
-    within = -margin < low and high < margin
+        return HARMS
+    # two one-sided tests at 5 %: the same as a 90 % interval within the margin
+    within = equivalence_p_value(np.array(matched["values"]), margin) < SIGNIFICANCE
     if published["low"] > 0:
         return "helps by its views: no difference beyond them" if within else "helps, beyond its views undecided"
-    return "nothing" if within else "undecided"
+    return NOTHING if within else UNDECIDED
 
 
 def _of_groups(rows: "Sequence[MethodRow]", method: str) -> dict[str, dict[str, object]]:

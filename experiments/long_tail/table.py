@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from dynsim.stats.texts import percent_and_range, points_text
 from experiments.long_tail.methods import LOSS_METHODS
 from experiments.long_tail.outcome import ACCURACY_GROUPS
 from experiments.long_tail.published import PUBLISHED_ACCURACIES
@@ -13,7 +14,7 @@ def table_text(summary: dict[str, Any]) -> str:
     lines = ["Accuracy on the test images, in percent: mean over seeds, with half the range over seeds", ""]
     lines.append(" " * 28 + "".join(f"{name:>14}" for name in ACCURACY_GROUPS.values()))
     for name, found in summary["methods"].items():
-        cells = [_mean_and_range(found[metric]["values"]) for metric in ACCURACY_GROUPS]
+        cells = [percent_and_range(found[metric]["values"]) for metric in ACCURACY_GROUPS]
         lines.append(f"  {name:<26}" + "".join(f"{cell:>14}" for cell in cells))
     lines += ["", *(f"{name}: {LOSS_METHODS[name].text}" for name in summary["methods"]), ""]
     lines += ["Differences between methods with the same seed, in points, with 95 % intervals", ""]
@@ -23,19 +24,9 @@ def table_text(summary: dict[str, Any]) -> str:
     return "\n".join([*lines, "", *_claim_lines(summary["claims"])])
 
 
-def _mean_and_range(values: Sequence[float]) -> str:
-    mean, half = sum(values) / len(values), (max(values) - min(values)) / 2
-    return f"{100 * mean:.1f}" if len(values) == 1 else f"{100 * mean:.1f} +-{100 * half:.1f}"
-
-
 def _contrast_line(one: dict[str, Any]) -> str:
     what = f"{one['first']} - {one['second']}, {ACCURACY_GROUPS[one['metric']]}"
-    text = f"  {what:<52} {100 * one['estimate']:+.1f}"
-    if one["low"] is not None:
-        text += f" [{100 * one['low']:.1f}, {100 * one['high']:.1f}]"
-    if one["detectable"] is not None:
-        text += f", could see {100 * one['detectable']:.1f}"
-    return text
+    return f"  {what:<52} {points_text(one)}"
 
 
 def _claim_lines(claims: dict[str, Any]) -> list[str]:

@@ -190,7 +190,7 @@ def test_a_saved_encoder_is_judged(tmp_path, capsys):
         ("--shares 0.5 1", "shares: wanted shares in [0, 1)"),
         ("--shares 0.5 0.5", "shares: wanted none of them twice"),
         ("--preset smoke --exemplars none.safetensors", "none.safetensors: wanted"),
-        ("--arms nothing", "arms: wanted one of no mask, magnitude"),
+        ("--arms nothing", "arms: wanted one of 'no mask', 'magnitude', 'random, fixed'"),
         ("--data-folder nowhere", "nowhere: wanted CIFAR-10"),
         ("--preset smoke --long-tail.imbalance 99", "imbalance factor: wanted"),
         ("--network.width -1", "width: wanted"),

@@ -94,7 +94,7 @@ def test_the_published_table_runs_nothing(capsys, tmp_path):
     ("words", "message"),
     [
         ("--methods ACL ACL", "methods: wanted at least one method, none of them twice"),
-        ("--methods nothing", "methods: wanted one of cross-entropy"),
+        ("--methods nothing", "methods: wanted one of 'cross-entropy', 'Balanced Softmax, one view'"),
         ("--contrastive paco", "contrastive: wanted one of none, sup_con, bcl, rcl, acl, got 'paco'"),
         ("--data-folder nowhere", "nowhere: wanted CIFAR-10"),
         ("--views none", "views: wanted 4 for view_counts by_size"),

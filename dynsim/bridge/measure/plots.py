@@ -126,9 +126,9 @@ def _stage_panel(ax: Axes, curves: xr.Dataset, name: str) -> None:
     ax.set_ylim(-0.04 * top, top)
 
 
-def _note_none(ax: Axes, values: xr.DataArray) -> None:
+def _note_none(ax: Axes, *counted: xr.DataArray) -> None:
     """Say in an empty panel that nothing was there to count, lest it look unfinished."""
-    if not np.nan_to_num(values.values).any():
+    if not any(np.nan_to_num(values.values).any() for values in counted):
         ax.text(0.5, 0.5, "none in any seed", ha="center", va="center", transform=ax.transAxes, **parts.NOTE)
 
 
@@ -178,7 +178,8 @@ def channel_measures(arms: Mapping[str, xr.Dataset]) -> Figure:
             _measure_lines(ax, curves, name, line)
         parts.step_axis(ax, next(iter(arms.values()))["epoch"].values)
         ax.set(xlabel="epoch", ylabel=label)
-        ax.set_ylim(bottom=min(0.0, ax.get_ylim()[0]))
+        ax.set_ylim(bottom=min(0.0, ax.dataLim.ymin))
+        _note_none(ax, *(curves[name] for curves in arms.values()))
     handles = _group_handles(next(iter(arms.values())))
     kinds = [Line2D([], [], color=COLOR["ink"], ls=line, label=title) for line, title in zip(LINES, arms, strict=False)]
     parts.lower_legend(fig, [*handles, *kinds], 4)

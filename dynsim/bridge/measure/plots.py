@@ -178,7 +178,8 @@ def channel_measures(arms: Mapping[str, xr.Dataset]) -> Figure:
             _measure_lines(ax, curves, name, line)
         parts.step_axis(ax, next(iter(arms.values()))["epoch"].values)
         ax.set(xlabel="epoch", ylabel=label)
-        ax.set_ylim(bottom=min(0.0, ax.dataLim.ymin))
+        if np.isfinite(ax.dataLim.ymin):  # not so where every channel of every arm is dead: nothing is drawn then
+            ax.set_ylim(bottom=min(0.0, ax.dataLim.ymin))
         _note_none(ax, *(curves[name] for curves in arms.values()))
     handles = _group_handles(next(iter(arms.values())))
     kinds = [Line2D([], [], color=COLOR["ink"], ls=line, label=title) for line, title in zip(LINES, arms, strict=False)]

@@ -426,5 +426,16 @@ def test_figures_show_the_groups_in_the_colours_of_the_theory():
             draw({})
 
 
+def test_channels_that_are_all_dead_leave_empty_panels_that_say_so():
+    dead = growing()
+    dead = dead.assign({name: dead[name] * np.nan for name in ("class_mean", "spectrum")})
+    arms = {"collapsed": curves.channel_curves([dead], t1_rule="saturation")}
+    assert len(plots.channel_stages(arms).axes) == 3
+    figure = plots.channel_measures(arms)
+    purity = figure.axes[list(plots.MEASURE_PANELS).index("purity")]
+    assert [text.get_text() for text in purity.texts] == ["none in any seed"]
+    assert np.isfinite([ax.get_ylim() for ax in figure.axes]).all()
+
+
 def test_the_rooms_names_are_those_it_exports():
     assert all(hasattr(channels_room, name) for name in channels_room.__all__)

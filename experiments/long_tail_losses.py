@@ -209,6 +209,13 @@ def words() -> tuple[dict[str, str], Callable[[Json], str]]:
     return figures.CAPTIONS, table.table_text
 
 
+def quoted(summary: Json) -> Json:
+    """Return what documents quote of a summary (`experiments.long_tail.table.quoted_losses`)."""
+    from experiments.long_tail.table import quoted_losses
+
+    return quoted_losses(summary)
+
+
 def print_table(options: LongTailLosses) -> str:
     """Return the published table, if that is all that is asked for, or ""."""
     from dynsim import results

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from dynsim.stats.texts import in_points, percent_and_range, points_text
-from experiments.long_tail.methods import LOSS_METHODS
 from experiments.long_tail.outcome import ACCURACY_GROUPS
 from experiments.long_tail.published import PUBLISHED_ACCURACIES
+from experiments.long_tail.variants import KNOWN_METHODS
 
 
 def table_text(summary: dict[str, Any]) -> str:
@@ -16,7 +16,7 @@ def table_text(summary: dict[str, Any]) -> str:
     for name, found in summary["methods"].items():
         cells = [percent_and_range(found[metric]["values"]) for metric in ACCURACY_GROUPS]
         lines.append(f"  {name:<26}" + "".join(f"{cell:>14}" for cell in cells))
-    lines += ["", *(f"{name}: {LOSS_METHODS[name].text}" for name in summary["methods"]), ""]
+    lines += ["", *(f"{name}: {KNOWN_METHODS[name].text}" for name in summary["methods"]), ""]
     lines += ["Differences between methods with the same seed, in points, with 95 % intervals", ""]
     lines += [_contrast_line(one) for one in summary["contrasts"]]
     if summary["verdict"]:
@@ -60,7 +60,7 @@ def quoted_losses(summary: dict[str, Any]) -> dict[str, Any]:
     rows = [["trained with", *ACCURACY_GROUPS.values(), "what it is"]]
     for name, found in summary["methods"].items():
         cells = [percent_and_range(found[metric]["values"]) for metric in ACCURACY_GROUPS]
-        rows.append([name, *cells, LOSS_METHODS[name].text])
+        rows.append([name, *cells, KNOWN_METHODS[name].text])
     conflicts = {
         name: {loss: end_ratios(found, place) for place, loss in enumerate(found["losses"])}
         for name, found in summary["claims"].items()

@@ -213,7 +213,7 @@ def words() -> tuple[dict[str, str], Callable[[Json], str]]:
     return figures.CAPTIONS, table.table_text
 
 
-def quoted(summary: Json) -> Json:
+def quoted_methods(summary: Json) -> Json:
     """Return what documents quote of a summary (`experiments.long_tail.table.quoted_losses`)."""
     from experiments.long_tail.table import quoted_losses
 

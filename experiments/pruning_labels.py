@@ -40,7 +40,12 @@ if TYPE_CHECKING:
     import xarray as xr
     from matplotlib.figure import Figure
 
-COMPARED = ("minority coverage", "majority coverage", "minority probe, few labels", "majority probe, few labels")
+METHOD_QUANTITIES = (
+    "minority coverage",
+    "majority coverage",
+    "minority probe, few labels",
+    "majority probe, few labels",
+)
 QUICK_METHODS = (NO_LABELS, "SupCon", "ACL", "early mask")
 
 
@@ -90,13 +95,15 @@ def simulate_all(options: PruningLabels, folder: Path) -> dict[LabelRun, Ends]:
     partners: dict[LabelRun, xr.Dataset] = {}
     for k, one in enumerate(todo):
         study.say(f"{k + 1} of {len(todo)}: {one.form}, {one.shape}, noise {one.noise}, {one.label}")
-        found[one], first = ends_of(folder, plan, one, partners.get(one.partner))
+        found[one], first = method_ends(folder, plan, one, partners.get(one.partner))
         if one.method == NO_LABELS:
             partners[one] = first
     return found
 
 
-def ends_of(folder: Path, plan: LabelPlan, one: LabelRun, partner: "xr.Dataset | None") -> "tuple[Ends, xr.Dataset]":
+def method_ends(
+    folder: Path, plan: LabelPlan, one: LabelRun, partner: "xr.Dataset | None"
+) -> "tuple[Ends, xr.Dataset]":
     """Train until settled or until the plan's last length is reached; return the outcomes and the first result."""
     from experiments.pruning.probed_runs import probed_run
 
@@ -129,7 +136,8 @@ def analyse(found: dict[LabelRun, Ends], options: PruningLabels) -> tuple[dict[s
             for point, config in configs.items()
         ],
         "methods": [
-            one._asdict() | two_times.rows(ends, found[one.partner], COMPARED, COMPARED) for one, ends in found.items()
+            one._asdict() | two_times.rows(ends, found[one.partner], METHOD_QUANTITIES, METHOD_QUANTITIES)
+            for one, ends in found.items()
         ],
         **two_times.statements(plan.contrasts(), found),
     }
@@ -147,7 +155,7 @@ def draw(numbers: dict[str, Any], reduced: dict[str, Any]) -> dict[str, "Figure"
     """Return the figures by name; `reduced` is not used, all numbers are in the summary."""
     from experiments.pruning import label_plots
 
-    return label_plots.figures(numbers)
+    return label_plots.label_figures(numbers)
 
 
 def words() -> tuple[dict[str, str], Callable[[dict[str, Any]], str]]:

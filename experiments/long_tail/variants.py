@@ -13,8 +13,8 @@ from experiments.long_tail.methods import ACL, BALANCED, BCL, LOSS_METHODS, RCL,
 
 ACL_PARTS = {"aligned": "aligned", "reweighted": "reweighted", "centred": "with centres"}
 RCL_PARTS = {"averaged": "averaged", "balanced": "balanced"}
-SCALES = (0.75, 1.25, 1.5, 2.0)
-WEIGHTS = (0.1, 1.0)
+RCL_SCALES = (0.75, 1.25, 1.5, 2.0)
+LOSS_WEIGHTS = (0.1, 1.0)
 VIEW_COUNTS = (1, 2, 3)
 MASKED_SHARE = 0.9
 
@@ -75,12 +75,12 @@ VARIANT_SETS: dict[str, dict[str, Variant]] = {
     | {"RCL, margins": _with_parts(RCL, "RCL with margins against more frequent classes", margin_strength=1.0)},
     "rcl-scale": {
         f"RCL, scale {scale:g}": _with_parts(RCL, f"RCL, embeddings times {scale:g}", feature_scale=scale)
-        for scale in SCALES
+        for scale in RCL_SCALES
     },
     "weights": {
         f"{name}, weight {weight:g}": _with(name, f"{LOSS_METHODS[name].text}, weight {weight:g}", weight)
         for name in (ACL, SUP_CON)
-        for weight in WEIGHTS
+        for weight in LOSS_WEIGHTS
     },
     "views": {
         f"{name}, views: {number}": _views(name, number) for name in (BALANCED, SUP_CON, ACL) for number in VIEW_COUNTS

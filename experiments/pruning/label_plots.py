@@ -27,13 +27,13 @@ CAPTIONS = {
 }
 
 
-def figures(numbers: dict[str, Any]) -> "dict[str, Figure]":
+def label_figures(numbers: dict[str, Any]) -> "dict[str, Figure]":
     """Return the figures of a summary by name."""
-    return {"coverage": coverage(numbers)}
+    return {"coverage": method_coverage(numbers)}
 
 
 @matplotlib.rc_context(STYLE)
-def coverage(numbers: dict[str, Any]) -> "Figure":
+def method_coverage(numbers: dict[str, Any]) -> "Figure":
     """Return the figure of coverage by method, a panel per form and shape."""
     points = points_by_noise(numbers)
     places = list(dict.fromkeys((point["form"], point["shape"]) for point in numbers["points"]))

@@ -20,6 +20,9 @@ from dynsim.losses.labelled_views import (
     softmax_loss,
 )
 
+DRAWS_POSITIVES = ("kcl", "tsc")
+"""Losses whose positives are drawn, see `draw_positives`."""
+
 
 def sup_con(
     views: Views,

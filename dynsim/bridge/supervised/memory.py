@@ -16,9 +16,6 @@ from dynsim.bridge.training.momentum import MomentumKeys, enqueued, first_keys, 
 from dynsim.losses.labelled_views import Views, valid
 from dynsim.losses.supervised import draw_positives
 
-DRAWS = ("kcl", "tsc")
-"""Losses whose positives are drawn."""
-
 
 class LabelledKeys(NamedTuple):
     """The second network and the queue, as they go from step to step."""

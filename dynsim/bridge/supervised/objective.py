@@ -19,12 +19,13 @@ from dynsim.bridge.options.loss_parts import (
     WITH_QUEUE,
     LossParts,
 )
-from dynsim.bridge.supervised.memory import DRAWS, LabelledKeys, candidates_of, drawn_pairs, entered
+from dynsim.bridge.supervised.memory import LabelledKeys, candidates_of, drawn_pairs, entered
 from dynsim.bridge.supervised.parts import WITH_PROTOTYPES, LabelParams, logits_of, prototypes_of
 from dynsim.losses.centres import assigned_in_program, moved_centres
 from dynsim.losses.contrastive import LossValue, normalise, with_gradient_of
 from dynsim.losses.label_table import label_loss
 from dynsim.losses.labelled_views import Classes, Views
+from dynsim.losses.supervised import DRAWS_POSITIVES
 from dynsim.prune import masks
 
 WITH_CENTRES = ("acl", "tsc")
@@ -216,7 +217,7 @@ def _contrastive_value(
         of_batch = _views(seen, rows, roles.keys) if roles.keys else None
         found = candidates_of(keys, rows.numbers[anchors], of_batch, rows.numbers[own])
         memory = found.memory
-        if name in DRAWS:
+        if name in DRAWS_POSITIVES:
             more |= drawn_pairs(draws, views, found, parts)
     return label_loss(name).function(views, Classes(facts.counts, centres, has_centre), temperature, memory, **more)
 

@@ -3,18 +3,21 @@
 The formulas of the losses are in `LABEL_LOSSES` of dynsim/losses/label_table.py, under the names that are used here.
 """
 
+import dataclasses
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from dynsim.bridge.options.loss_parts import (
     NO_CLASSIFIER,
     NO_CONTRAST,
+    OF_THE_QUEUE,
     TRAIN_CLASSIFIER,
     TRAINED_CLASSIFIERS,
     TRAINED_CONTRASTS,
     WITH_KEYS,
     WITH_QUEUE,
     LossParts,
+    parts_known,
 )
 from dynsim.bridge.options.network import NetworkShape
 from dynsim.bridge.options.pretraining import Masking
@@ -178,6 +181,16 @@ class Supervised(Section):
         one = f"one_branch or masked_query for classifier none with {contrastive}, which has no other views"
         require(not (literal and alone), "masking.semantics", one, semantics)
         require(apart or not literal, "roles", "apart for semantics literal, which masks all shared views", self.roles)
+
+    def values(self) -> dict[str, Any]:
+        """Return the options as plain values, by which a run is told from others.
+
+        Parts that losses with a queue have are left out with other losses, so that runs from before there were such
+        losses are known again.
+        """
+        found, known = dataclasses.asdict(self), parts_known(self.classifier, self.contrastive)
+        parts = {name: one for name, one in found["parts"].items() if name in known or name not in OF_THE_QUEUE}
+        return found | {"parts": parts}
 
     @property
     def is_masked(self) -> bool:

@@ -39,6 +39,11 @@ QUEUE_PARTS_OF = {
     "gpaco": ("queue",),
 }
 """Which of `LossParts` decide what a loss compares with; the others have none."""
+OF_THE_QUEUE = {
+    *(name for names in QUEUE_PARTS_OF.values() for name in names),
+    *(name for loss in WITH_QUEUE for name in PARTS_OF.get(loss, ())),
+}
+"""Those of `LossParts` that only losses with a queue have."""
 
 
 def parts_known(*losses: str) -> set[str]:

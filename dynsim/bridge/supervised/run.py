@@ -1,6 +1,5 @@
 """A training with labels: epochs, validation, the choice of an epoch, records, checkpoints."""
 
-import dataclasses
 import hashlib
 import json
 from collections.abc import Sequence
@@ -158,7 +157,7 @@ class _LabelRun:
         if self.validation is not None:
             arrays += [self.validation.pixels, self.validation.labels]
         first = None if self.encoder is None else digest((self.encoder.params, self.encoder.stats))
-        values = [dataclasses.asdict(self.options), self.seed, digest_of(*arrays), first]
+        values = [self.options.values(), self.seed, digest_of(*arrays), first]
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]
 
     def start(self) -> Chosen:

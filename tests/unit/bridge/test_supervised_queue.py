@@ -362,6 +362,26 @@ def test_options_of_the_queue_that_make_no_sense_are_refused_in_one_line(change,
     assert words in str(caught.value) and "\n" not in str(caught.value)
 
 
+def test_options_of_the_queue_do_not_rename_runs_without_it():
+    """These were all there were before."""
+    old = {
+        "aligned",
+        "reweighted",
+        "centred",
+        "mean_weight",
+        "averaged",
+        "balanced",
+        "feature_scale",
+        "margin_strength",
+    }
+    old |= {"count_anchor", "strength", "focus", "largest_margin", "scale"}
+    assert set(Supervised().values()["parts"]) == set(Supervised(contrastive="rcl").values()["parts"]) == old
+    own = {"queue", "pair_weight", "class_weight", "smoothing"}
+    assert set(Supervised(contrastive="gpaco").values()["parts"]) == old | own
+    plain = {name: one for name, one in dataclasses.asdict(Supervised()).items() if name != "parts"}
+    assert plain == {name: one for name, one in Supervised().values().items() if name != "parts"}
+
+
 def test_each_loss_with_a_queue_trains_in_one_line():
     for name in WITH_QUEUE:
         assert Supervised(contrastive=name).contrastive == name

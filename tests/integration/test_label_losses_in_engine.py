@@ -149,10 +149,10 @@ def test_tsc_learns_in_the_engine_where_there_is_no_room_for_a_simplex(monkeypat
     """The assignment is computed by the host from within the compiled program, for two seeds."""
     label_loss._targets.cache_clear()
     monkeypatch.setattr(label_loss, "spread_targets", partial(spread_targets, n_steps=200))
-    config = toy(optimizer__learning_rate=0.02, data__n_features=8, encoder__n_neurons=4)
+    config = toy(optimizer__learning_rate=0.1, data__n_features=8, encoder__n_neurons=4, train__n_steps=400)
     run = simulate(config, [3, 4], loss=with_labels("tsc"))
     label_loss._targets.cache_clear()
-    assert run.loss[0, -1] < run.loss[0, 1] and run.loss[1, -1] < run.loss[1, 1]
+    assert np.all(run.loss[:, -1] < run.loss[:, 1] - 0.1), run.loss.values
 
 
 def test_inner_products_are_compared_where_length_is_kept(batch, numbers):

@@ -94,7 +94,7 @@ class Killed(BaseException):
     pass
 
 
-@pytest.mark.parametrize("options", [OPTIONS, QUEUED], ids=["plain", "queue"])
+@pytest.mark.parametrize("options", [OPTIONS, pytest.param(QUEUED, marks=pytest.mark.slow)], ids=["plain", "queue"])
 def test_a_killed_run_goes_on_with_the_same_bits(tmp_path, monkeypatch, options):
     whole = train(options)
     monkeypatch.setattr(loop, "SAVE_EVERY_S", 0.0)

@@ -47,8 +47,9 @@ def first_labelled_keys(
     """
     if contrastive not in WITH_QUEUE:
         return None
-    own = (network, stats) if contrastive in WITH_KEYS else (None, None)
-    moving = first_keys(*own, parts.queue, shape.embedding_dim, "one_branch")
+    if contrastive not in WITH_KEYS:
+        network, stats = None, None
+    moving = first_keys(network, stats, parts.queue, shape.embedding_dim, "one_branch")
     return LabelledKeys(moving, jnp.zeros(parts.queue, jnp.int32))
 
 
@@ -86,8 +87,12 @@ def candidates_of(
     no_image = jnp.full(length, -1, images.dtype)
     if batch is None:
         return Candidates(kept, jnp.concatenate([images, no_image]))
-    joined = (jnp.concatenate(pair) for pair in zip((*batch[:2], valid(batch)), kept[:3], strict=True))
-    return Candidates(Views(*joined), jnp.concatenate([images, images_of_batch, no_image]))
+    joined = Views(
+        jnp.concatenate([batch.embeddings, kept.embeddings]),
+        jnp.concatenate([batch.labels, kept.labels]),
+        jnp.concatenate([valid(batch), valid(kept)]),
+    )
+    return Candidates(joined, jnp.concatenate([images, images_of_batch, no_image]))
 
 
 def drawn_pairs(

@@ -208,6 +208,7 @@ def _contrastive_value(
     elif name == "acl":
         centres, has_centre = facts.centres, jnp.any(facts.centres != 0, axis=1)
     elif name == "tsc":
+        assert facts.targets is not None  # for the type checker: the run makes them for this loss
         centres = assigned_in_program(facts.centres, facts.targets)
     if name in TRAIN_CLASSIFIER:
         logits = logits_of(params["classifier"], seen.features[anchors], joint.logit_scale)
@@ -256,8 +257,10 @@ def _embedded(
         of_keys = masks.apply_mask(moving.params, mask) if hides else moving.params
         *made, key_stats = through(of_keys, moving.stats, roles.keys, last_set if hides else 0)
         parts.append((roles.keys, made))
-    if len(parts) == 1:
-        return _Embedded(*plain, stats, key_stats)
-    place = np.argsort([row for which, _ in parts for row in which])
-    joined = (jnp.concatenate(some)[place] for some in zip(*(found for _, found in parts), strict=True))
-    return _Embedded(*joined, stats, key_stats)
+    features, embeddings = plain
+    if len(parts) > 1:
+        place = np.argsort([row for which, _ in parts for row in which])
+        features, embeddings = (
+            jnp.concatenate(some)[place] for some in zip(*(found for _, found in parts), strict=True)
+        )
+    return _Embedded(features, embeddings, stats, key_stats)

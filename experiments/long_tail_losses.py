@@ -133,7 +133,7 @@ def study_identity(options: LongTailLosses) -> str:
     """Return 12 hexadecimal digits that identify what is run."""
     first = None if options.encoder is None else str(options.encoder)
     values: list[object] = [
-        dataclasses.asdict(options.training),
+        options.training.values(),
         dataclasses.asdict(options.long_tail),
         method_names(options.methods),
         first,

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from dynsim.bridge.options import LossParts, Masking, Supervised
-from dynsim.bridge.options.labels import NO_CONTRAST, PARTS_OF
+from dynsim.bridge.options.loss_parts import NO_CONTRAST, parts_known
 
 CROSS_ENTROPY, BALANCED, ONE_VIEW = "cross-entropy", "Balanced Softmax", "Balanced Softmax, one view"
 SUP_CON, BCL, RCL, ACL = "SupCon", "BCL", "RCL", "ACL"
@@ -29,7 +29,7 @@ class Method(NamedTuple):
 
 def with_losses(options: Supervised, classifier: str, contrastive: str) -> Supervised:
     """Return options with these losses, and of the parts only those that they have; a mask needs embeddings."""
-    known = {*PARTS_OF.get(classifier, ()), *PARTS_OF.get(contrastive, ())}
+    known = parts_known(classifier, contrastive)
     parts = LossParts(**{name: getattr(options.parts, name) for name in known})
     network, masking = options.network, options.masking
     if contrastive == NO_CONTRAST:

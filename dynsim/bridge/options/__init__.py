@@ -2,7 +2,8 @@
 
 from dynsim.bridge.options.images import LongTail
 from dynsim.bridge.options.judging import Judging
-from dynsim.bridge.options.labels import LossParts, Supervised
+from dynsim.bridge.options.labels import Supervised
+from dynsim.bridge.options.loss_parts import LossParts
 from dynsim.bridge.options.network import NetworkShape
 from dynsim.bridge.options.pretraining import Masking, Pretraining
 from dynsim.bridge.options.probes import PROBE_RECIPES, ProbeRecipe

@@ -13,7 +13,9 @@ from jaxtyping import Array, Bool, Float, Int, Key, UInt8
 
 from dynsim.bridge import views
 from dynsim.bridge.networks import NetworkShape
-from dynsim.bridge.options.labels import LossParts, Supervised
+from dynsim.bridge.options.labels import Supervised
+from dynsim.bridge.options.loss_parts import LossParts
+from dynsim.bridge.supervised.memory import LabelledKeys, followed
 from dynsim.bridge.supervised.objective import ClassFacts, Joint, Roles, Rows, joint_loss
 from dynsim.bridge.supervised.parts import LabelParams, logit_scale, network_of
 from dynsim.bridge.training.schedules import optimizer
@@ -28,6 +30,10 @@ class LabelState(NamedTuple):
     mask: Any
     centres: Float[Array, "class neuron"]
     """Running means of the embeddings of the classes, for the loss that uses them; otherwise zeros."""
+    keys: LabelledKeys | None = None
+    """Second network and queue, where the loss has them."""
+    targets: Float[Array, "class neuron"] | None = None
+    """TSC: the targets, which never change; their order is that in which they were made."""
 
 
 class LabelInputs(NamedTuple):
@@ -39,6 +45,8 @@ class LabelInputs(NamedTuple):
     """False for the rows that fill up a batch."""
     key: Key[Array, ""]
     """Key of the views of this epoch."""
+    draws: Key[Array, ""]
+    """Key of the positives that are drawn in this epoch, where they are."""
     learning_rate: Float[Array, " step"]
     counts: Float[Array, " class"]
     class_weights: Float[Array, " class"]
@@ -125,19 +133,21 @@ def compiled_label_epoch(program: LabelProgram) -> LabelEpoch:
     """Return the compiled epoch of a program. The state that it is given is used up."""
     fixed = (program.classifier, program.contrastive, program.parts, program.logit_scale, program.semantics)
     joint = Joint(network_of(program.network), *fixed)
-    roles = Roles.of(program.blocks, program.roles, program.semantics)
+    roles = Roles.of(program.blocks, program.roles, program.semantics, program.contrastive)
 
     def step(
         state: LabelState, pixels: Array, labels: Array, inputs: LabelInputs, number: Array
     ) -> tuple[LabelState, LabelLog]:
         chosen = inputs.order[number]
         seen = views_of_rows(jax.random.fold_in(inputs.key, number), pixels[chosen], program.views, program.blocks)
-        rows = Rows(seen, labels[chosen], inputs.valid[number])
-        facts = ClassFacts(inputs.counts, inputs.class_weights, state.centres)
+        rows = Rows(seen, labels[chosen], inputs.valid[number], chosen)
+        facts = ClassFacts(inputs.counts, inputs.class_weights, state.centres, state.targets)
+        keys = followed(state.keys, state.params["network"], program.parts)
+        draws = jax.random.fold_in(inputs.draws, number)
         numbers = (inputs.weight, inputs.temperature, inputs.centre_momentum)
 
         def loss(params: LabelParams) -> tuple[Array, Any]:
-            found = joint_loss(joint, params, state.stats, state.mask, rows, roles, facts, *numbers)
+            found = joint_loss(joint, params, state.stats, state.mask, rows, roles, facts, keys, draws, *numbers)
             return found.loss, found
 
         (_, found), gradient = jax.value_and_grad(loss, has_aux=True)(state.params)
@@ -146,7 +156,7 @@ def compiled_label_epoch(program: LabelProgram) -> LabelEpoch:
         params = optax.apply_updates(state.params, updates)
         norm = optax.tree.norm(gradient)
         log = LabelLog(found.loss, found.classifier, found.contrastive, found.positive_weight, norm)
-        return LabelState(params, found.stats, after, state.mask, found.centres), log
+        return LabelState(params, found.stats, after, state.mask, found.centres, found.keys, state.targets), log
 
     def epoch(state: LabelState, pixels: Array, labels: Array, inputs: LabelInputs) -> tuple[LabelState, LabelLog]:
         numbers = jnp.arange(inputs.order.shape[0])

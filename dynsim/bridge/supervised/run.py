@@ -1,6 +1,5 @@
 """A training with labels: epochs, validation, the choice of an epoch, records, checkpoints."""
 
-import dataclasses
 import hashlib
 import json
 from collections.abc import Sequence
@@ -18,12 +17,14 @@ from dynsim.bridge.networks.files import SavedEncoder
 from dynsim.bridge.options.labels import Supervised
 from dynsim.bridge.supervised.epoch import LabelInputs, LabelLog, LabelProgram, LabelState, compiled_label_epoch
 from dynsim.bridge.supervised.inputs import check_labelled, started_from
+from dynsim.bridge.supervised.memory import first_labelled_keys
 from dynsim.bridge.supervised.parts import LabelParams, columns_of, evaluated, first_params, network_of
 from dynsim.bridge.supervised.rows import block_sizes, view_rows, views_of_classes
 from dynsim.bridge.training.loop import Recorder, StateMeasure, digest_of, order_of_epoch, run_epochs, streams
 from dynsim.bridge.training.masking import next_mask
 from dynsim.bridge.training.schedules import optimizer, supervised_rates
 from dynsim.engine.progress import Bar
+from dynsim.losses.centres import spread_targets
 from dynsim.losses.classifier import deferred_weights
 from dynsim.prune import masks
 from dynsim.randomness.streams import step_key
@@ -156,7 +157,7 @@ class _LabelRun:
         if self.validation is not None:
             arrays += [self.validation.pixels, self.validation.labels]
         first = None if self.encoder is None else digest((self.encoder.params, self.encoder.stats))
-        values = [dataclasses.asdict(self.options), self.seed, digest_of(*arrays), first]
+        values = [self.options.values(), self.seed, digest_of(*arrays), first]
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]
 
     def start(self) -> Chosen:
@@ -170,7 +171,12 @@ class _LabelRun:
         mask = masks.all_kept(self.network.prunable(network))
         width = shape.embedding_dim if shape.head_layers else shape.feature_dim
         centres = jnp.zeros((len(self.counts), width), jnp.float32)
-        now = LabelState(params, stats, optimizer("sgd", zero, zero, zero).init(params), mask, centres)
+        keys = first_labelled_keys(self.options.contrastive, self.options.parts, network, stats, shape)
+        targets = None
+        if self.options.contrastive == "tsc":
+            targets = jnp.asarray(spread_targets(*centres.shape, key=jax.random.fold_in(key, 3)), jnp.float32)
+        first = optimizer("sgd", zero, zero, zero).init(params)
+        now = LabelState(params, stats, first, mask, centres, keys, targets)
         return Chosen(now, _copied(params), _copied(stats), jnp.float32(-1), jnp.int32(0))
 
     def epoch(self, state: Chosen, epoch: int) -> tuple[Chosen, list[float]]:
@@ -201,6 +207,7 @@ class _LabelRun:
             jnp.asarray(order),
             jnp.asarray(valid),
             step_key(self.keys.views, jnp.uint32(epoch)),
+            step_key(self.keys.positives, jnp.uint32(epoch)),
             jnp.asarray(self.rates[epoch * self.n_steps : (epoch + 1) * self.n_steps]),
             counts,
             weights.astype(jnp.float32),

@@ -38,10 +38,11 @@ TILED_SHARE = 0.6
 
 def convolve(
     images: Float[Array, "image row column input"],
-    kernel: Float[Array, "window_row window_column input output"],
+    kernel: Float[Array, "window_row window_column inputs_of_group output"],
     strides: Pair,
     padding: Padding,
     dimension_numbers: DimensionNumbers = CHANNELS_LAST,
+    feature_group_count: int = 1,
 ) -> Float[Array, "image row_out column_out output"]:
     """Return the convolved images. It is called like `jax.lax.conv_general_dilated`.
 
@@ -54,12 +55,23 @@ def convolve(
         strides: rows and columns from one output pixel to the next.
         padding: rows of zeros (above, below) and columns of zeros (left, right).
         dimension_numbers: `CHANNELS_LAST`.
+        feature_group_count: groups of inputs and outputs; the outputs of a group see its inputs only. Convolutions
+            with more than one group, and their gradients, are XLA's.
 
     Raises:
         ValueError: another layout is asked for.
     """
     if tuple(dimension_numbers) != CHANNELS_LAST:
         raise ValueError(f"convolve takes the layout {CHANNELS_LAST}, not {dimension_numbers}: transpose the images")
+    if feature_group_count > 1:
+        return lax.conv_general_dilated(
+            images,
+            kernel,
+            strides,
+            padding,
+            dimension_numbers=CHANNELS_LAST,
+            feature_group_count=feature_group_count,
+        )
     return _convolve(strides, padding, images, kernel)
 
 

@@ -25,7 +25,11 @@ from dynsim.bridge.networks.network import prunable, split_model
 from dynsim.bridge.networks.torch_names import mask_from_torchvision
 from tests.references import hashed
 
-REFERENCE = json.loads((Path(hashed.__file__).parent / "torchvision_resnet.json").read_text(encoding="utf-8"))["cases"]
+REFERENCE = {
+    name: numbers
+    for file in ("torchvision_resnet.json", "torch_resnext.json")
+    for name, numbers in json.loads((Path(hashed.__file__).parent / file).read_text(encoding="utf-8"))["cases"].items()
+}
 SMALL = NetworkShape(width=1 / 16, norm_sets=2, embedding_dim=6)
 
 
@@ -54,7 +58,7 @@ def names_and_shapes(shape):
 def reference_network(name):
     """Return a network without a head with the weights of `hashed`, and torchvision's numbers."""
     wanted = REFERENCE[name]
-    shape = NetworkShape(name, wanted["stem"], head_layers=0)
+    shape = NetworkShape(name, wanted["stem"], wanted.get("width", 1.0), head_layers=0)
     params, stats = from_torchvision(hashed.weights(names_and_shapes(shape)), shape)
     return build(shape), params, stats, jnp.asarray(hashed.images(wanted["side"])), wanted
 
@@ -85,6 +89,12 @@ def forward_agrees(name):
 
 def test_resnet18_computes_what_torchvision_does():
     forward_agrees("resnet18")
+
+
+@pytest.mark.slow
+def test_a_narrow_resnext50_computes_what_pytorch_does():
+    net, params, stats, x, wanted = reference_network("resnext50_32x4d")
+    agree(jax.jit(lambda *trees: net.apply(*trees, x, train=False).features)(params, stats), wanted["evaluation"])
 
 
 @pytest.mark.slow
@@ -123,7 +133,11 @@ def test_names_and_layout():
 
 @pytest.mark.parametrize(
     ("architecture", "stem", "norm_set", "head_layers"),
-    [("resnet18", "cifar", 0, 3), ("resnet50", "imagenet", 1, 0), ("resnet20", "cifar_strided", 1, 2)],
+    [
+        ("resnet18", "cifar", 0, 3),
+        ("resnext50_32x4d", "imagenet", 1, 0),
+        ("resnet20", "cifar_strided", 1, 2),
+    ],
 )
 def test_import_reverses_export(architecture, stem, norm_set, head_layers):
     shape = NetworkShape(architecture, stem, width=1 / 16, norm_sets=2, head_layers=head_layers)

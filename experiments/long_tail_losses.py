@@ -130,7 +130,7 @@ def study_identity(options: LongTailLosses) -> str:
     """Return 12 hexadecimal digits that identify what is run."""
     first = None if options.encoder is None else str(options.encoder)
     values: list[object] = [
-        dataclasses.asdict(options.training),
+        options.training.values(),
         dataclasses.asdict(options.long_tail),
         options.methods,
         first,
@@ -180,7 +180,7 @@ def analyse(runs: "list[MethodRow]", options: LongTailLosses) -> tuple[Json, Red
     """Return the summary; it has all that the figures need."""
     from experiments.long_tail.outcome import summarise_methods
 
-    told = {name: dataclasses.asdict(getattr(options, name)) for name in ("training", "long_tail")}
+    told = {"training": options.training.values(), "long_tail": dataclasses.asdict(options.long_tail)}
     return {**told, "about": about_study(options), **summarise_methods(runs, options.methods, options.margin)}, {}
 
 

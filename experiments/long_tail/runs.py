@@ -76,7 +76,7 @@ def _run(
     label = method_run_name(name, seed)
     keep = part_path(study.folder, label).with_suffix("")
     made_from = {
-        "training": dataclasses.asdict(options),
+        "training": options.values(),
         "long_tail": dataclasses.asdict(study.long_tail),
         "measured": [study.measured_batches, study.measured],
         "encoder": None if study.encoder is None else hashlib.sha256(study.encoder.read_bytes()).hexdigest(),

@@ -138,7 +138,8 @@ class BatchNorm(nnx.Module):
 class Block(nnx.Module):
     """A residual block: two 3x3 convolutions, or with expansion 4 a 3x3 between two 1x1 (a bottleneck), and a shortcut.
 
-    The 3x3 convolution of a bottleneck may have groups. A stride acts in the first 3x3 convolution and in the shortcut. Each convolution is followed by a batch norm.
+    The 3x3 convolution of a bottleneck may have groups. A stride acts in the first 3x3 convolution and in the shortcut.
+    Each convolution is followed by a batch norm.
     """
 
     def __init__(self, inputs: int, channels: int, stride: int, shape: NetworkShape, convolve: Convolve) -> None:

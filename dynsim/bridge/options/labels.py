@@ -3,8 +3,9 @@
 The formulas of the losses are in `LABEL_LOSSES` of dynsim/losses/label_table.py, under the names that are used here.
 """
 
+import dataclasses
 from dataclasses import dataclass, field, fields
-from typing import Literal
+from typing import Any, Literal
 
 from dynsim.bridge.options.network import NetworkShape
 from dynsim.bridge.options.pretraining import Masking
@@ -90,6 +91,10 @@ class Supervised(Section):
         default_factory=lambda: NetworkShape(architecture="resnet32", head_width=64, embedding_dim=32)
     )
     """Encoder, and the projection head whose embeddings the contrastive loss compares."""
+    trained: Literal["all", "last_block", "last_block_and_norms"] = "all"
+    """What of the encoder is trained: all; last_block, the last block of its last stage; last_block_and_norms, also the
+    scales and biases of all its batch norms (Places-LT in the code of PaCo). The rest stays as it began; head and
+    classifier are trained always, and all batch norms go on normalising by the batch."""
     masking: Masking = field(default_factory=Masking)
     """A mask over the encoder in the forward pass of the second view of each image, as in pre-training; with semantics
     literal, of all views that the contrastive loss compares. Masked views do not feed the classifier."""
@@ -199,6 +204,14 @@ class Supervised(Section):
         straight = self.masking.semantics == "straight_through" and self.is_masked
         require(not straight, "masking.semantics", "literal, one_branch or masked_query", "straight_through")
         require(apart or not literal, "roles", "apart for semantics literal, which masks all shared views", self.roles)
+
+    def values(self) -> dict[str, Any]:
+        """Return the options as plain values, by which a run is told from others.
+
+        `trained` is left out where all is trained, so that runs from before there was a choice are known again.
+        """
+        found = dataclasses.asdict(self)
+        return {name: value for name, value in found.items() if (name, value) != ("trained", "all")}
 
     @property
     def is_masked(self) -> bool:

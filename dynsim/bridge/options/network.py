@@ -117,8 +117,10 @@ class NetworkShape(Section):
 
     @property
     def channels(self) -> tuple[int, ...]:
-        """Channels of each stage before the expansion, which are those of its 3x3 convolutions where these have no groups;
-        those of the first are the channels of the stem too."""
+        """Channels of each stage before the expansion: of its 3x3 convolutions, where these have no groups.
+
+        Those of the first stage are the channels of the stem too.
+        """
         first = max(1, round(self.layout.channels * self.width))
         return tuple(first * 2**stage for stage in range(len(self.layout.blocks)))
 

@@ -6,11 +6,13 @@ from dynsim.bridge.options.labels import LossParts, Supervised
 from dynsim.bridge.options.network import NetworkShape
 from dynsim.bridge.options.pretraining import Masking, Pretraining
 from dynsim.bridge.options.probes import PROBE_RECIPES, ProbeRecipe
+from dynsim.bridge.options.trainings import TRAINING_RECIPES, TrainingRecipe, training_recipe
 from dynsim.bridge.options.views import RECIPES, ViewRecipe
 
 __all__ = [
     "PROBE_RECIPES",
     "RECIPES",
+    "TRAINING_RECIPES",
     "Judging",
     "LongTail",
     "LossParts",
@@ -19,5 +21,7 @@ __all__ = [
     "Pretraining",
     "ProbeRecipe",
     "Supervised",
+    "TrainingRecipe",
     "ViewRecipe",
+    "training_recipe",
 ]

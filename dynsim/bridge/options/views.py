@@ -157,13 +157,17 @@ RECIPES = {
         flip=0.5,
         source="logit adjustment on CIFAR-LT: 4 more pixels in total (Menon et al. 2021, code)",
     ),
+    "large-plain": replace(
+        _LARGE,
+        source="iNaturalist with labels: crop and flip (Kang et al. 2020, code)",
+    ),
     "large-supervised": replace(
         _LARGE,
         jitter=1.0,
         brightness=0.4,
         contrast=0.4,
         saturation=0.4,
-        source="ImageNet-LT, iNaturalist and Places-LT with labels: crop, flip, colours (Kang et al. 2020, code)",
+        source="ImageNet-LT and Places-LT with labels: crop, flip, colours (Liu et al. 2019, Kang et al. 2020, code)",
     ),
     "paco-sim-large": replace(
         _LARGE,

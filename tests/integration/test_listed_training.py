@@ -83,7 +83,9 @@ def test_a_recipe_trains_on_files(name, lists, small, decoded):
     assert found.log["contrastive_loss"] > 0
     assert set(found.predict(lists["test"]).tolist()) <= {0, 1, 2} and len(found.predict(lists["test"])) == 6
     # two batches with two to four views of each image: every file is read once in the epoch
-    assert {path: n for path, n in decoded.items() if path.startswith("train")} == dict.fromkeys(lists["train"].paths, 1)
+    assert {path: n for path, n in decoded.items() if path.startswith("train")} == dict.fromkeys(
+        lists["train"].paths, 1
+    )
 
 
 @pytest.mark.slow

@@ -17,6 +17,7 @@ from dynsim.bridge.networks import (
     build,
     from_torchvision,
     load_safetensors,
+    load_torchvision,
     save_safetensors,
     to_torchvision,
 )
@@ -251,6 +252,25 @@ def test_files_that_are_refused(change, words, tmp_path):
     with pytest.raises(DataError) as caught:
         load_safetensors(path)
     assert str(caught.value).startswith(f"{path}: {words}") and "\n" not in str(caught.value)
+
+
+def test_a_file_with_torchvisions_names_is_read(tmp_path):
+    """It has a classifier, and no digest of ours."""
+    path, (params, stats) = tmp_path / "other.safetensors", numpy_trees(SMALL)
+    arrays = to_torchvision(params, stats, norm_set=1)
+    safetensors.numpy.save_file({**arrays, "fc.weight": np.zeros((10, 32), np.float32)}, path)
+    saved = load_torchvision(path, SMALL)
+    assert saved.shape == dataclasses.replace(SMALL, norm_sets=1, head_layers=0) and saved.mask is None
+    again = to_torchvision(saved.params, saved.stats)
+    assert set(again) == set(arrays) and all(np.array_equal(one, again[name]) for name, one in arrays.items())
+    with pytest.raises(DataError, match=r"other\.safetensors: wanted no array layer1\.0\.bn3") as caught:
+        safetensors.numpy.save_file({**arrays, "layer1.0.bn3.bias": np.zeros(4, np.float32)}, path)
+        load_torchvision(path, SMALL)
+    assert "\n" not in str(caught.value)
+    for make, words in ((path.unlink, "found none"), (lambda: path.write_bytes(b"PK\x03\x04"), "got another one")):
+        make()
+        with pytest.raises(DataError, match=f"wanted a safetensors file with torchvision's names, {words}"):
+            load_torchvision(path, SMALL)
 
 
 def test_the_mask_of_another_encoder_is_refused(tmp_path):

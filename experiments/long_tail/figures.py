@@ -47,7 +47,7 @@ CAPTIONS = {
     "projection": (
         "Test images of the two most frequent and the two rarest classes, one panel per method, for the first seed; at "
         "most 50 images of a class. Axes: the first two principal components of the features that are shown, each "
-        "scaled to length one; this is not t-SNE. In brackets: the share of their variance that lies in the plane. "
+        "scaled to length one; this is not t-SNE. Below: the share of their variance that lies in the plane. "
         "Marks: classes, by their number of training images; blue: frequent; red: rare."
     ),
 }
@@ -183,7 +183,8 @@ def head_and_tail(summary: dict[str, Any]) -> Figure:
             color = COLOR["majority" if 2 * place < len(one["counts"]) else "minority"]
             across, up = np.array(points, np.float64).T
             ax.plot(across, up, mark, color=color, ms=2.5, alpha=0.7, mew=0, label=f"{count} training images")
-        ax.set_title(f"{name} ({100 * sum(one['variance']):.0f} %)", loc="left")
+        ax.set_title(name, loc="left")
+        ax.set_xlabel(f"{100 * sum(one['variance']):.0f} % of the variance")
         ax.set_xticks([])
         ax.set_yticks([])
     lower_legend(fig, axes[0, 0].get_legend_handles_labels()[0], 4)

@@ -1,6 +1,6 @@
 """Published trainings on large images, end to end on a tiny tree of files: a recipe of each data set.
 
-Networks are narrow and have one block in each stage, views are 32 pixels wide, so that a program compiles in seconds.
+Networks are narrow and have one or two stages of one block, and views are 16 pixels wide: programs compile in seconds.
 """
 
 import dataclasses
@@ -12,7 +12,6 @@ import safetensors.numpy
 from PIL import Image
 
 from dynsim.bridge.data import ImageList, read_list
-from dynsim.bridge.data.images import DataError
 from dynsim.bridge.networks import load_torchvision
 from dynsim.bridge.networks.network import split_model
 from dynsim.bridge.networks.torch_names import to_torchvision
@@ -46,12 +45,12 @@ def lists(tmp_path_factory):
 def small(monkeypatch):
     """Return a function that gives the options of a recipe, for small images and a narrow and shallow network."""
 
-    def of(name):
+    def of(name, blocks):
         options = training_recipe(name).training
         for view in options.views:
-            monkeypatch.setitem(RECIPES, view, dataclasses.replace(RECIPES[view], side=32))
+            monkeypatch.setitem(RECIPES, view, dataclasses.replace(RECIPES[view], side=16))
         layout = network.LAYOUTS[options.network.architecture]
-        monkeypatch.setitem(network.LAYOUTS, options.network.architecture, layout._replace(blocks=(1, 1, 1, 1)))
+        monkeypatch.setitem(network.LAYOUTS, options.network.architecture, layout._replace(blocks=blocks))
         shape = dataclasses.replace(options.network, width=1 / 16, head_width=8, embedding_dim=8)
         return dataclasses.replace(options, network=shape, epochs=1, batch_size=8, warmup_epochs=0)
 
@@ -72,17 +71,17 @@ def decoded(monkeypatch):
 
 
 def trained(lists, options, **more):
-    return train_with_labels(lists["train"], lists["train"].counts, options, 0, validation=lists["val"], **more)
+    return train_with_labels(lists["train"], lists["train"].counts, options, 0, **more)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["imagenet-lt-resnext50-bcl", "inaturalist-resnet50-acl"])
+@pytest.mark.parametrize("name", ["imagenet-lt-resnext50-bcl", "inaturalist-resnet50-plain"])
 def test_a_recipe_trains_on_files(name, lists, small, decoded):
-    found = trained(lists, small(name))
-    assert found.epoch == 1 and all(np.isfinite(found.log[key]) for key in ("loss", "contrastive_loss", "validation"))
-    assert found.log["contrastive_loss"] > 0
+    found = trained(lists, small(name, (1,)), validation=lists["val"])
+    assert found.epoch == 1 and all(np.isfinite(found.log[key]) for key in ("loss", "validation"))
+    assert (found.log["contrastive_loss"] > 0) == name.endswith("bcl")
     assert set(found.predict(lists["test"]).tolist()) <= {0, 1, 2} and len(found.predict(lists["test"])) == 6
-    # two batches with two to four views of each image: every file is read once in the epoch
+    # two batches, with up to three views of each image: every file is read once in the epoch
     assert {path: n for path, n in decoded.items() if path.startswith("train")} == dict.fromkeys(
         lists["train"].paths, 1
     )
@@ -90,7 +89,7 @@ def test_a_recipe_trains_on_files(name, lists, small, decoded):
 
 @pytest.mark.slow
 def test_places_trains_the_last_block_of_a_saved_encoder(lists, small, tmp_path):
-    options = small("places-lt-resnet152-acl")
+    options = small("places-lt-resnet152-acl", (1, 1))
     shape = dataclasses.replace(options.network, head_layers=0, head_width=None)
     _, *trees = split_model(shape)
     names = {name: one.shape for name, one in to_torchvision(*map(zeros, trees)).items()}
@@ -101,19 +100,9 @@ def test_places_trains_the_last_block_of_a_saved_encoder(lists, small, tmp_path)
     after = to_torchvision(found.params["network"], found.stats)
     changed = {name for name, one in given.items() if not np.array_equal(one, after[name])}
     convolutions = {name for name, one in given.items() if one.ndim == 4}
-    assert changed & convolutions == {name for name in convolutions if name.startswith("layer4.0.")}
+    assert changed & convolutions == {name for name in convolutions if name.startswith("layer2.0.")}
     assert changed >= set(given) - convolutions  # batch norms, statistics included
 
 
 def zeros(tree):
     return {name: zeros(one) if isinstance(one, dict) else np.zeros(one.shape, bool) for name, one in tree.items()}
-
-
-def test_a_file_that_is_no_image_ends_in_one_line(lists, small, tmp_path, monkeypatch):
-    (tmp_path / "broken.png").write_bytes(b"no image")
-    (tmp_path / "list.txt").write_text("broken.png 0\nbroken.png 1\n")
-    images = read_list(tmp_path / "list.txt", tmp_path, 2)
-    options = dataclasses.replace(small("inaturalist-resnet50-plain"), epochs=1)
-    with pytest.raises(DataError, match=r"broken\.png: wanted an image") as caught:
-        train_with_labels(images, images.counts, options, 0)
-    assert "\n" not in str(caught.value)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dynsim.bridge.data import read_list
+from dynsim.bridge.data import DataError, read_list
 from dynsim.bridge.options import RECIPES, Supervised, ViewRecipe
 from dynsim.bridge.supervised.epoch import views_of_rows
 from dynsim.bridge.supervised.sources import ListedImages, identifying_arrays
@@ -35,11 +35,12 @@ def tree(tmp_path_factory):
 
 @pytest.mark.parametrize("recipe", [CROP, WIDE], ids=["any box", "wide boxes"])
 def test_a_box_is_the_one_that_the_device_takes(recipe):
-    draws = jax.tree.map(np.asarray, jax.jit(draw_views, static_argnums=1)(jax.random.key(3), 500))
-    boxes = np.array(random_boxes(draws, (37, 50), recipe)).astype(int)
-    top, left, height, width = boxes
+    draws = jax.jit(draw_views, static_argnums=1)(jax.random.key(3), 500)
+    top, left, height, width = np.array(jax.jit(random_boxes, static_argnums=(1, 2))(draws, (37, 50), recipe)).astype(
+        int
+    )
     wanted = np.stack([left, top, left + width, top + height], axis=1)
-    rows = zip(draws.area, draws.aspect, draws.place, strict=True)
+    rows = zip(*(np.asarray(one) for one in (draws.area, draws.aspect, draws.place)), strict=True)
     np.testing.assert_array_equal([random_box(CropNumbers(*row), (37, 50), recipe) for row in rows], wanted)
 
 
@@ -52,7 +53,7 @@ def test_a_view_of_a_file_is_that_of_its_pixels_on_the_device(tree, monkeypatch)
         crops = images.rows(key, rows, blocks, pool)
     assert not crops[5].any()
     own = jax.random.fold_in(key, 0)
-    pixels = np.stack([tree.decode(max(row, 0)) for row in rows])
+    pixels = np.stack([tree.decode(max(row, 0)) for row in rows.tolist()])
     both = jax.jit(views_of_rows, static_argnums=(2, 3))
     found, wanted = both(own, crops, images.recipes, blocks), both(own, pixels, images.given, blocks)
     np.testing.assert_allclose(found[:5], wanted[:5], rtol=0, atol=1.01 / 255)
@@ -75,8 +76,17 @@ def test_a_file_is_decoded_once_for_all_of_its_rows(tree, monkeypatch):
     with ThreadPoolExecutor(2) as pool:
         found = cut_rows(tree, rows, lambda pixels, row: pixels[:4, :4] // (row + 1), 4, pool)
     assert sorted(calls) == [0, 2]
-    for row, image in enumerate(rows):
+    for row, image in enumerate(rows.tolist()):
         np.testing.assert_array_equal(found[row], decode(tree, image)[:4, :4] // (row + 1) if image >= 0 else 0)
+
+
+def test_a_file_that_is_no_image_ends_in_one_line(tmp_path):
+    (tmp_path / "broken.png").write_bytes(b"no image")
+    (tmp_path / "list.txt").write_text("broken.png 0\n")
+    images = read_list(tmp_path / "list.txt", tmp_path, 1)
+    with ThreadPoolExecutor(2) as pool, pytest.raises(DataError, match=r"broken\.png: wanted an image") as caught:
+        cut_rows(images, np.array([0, 0]), lambda pixels, row: pixels, 4, pool)
+    assert "\n" not in str(caught.value)
 
 
 def test_another_file_makes_another_run(tree):

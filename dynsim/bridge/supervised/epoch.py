@@ -113,10 +113,10 @@ def drawn_views(key: Key[Array, ""], blocks: tuple[int, ...]) -> views.Draws:
 
 def views_of_rows(
     key: Key[Array, ""],
-    pixels: UInt8[Array, "row side side 3"],
+    pixels: UInt8[Array, "row height width 3"],
     recipes: tuple[ViewRecipe, ...],
     blocks: tuple[int, ...],
-) -> Float[Array, "row wide wide 3"]:
+) -> Float[Array, "row side side 3"]:
     """Return the view of each row; the view of a row depends on the key, its block and its place in that.
 
     Args:

@@ -4,7 +4,8 @@
     run = simulate(config, seeds=range(3), loss=with_labels("acl"))
 
 The features are known here, so they are the classes: the class of a sample is the rarest feature that is active in it
-(`rarest_feature`). Any other labels are a function of one's own.
+(`rarest_feature`). Other rules are `most_frequent_feature`, `own_class` (no two samples alike, so that labels tell
+nothing) and any function of one's own.
 """
 
 from collections.abc import Callable
@@ -36,15 +37,19 @@ class SampleLabels(NamedTuple):
 LabelRule = Callable[[Batch, Numbers], SampleLabels]
 
 
-def with_labels(name: str, *, labels: LabelRule | None = None, **parts: Any) -> Callable[..., LossValue]:
+def with_labels(
+    name: str, *, labels: LabelRule | None = None, unit_length: bool = True, **parts: Any
+) -> Callable[..., LossValue]:
     """Return a loss for `simulate(loss=...)`: a contrastive loss of `LABEL_LOSSES` on both views of every sample.
 
-    Embeddings are scaled to length one, and the temperature is that of the configuration. The other options of its loss
-    are not used: all views are candidates of all others.
+    The temperature is that of the configuration. The other options of its loss are not used: all views are candidates
+    of all others, and gradients flow into both.
 
     Args:
         name: sup_con, kcl, bcl, rcl or acl; or tsc with centres in `parts`.
         labels: (batch, numbers) -> `SampleLabels`; None: `rarest_feature`.
+        unit_length: scale embeddings to length one, as the sources do; False: similarities are their inner products, as
+            in the theory. Means of classes have length one in both cases.
         parts: named arguments of the loss, such as `aligned=False`; and `centres`, an array (class, neuron) of fixed
             centres. Without it BCL and RCL have no prototypes, and the centres of ACL are the means of the batch.
 
@@ -53,7 +58,7 @@ def with_labels(name: str, *, labels: LabelRule | None = None, **parts: Any) -> 
     row = label_loss(name)
     if row.family == "classifier" or name in WITH_OUTPUTS:
         raise ValueError(f"loss: wanted one that compares embeddings alone, such as sup_con or acl, got {name!r}")
-    return partial(_loss, name=name, rule=labels or rarest_feature, **parts)
+    return partial(_loss, name=name, rule=labels or rarest_feature, unit_length=unit_length, **parts)
 
 
 def rarest_feature(batch: Batch, numbers: Numbers) -> SampleLabels:
@@ -62,14 +67,33 @@ def rarest_feature(batch: Batch, numbers: Numbers) -> SampleLabels:
     A class is as large as its feature is often the rarest one, p_j times the product of 1 - p_i over all i that are
     rarer; so it is for features that are active independently of each other.
     """
+    # stable: from the most frequent to the rarest, equally frequent ones in their order
+    return _last_active(batch, numbers, jnp.argsort(-numbers.active_probability))
+
+
+def most_frequent_feature(batch: Batch, numbers: Numbers) -> SampleLabels:
+    """Return the most frequent active feature of each sample as its class; among equally frequent ones the last.
+
+    Class sizes as in `rarest_feature`, with the order turned round.
+    """
+    return _last_active(batch, numbers, jnp.argsort(numbers.active_probability))
+
+
+def own_class(batch: Batch, numbers: Numbers) -> SampleLabels:
+    """Return a class of its own for each sample, all of one size: a loss with these labels learns nothing from them."""
+    n_samples = batch.codes.shape[0]
+    return SampleLabels(jnp.arange(n_samples, dtype=jnp.int32), jnp.ones(n_samples, numbers.active_probability.dtype))
+
+
+def _last_active(batch: Batch, numbers: Numbers, order: Int[Array, " feature"]) -> SampleLabels:
+    """Return as class the active feature that comes last in an order, -1 where none is active."""
     frequency = numbers.active_probability
-    order = jnp.argsort(-frequency)  # stable: from the most frequent to the rarest
     active = (batch.codes != 0)[:, order]
     place = jnp.where(active, jnp.arange(len(order)), -1).max(axis=1)
     labels = jnp.where(place >= 0, order[jnp.maximum(place, 0)], -1)
     absent = jnp.log1p(-jnp.minimum(frequency[order], 1 - 1e-6))
-    rarer = jnp.cumsum(absent[::-1])[::-1] - absent
-    share = frequency[order] * jnp.exp(rarer)
+    later = jnp.cumsum(absent[::-1])[::-1] - absent
+    share = frequency[order] * jnp.exp(later)
     return SampleLabels(labels.astype(jnp.int32), jnp.zeros_like(share).at[order].set(share))
 
 
@@ -81,13 +105,15 @@ def _loss(
     *,
     name: str,
     rule: LabelRule,
+    unit_length: bool,
     centres: Array | None = None,
     **parts: Any,
 ) -> LossValue:
     found = rule(batch, numbers)
     n_queries, n_classes = len(query), len(found.counts)
     labels = jnp.concatenate([found.labels[:n_queries], found.labels])
-    views = Views(normalise(jnp.concatenate([query, key])), jnp.maximum(labels, 0), labels >= 0)
+    embeddings = jnp.concatenate([query, key])
+    views = Views(normalise(embeddings) if unit_length else embeddings, jnp.maximum(labels, 0), labels >= 0)
     has_centre = None
     if centres is None and name == "acl" and parts.get("centred", True):
         start = jnp.zeros((n_classes, views.embeddings.shape[1]), views.embeddings.dtype)

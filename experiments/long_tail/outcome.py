@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from experiments.long_tail.methods import ACL, BALANCED, ONE_VIEW
+from experiments.long_tail.variants import VARIANTS
 
 if TYPE_CHECKING:
     from experiments.long_tail.runs import MethodRow
@@ -27,8 +28,9 @@ class MethodContrast(NamedTuple):
 
 
 def planned_differences(methods: Sequence[str]) -> list[MethodContrast]:
-    """Return the differences that are reported between these methods."""
-    known = [pair for pair in PAIRS if set(pair) <= set(methods)]
+    """Return the differences that are reported between these methods, each variant against what it varies."""
+    varied = [(name, VARIANTS[name].base) for name in methods if name in VARIANTS]
+    known = [pair for pair in (*PAIRS, *varied) if set(pair) <= set(methods)]
     return [MethodContrast(*pair, metric) for pair in known for metric in ACCURACY_GROUPS]
 
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from experiments.long_tail.methods import LOSS_METHODS
 from experiments.long_tail.projection import projected_classes
+from experiments.long_tail.variants import KNOWN_METHODS
 
 if TYPE_CHECKING:
     from dynsim.bridge.data.tasks import LabelledImages, Task
@@ -50,7 +50,7 @@ def train_methods(study: LossStudy, methods: tuple[str, ...], seeds: range) -> l
     from dynsim.bridge.data.tasks import make_task
     from dynsim.study import shared_bar
 
-    options = {name: LOSS_METHODS[name].change(study.training) for name in methods}
+    options = {name: KNOWN_METHODS[name].change(study.training) for name in methods}
     rows = []
     with shared_bar("losses") as bar:
         for name, one in options.items():

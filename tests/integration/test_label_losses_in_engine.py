@@ -77,6 +77,16 @@ def test_views_classes_and_centres_are_those_of_the_batch(batch, numbers):
     np.testing.assert_allclose(found, expected, rtol=1e-9)
 
 
+def test_inner_products_are_compared_where_length_is_kept(batch, numbers):
+    z = np.random.default_rng(1).normal(size=(10, 4))
+    found = with_labels("sup_con", unit_length=False)(jnp.asarray(z[:5]), jnp.asarray(z[5:]), batch, numbers)
+    labels = np.tile(LABELS, 2)
+    views = Views(*(jnp.asarray(one) for one in (z, labels, labels >= 0)))
+    expected = LABEL_LOSSES["sup_con"].function(views, Classes(), numbers.temperature)
+    np.testing.assert_allclose(found, expected, rtol=1e-9)
+    assert not np.allclose(found, with_labels("sup_con")(jnp.asarray(z[:5]), jnp.asarray(z[5:]), batch, numbers))
+
+
 @pytest.mark.parametrize(
     ("name", "words"),
     [("acll", "loss: wanted one of sup_con"), ("focal", "compares embeddings alone"), ("paco", "compares embeddings")],

@@ -9,10 +9,11 @@ import pytest
 
 from dynsim.bridge.options import LossParts, Masking, NetworkShape, Supervised
 from experiments import long_tail
-from experiments.long_tail.methods import COMPARED_METHODS, LOSS_METHODS
+from experiments.long_tail.methods import ACL, COMPARED_METHODS, LOSS_METHODS
 from experiments.long_tail.outcome import PAIRS, plan_verdict, planned_differences, summarise_methods
 from experiments.long_tail.projection import principal_components, shown_classes
 from experiments.long_tail.table import published_losses, table_text
+from experiments.long_tail.variants import VARIANT_SETS, VARIANTS, method_names
 from experiments.long_tail_losses import PRESETS
 
 BASE = Supervised(views=("probe",) * 4)
@@ -151,3 +152,35 @@ def test_the_plan_is_that_of_the_preset():
     ]
     assert decides == list(PAIRS[:2])
     assert {(one.first, one.second) for one in planned_differences(COMPARED_METHODS)} == set(PAIRS)
+
+
+@pytest.mark.parametrize("name", VARIANT_SETS)
+def test_a_set_varies_one_thing_of_methods_that_it_holds(name):
+    varied = {
+        "acl-parts": "parts",
+        "rcl-parts": "parts",
+        "rcl-scale": "parts",
+        "weights": "weight",
+        "views": "views",
+        "masks": "masking",
+    }
+    base = dataclasses.replace(BASE, weight=0.35)
+    for variant, one in VARIANT_SETS[name].items():
+        mine, plain = one.method.change(base), LOSS_METHODS[one.base].change(base)
+        assert getattr(mine, varied[name]) != getattr(plain, varied[name]), variant
+        # views of a chosen number are uniform, and a masked network has batch norms of its own
+        same = dataclasses.replace(
+            mine, **{varied[name]: getattr(plain, varied[name])}, view_counts=plain.view_counts, network=plain.network
+        )
+        assert same == plain
+    chosen = method_names((name, ACL))
+    assert len(chosen) == len(set(chosen)) and set(VARIANT_SETS[name]) <= set(chosen)
+    pairs = {(one.first, one.second) for one in planned_differences(chosen)}
+    assert {(variant, one.base) for variant, one in VARIANT_SETS[name].items()} <= pairs
+
+
+def test_every_choice_of_parts_is_there_once():
+    assert len(VARIANT_SETS["acl-parts"]) == 2**3 - 1 and len(VARIANT_SETS["rcl-parts"]) == 2**2 - 1 + 1
+    none = VARIANT_SETS["acl-parts"]["ACL: no part"].method.change(BASE).parts
+    assert not (none.aligned or none.reweighted or none.centred)
+    assert len(VARIANTS) == sum(len(of) for of in VARIANT_SETS.values()) and not set(VARIANTS) & set(LOSS_METHODS)

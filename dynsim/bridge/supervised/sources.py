@@ -132,4 +132,4 @@ def identifying_arrays(images: LabelledImages | ImageList) -> list[np.ndarray]:
         return [images.pixels, images.labels]
     paths = [images.root / path for path in images.paths]
     sizes = [path.stat().st_size if path.exists() else -1 for path in paths]
-    return [np.array(images.paths), np.array(sizes, np.int64), images.labels]
+    return [np.frombuffer("\n".join(images.paths).encode(), np.uint8), np.array(sizes, np.int64), images.labels]

@@ -90,9 +90,9 @@ def test_a_file_that_is_no_image_ends_in_one_line(tmp_path):
 
 
 def test_another_file_makes_another_run(tree):
-    before = [one.tolist() for one in identifying_arrays(tree)]
-    assert before[0] == ["0.png", "1.png", "2.png"] and before[2] == [0, 1, 0]
-    assert before[1] == [(tree.root / path).stat().st_size for path in tree.paths]
+    names, sizes, labels = (one.tolist() for one in identifying_arrays(tree))
+    assert bytes(names) == b"0.png\n1.png\n2.png" and labels == [0, 1, 0]
+    assert sizes == [(tree.root / path).stat().st_size for path in tree.paths]
     other = dataclasses.replace(tree, paths=("0.png", "none.png", "2.png"))
     assert identifying_arrays(other)[1][1] == -1
 

@@ -183,7 +183,7 @@ def analyse(runs: "list[MethodRow]", options: LongTailLosses) -> tuple[Json, Red
     """Return the summary; it has all that the figures need."""
     from experiments.long_tail.outcome import summarise_methods
 
-    told = {name: dataclasses.asdict(getattr(options, name)) for name in ("training", "long_tail")}
+    told = {"training": options.training.values(), "long_tail": dataclasses.asdict(options.long_tail)}
     found = summarise_methods(runs, method_names(options.methods), options.margin)
     return {**told, "about": about_study(options), **found}, {}
 

@@ -44,6 +44,12 @@ CAPTIONS = {
         "of a class's features with their mean. Right: angle between the mean of a class and the nearest other one. "
         "Black: ACL; grey: the others."
     ),
+    "projection": (
+        "Test images of the two most frequent and the two rarest classes, one panel per method, for the first seed; at "
+        "most 50 images of a class. Axes: the first two principal components of the features that are shown, each "
+        "scaled to length one; this is not t-SNE. Below: the share of their variance that lies in the plane. "
+        "Marks: classes, by their number of training images; blue: frequent; red: rare."
+    ),
 }
 
 
@@ -52,6 +58,8 @@ def draw(summary: dict[str, Any], curves: dict[str, Any]) -> dict[str, Figure]:
     del curves
     found = {"methods": method_dots(summary), "by_class": accuracy_by_size(summary), "geometry": geometry(summary)}
     found["conflicts"] = conflicts(summary)
+    if summary.get("projections"):
+        found["projection"] = head_and_tail(summary)
     return found | ({"differences": method_differences(summary)} if summary["contrasts"] else {})
 
 
@@ -157,5 +165,27 @@ def geometry(summary: dict[str, Any]) -> Figure:
             ax.plot(found["counts"], values, f"{mark}-", color=color, ms=3, lw=0.8, label=method)
         _size_axis(ax)
         ax.set_ylabel(text)
+    lower_legend(fig, axes[0, 0].get_legend_handles_labels()[0], 4)
+    return fig
+
+
+@matplotlib.rc_context(STYLE)
+def head_and_tail(summary: dict[str, Any]) -> Figure:
+    """Return the plane of the two first principal components of some frequent and rare classes, a panel per method."""
+    found = summary["projections"]
+    columns = min(4, len(found))
+    rows = -(-len(found) // columns)
+    fig, axes = panels(rows, columns, (TWO_COLUMNS, 0.7 + 1.7 * rows))
+    for ax in axes.flat[len(found) :]:
+        ax.set_axis_off()
+    for ax, (name, one) in zip(axes.flat, found.items(), strict=False):
+        for place, (count, points, mark) in enumerate(zip(one["counts"], one["points"], MARKS, strict=False)):
+            color = COLOR["majority" if 2 * place < len(one["counts"]) else "minority"]
+            across, up = np.array(points, np.float64).T
+            ax.plot(across, up, mark, color=color, ms=2.5, alpha=0.7, mew=0, label=f"{count} training images")
+        ax.set_title(name, loc="left")
+        ax.set_xlabel(f"{100 * sum(one['variance']):.0f} % of the variance")
+        ax.set_xticks([])
+        ax.set_yticks([])
     lower_legend(fig, axes[0, 0].get_legend_handles_labels()[0], 4)
     return fig

@@ -41,16 +41,23 @@ def summarise_methods(rows: "Sequence[MethodRow]", methods: Sequence[str], margi
         margin: largest difference that counts as none.
     """
     contrasts = [method_contrast(rows, one) for one in planned_differences(methods)]
+    large, first = ("log", "claims", "projection"), {name: _first(rows, name) for name in methods}
     return {
         "methods": {name: _of_groups(rows, name) for name in methods},
         "contrasts": contrasts,
         "verdict": plan_verdict(contrasts, margin),
         "by_class": {name: _by_size(rows, name) for name in methods},
         "claims": {name: _claims(rows, name) for name in methods},
-        "rows": [{key: value for key, value in row.items() if key not in ("log", "claims")} for row in rows],
+        "rows": [{key: value for key, value in row.items() if key not in large} for row in rows],
         "logs": [{"method": row["method"], "seed": row["seed"], **row["log"]} for row in rows],
+        "projections": {name: one["projection"] for name, one in first.items() if "projection" in one},
         "train_minutes": round(sum(row["train_s"] for row in rows) / 60, 1),
     }
+
+
+def _first(rows: "Sequence[MethodRow]", method: str) -> "MethodRow":
+    """Return the run of a method with its first seed."""
+    return min((row for row in rows if row["method"] == method), key=lambda row: row["seed"])
 
 
 def accuracies_of(rows: "Sequence[MethodRow]", method: str, metric: str) -> dict[int, float]:

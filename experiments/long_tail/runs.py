@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from experiments.long_tail.projection import projected_classes
 from experiments.long_tail.variants import KNOWN_METHODS
 
 if TYPE_CHECKING:
@@ -126,6 +127,7 @@ def _trained(
     save_classifier(study.folder / "encoders" / f"{keep.name}.safetensors", found)
     row = accuracies(task, found.predict(task.test))
     row |= {"counts": task.counts.tolist(), "groups": task.groups.tolist(), "chosen_epoch": found.epoch}
+    row["projection"] = projected_classes(task, found)
     row["log"] = {name: _plain(values) for name, values in found.log.items()}
     claims = {name: _plain(values) for name, values in found.records.items()}
     return row | {"claims": {"epochs": list(epochs), "losses": list(COUNTED), **claims}}

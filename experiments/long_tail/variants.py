@@ -6,9 +6,10 @@ Each belongs to a set, which `--methods` takes by its name, and is held against 
 import dataclasses
 import itertools
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from dynsim.bridge.options import Masking, Supervised
+from dynsim.config.training import MaskKind
 from experiments.long_tail.methods import ACL, BALANCED, BCL, LOSS_METHODS, RCL, SUP_CON, Method
 
 ACL_PARTS = {"aligned": "aligned", "reweighted": "reweighted", "centred": "with centres"}
@@ -17,6 +18,7 @@ RCL_SCALES = (0.75, 1.25, 1.5, 2.0)
 LOSS_WEIGHTS = (0.1, 1.0)
 VIEW_COUNTS = (1, 2, 3)
 MASKED_SHARE = 0.9
+HIDDEN: dict[MaskKind, str] = {"lowest": "smallest masked", "random_fixed": "random masked"}
 
 
 class Variant(NamedTuple):
@@ -32,7 +34,7 @@ def _changed(base: str, text: str, change: Callable[[Supervised], Supervised]) -
     return Variant(Method(text, lambda options: change(inner(options))), base)
 
 
-def _with_parts(base: str, text: str, **parts: bool | float) -> Variant:
+def _with_parts(base: str, text: str, **parts: Any) -> Variant:
     def change(options: Supervised) -> Supervised:
         return dataclasses.replace(options, parts=dataclasses.replace(options.parts, **parts))
 
@@ -50,7 +52,7 @@ def _views(base: str, number: int) -> Variant:
     return _changed(base, f"{LOSS_METHODS[base].text}, {number} of the views of each image", change)
 
 
-def _masked(base: str, kind: str, text: str) -> Variant:
+def _masked(base: str, kind: MaskKind, text: str) -> Variant:
     def change(options: Supervised) -> Supervised:
         masking = Masking(kind=kind, rate=MASKED_SHARE)
         return dataclasses.replace(options, masking=masking, network=dataclasses.replace(options.network, norm_sets=2))
@@ -88,7 +90,7 @@ VARIANT_SETS: dict[str, dict[str, Variant]] = {
     "masks": {
         f"{name}, {words}": _masked(name, kind, f"{LOSS_METHODS[name].text}, {words} on the second view")
         for name in (SUP_CON, BCL, RCL, ACL)
-        for kind, words in (("lowest", "smallest masked"), ("random_fixed", "random masked"))
+        for kind, words in HIDDEN.items()
     },
 }
 """By the name of the set and of the method. A chosen number of views is the same for all images."""

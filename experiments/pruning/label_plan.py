@@ -56,8 +56,9 @@ def load_label_plan(path: Path = LABEL_PLAN) -> LabelPlan:
     given = tomllib.loads(text.decode())
     points = [LabelPoint(one["form"], one["shape"], one["noise"], float(one["ratio"])) for one in given["point"]]
     for point in points:
-        for name, value, known in zip(LabelPoint._fields, point, (FORMS, ARM_SHAPES, NOISES), strict=False):
-            require(value in known, name, ", ".join(known), value)
+        require(point.form in FORMS, "form", ", ".join(FORMS), point.form)
+        require(point.shape in ARM_SHAPES, "shape", ", ".join(ARM_SHAPES), point.shape)
+        require(point.noise in NOISES, "noise", ", ".join(NOISES), point.noise)
     methods: list[str] = given["methods"]
     for method in methods:
         require(method in LABEL_METHODS, "method", ", ".join(LABEL_METHODS), method)

@@ -41,6 +41,10 @@ class Supervised(Section):
         default_factory=lambda: NetworkShape(architecture="resnet32", head_width=64, embedding_dim=32)
     )
     """Encoder, and the projection head whose embeddings the contrastive loss compares."""
+    trained: Literal["all", "last_block", "last_block_and_norms"] = "all"
+    """What of the encoder is trained: all; last_block, the last block of its last stage; last_block_and_norms, also the
+    scales and biases of all its batch norms (Places-LT in the code of PaCo). The rest stays as it began; head and
+    classifier are trained always, and all batch norms go on normalising by the batch."""
     masking: Masking = field(default_factory=Masking)
     """A mask over the encoder in the forward pass of the second view of each image, as in pre-training; with semantics
     literal, of all views that the contrastive loss compares; with masked_key, for kcl, tsc and paco, of the view that
@@ -185,12 +189,13 @@ class Supervised(Section):
     def values(self) -> dict[str, Any]:
         """Return the options as plain values, by which a run is told from others.
 
-        Parts that losses with a queue have are left out with other losses, so that runs from before there were such
-        losses are known again.
+        Parts that losses with a queue have are left out with other losses, and `trained` where all is trained, so that
+        runs from before there was a choice are known again.
         """
         found, known = dataclasses.asdict(self), parts_known(self.classifier, self.contrastive)
         parts = {name: one for name, one in found["parts"].items() if name in known or name not in OF_THE_QUEUE}
-        return found | {"parts": parts}
+        plain = {name: value for name, value in found.items() if (name, value) != ("trained", "all")}
+        return plain | {"parts": parts}
 
     @property
     def is_masked(self) -> bool:

@@ -11,6 +11,7 @@ from dynsim.bridge.options import LossParts, Masking, NetworkShape, Supervised
 from experiments import long_tail
 from experiments.long_tail.methods import ACL, COMPARED_METHODS, LOSS_METHODS
 from experiments.long_tail.outcome import PAIRS, plan_verdict, planned_differences, summarise_methods
+from experiments.long_tail.projection import principal_components, shown_classes
 from experiments.long_tail.table import published_losses, table_text
 from experiments.long_tail.variants import VARIANT_SETS, VARIANTS, method_names
 from experiments.long_tail_losses import PRESETS
@@ -50,6 +51,25 @@ def test_differences_are_paired_by_seed_and_the_plan_decides():
     np.testing.assert_allclose(found["ACL", BALANCED, "all_classes"]["low"], 0.04 - half, rtol=1e-9)
     assert summary["verdict"] == "helps" and summary["train_minutes"] == 4.5
     assert {one["first"] for one in summary["contrasts"]} == {"ACL", ONE_VIEW}
+
+
+def test_the_first_seed_is_projected_and_rows_stay_small():
+    rows = [one | {"projection": {"seed": one["seed"]}} for one in ROWS]
+    summary = summarise_methods(rows[::-1], NAMES, 0.01)
+    assert summary["projections"] == {name: {"seed": 0} for name in NAMES}
+    assert not any("projection" in one for one in summary["rows"])
+    assert summarise_methods(ROWS, NAMES, 0.01)["projections"] == {}  # rows of an earlier version
+
+
+def test_principal_components_of_points_on_two_lines():
+    """Four points along (3, 4, 0) / 5, twice as far apart as two along (0, 0, 1): lengths squared 2 * 4 and 2 * 1."""
+    points = np.array([[0.6, 0.8, 0], [-0.6, -0.8, 0], [0, 0, 0.5], [0, 0, -0.5]]) * 2 + 7.0
+    found, shares = principal_components(points)
+    np.testing.assert_allclose(found, [[2, 0], [-2, 0], [0, 1], [0, -1]], atol=1e-12)
+    np.testing.assert_allclose(shares, [0.8, 0.2])
+    np.testing.assert_allclose(principal_components(points[[1, 0, 3, 2]])[0], found[[1, 0, 3, 2]], atol=1e-12)
+    assert shown_classes(np.array([5, 90, 7, 90, 1, 30])).tolist() == [1, 3, 0, 4]
+    assert shown_classes(np.array([5, 90, 7])).tolist() == [1, 2, 0]
 
 
 @pytest.mark.parametrize(

@@ -65,6 +65,9 @@ def test_each_loss_has_its_own_name():
         for form in label_methods.FORMS
     }
     assert len({name for of in names.values() for name in of}) == sum(len(of) for of in names.values())
+    # one object, whatever the noise: each new one would be compiled anew
+    one, other = (label_methods.own_label_loss(run("ACL", noise=noise)) for noise in ("1 percent", "default"))
+    assert one.function is other.function
     cosine = label_methods.label_run_config(run("ACL", "unit length"), 100)
     assert (cosine.loss.temperature, cosine.optimizer.learning_rate) == (0.2, 0.1)
 

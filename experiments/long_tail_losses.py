@@ -9,10 +9,11 @@ Command:  python experiments/long_tail_losses.py [--preset smoke] [--methods ...
 Example:  python experiments/long_tail_losses.py --preset smoke --methods SupCon ACL --seeds 1
           python experiments/long_tail_losses.py --preset cpu --methods acl-parts      (which part of ACL does it?)
 
-Time:     see --preset. Each finished run is saved, and an interrupted one goes on from its last checkpoint.
+Time:     the preset cpu 70 minutes on 2 CPU cores, beside other work; others see --preset. Each finished run is saved,
+          and an interrupted one goes on from its last checkpoint.
 
-Expected: all methods with Balanced Softmax are more accurate on rare classes than cross-entropy. The plan of the
-          comparison, written before its first run, is in experiments/long_tail/plan.toml.
+Expected: more views of rare classes help Balanced Softmax; what the contrastive losses add to it is undecided at this
+          size. The plan, written before the first run, is in experiments/long_tail/plan.toml.
 
 The images lie in ../shared/data, or where DYNSIM_DATA or --data-folder points; the preset smoke needs none.
 Writes summary.json, the figures and the encoders (safetensors) into <out>/long_tail_losses-<options hash>/; the last
@@ -123,7 +124,7 @@ PRESETS = {
     ),
 }
 ABOUT_LOSS_PRESETS = {
-    "cpu": "CIFAR-10-LT on a CPU, a narrow ResNet-20, 15 epochs: about an hour on 2 cores, not measured",
+    "cpu": "CIFAR-10-LT on a CPU, a narrow ResNet-20, 15 epochs, three seeds; 70 minutes on 2 cores",
     "smoke": "generated images, two methods, to see that it runs; two minutes, most of them compilation",
     "paper": "CIFAR-100-LT, ResNet-32, 200 epochs, the last one judged; hours on an accelerator, not measured",
 }

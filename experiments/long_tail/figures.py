@@ -88,24 +88,25 @@ def accuracy_by_size(summary: dict[str, Any]) -> Figure:
     fig, axes = panels(rows, columns, (TWO_COLUMNS, 0.5 + 1.5 * rows), sharex=True, sharey=True)
     for ax in axes.flat[len(found) :]:
         ax.set_axis_off()
-    for ax, (name, one) in zip(axes.flat, found.items(), strict=False):
+    for place, (ax, (name, one)) in enumerate(zip(axes.flat, found.items(), strict=False)):
         if BALANCED in found:
             other = found[BALANCED]
             ax.plot(other["counts"], 100 * np.array(other["mean"]), color=COLOR["mark"], lw=0.9)
         ax.plot(one["counts"], 100 * np.array(one["mean"]), "o", color=COLOR["ink"], ms=3)
-        ax.set_title(name, loc="left")
-        _size_axis(ax)
+        ax.set_title(name.replace(", ", ",\n"), loc="left")
+        below = place + columns >= len(found)  # no panel is below it
+        _size_axis(ax, "training images" if below else "", few=True)
+        ax.tick_params(labelbottom=below)
     for row in axes:
         row[0].set_ylabel("accuracy (%)")
     return fig
 
 
-def _size_axis(ax: Axes, label: bool = True) -> None:
-    """Scale the x axis for class sizes."""
+def _size_axis(ax: Axes, label: str = "training images of the class", few: bool = False) -> None:
+    """Scale the x axis for class sizes; few: label few of them, in a narrow panel."""
     ax.set_xscale("log")
-    plain_log_labels(ax.xaxis)
-    if label:
-        ax.set_xlabel("training images of the class")
+    plain_log_labels(ax.xaxis, (5,) if few else (1, 2, 5))
+    ax.set_xlabel(label)
 
 
 @matplotlib.rc_context(STYLE)
@@ -139,14 +140,14 @@ def conflicts(summary: dict[str, Any]) -> Figure:
     losses = claims[shown[0]]["losses"]
     fig, axes = panels(len(shown), len(losses), (TWO_COLUMNS, 0.6 + 1.6 * len(shown)), sharex=True, sharey=True)
     for row, name in zip(axes, shown, strict=True):
-        found = claims[name]
+        last, found = name == shown[-1], claims[name]
         ratio = 100 * np.array(found["conflict_ratio"], np.float64)
         records = dict.fromkeys((0, len(found["epochs"]) // 2, len(found["epochs"]) - 1))
         for ax, loss, place in zip(row, losses, range(len(losses)), strict=True):
             for record, color in zip(records, ("grid", "mark", "ink"), strict=False):
                 label = f"epoch {found['epochs'][record]}"
                 ax.plot(found["counts"], ratio[record, place], "o-", color=COLOR[color], ms=3, lw=0.9, label=label)
-            _size_axis(ax, label=row is axes[-1])
+            _size_axis(ax, "training images of the class" if last else "", few=True)
             ax.set_title(f"{LOSS_NAMES[loss]}, trained with {name}", loc="left")
         row[0].set_ylabel("repelling pairs (%)")
     axes[0, 0].legend()

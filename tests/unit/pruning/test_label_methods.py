@@ -78,6 +78,9 @@ def test_the_committed_plan_compares_at_two_noises_and_judges_what_it_runs():
     for _, point, second, first in plan.contrasts():
         assert {second.method, first.method} <= plan.judged(point) and second[:4] == first[:4] == tuple(point)
     assert "BCL" not in plan.judged(plan.points[-1]) and plan.judged(plan.points[-1]) == {NO_LABELS, "SupCon"}
+    long = label_plan_of("long")
+    assert not set(long.seeds) & set(plan.seeds) and long.contrasts() and long.lengths["wide"] == (12000,)
+    assert {run.method for _, point, *sides in long.contrasts() for run in sides} == set(long.methods)
     quick = label_plan_of("quick")
     assert quick.statements and {name for one in quick.statements for name in one[2:]} <= set(quick.methods)
 

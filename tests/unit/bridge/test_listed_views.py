@@ -4,13 +4,14 @@ import dataclasses
 from concurrent.futures import ThreadPoolExecutor
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
 
 from dynsim.bridge.data import DataError, read_list
 from dynsim.bridge.options import RECIPES, Supervised, ViewRecipe
-from dynsim.bridge.supervised.epoch import views_of_rows
+from dynsim.bridge.supervised.epoch import LabelInputs, LabelLog, LabelState, views_of_rows
 from dynsim.bridge.supervised.sources import ListedImages, identifying_arrays
 from dynsim.bridge.views.crops import random_boxes
 from dynsim.bridge.views.draws import draw_views
@@ -111,3 +112,22 @@ def test_views_that_do_not_make_one_size_are_refused(names, words):
         check_listed_recipes(names, recipes)
     assert str(caught.value).startswith(words) and "\n" not in str(caught.value)
     assert check_listed_recipes(("large-plain",), [RECIPES["large-plain"]]) == 224
+
+
+def test_each_batch_of_files_has_random_numbers_of_its_own(tree, monkeypatch):
+    """Those of its views, and those by which KCL and TSC draw positives: two batches of an epoch."""
+    monkeypatch.setitem(RECIPES, "crop", CROP)
+    images = ListedImages(tree, Supervised(views=("crop",) * 2, view_counts="uniform"))
+    monkeypatch.setattr(images, "rows", lambda *arguments: np.zeros((4, 8, 8, 3), np.uint8))
+    keys, of_class, zero = jax.random.split(jax.random.key(0), 2), jnp.zeros(2, jnp.float32), jnp.float32(0)
+    order, state = jnp.zeros((2, 4), jnp.int32), LabelState({}, None, None, None, jnp.zeros((2, 3), jnp.float32))
+    inputs = LabelInputs(order, order == 0, keys[0], keys[1], of_class, of_class, of_class, *[zero] * 5)
+    seen = []
+
+    def program(state, pixels, labels, one):
+        seen.append([np.asarray(jax.random.key_data(key)).tolist() for key in (one.key, one.draws)])
+        return state, LabelLog(*[of_class] * len(LabelLog._fields))
+
+    images.epoch(program, state, inputs, (2, 2))
+    (views, draws), (views_later, draws_later) = seen
+    assert views != views_later and draws != draws_later

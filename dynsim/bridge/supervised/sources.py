@@ -79,6 +79,7 @@ class ListedImages:
                     order=inputs.order[k : k + 1],
                     valid=inputs.valid[k : k + 1],
                     key=jax.random.fold_in(inputs.key, k),
+                    draws=jax.random.fold_in(inputs.draws, k),
                     learning_rate=inputs.learning_rate[k : k + 1],
                     places=jnp.arange(order.shape[1], dtype=jnp.int32)[None],
                 )

@@ -4,13 +4,14 @@ import dataclasses
 from concurrent.futures import ThreadPoolExecutor
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
 
 from dynsim.bridge.data import DataError, read_list
 from dynsim.bridge.options import RECIPES, Supervised, ViewRecipe
-from dynsim.bridge.supervised.epoch import views_of_rows
+from dynsim.bridge.supervised.epoch import LabelInputs, LabelLog, LabelState, views_of_rows
 from dynsim.bridge.supervised.sources import ListedImages, identifying_arrays
 from dynsim.bridge.views.crops import random_boxes
 from dynsim.bridge.views.draws import draw_views
@@ -87,6 +88,32 @@ def test_a_file_that_is_no_image_ends_in_one_line(tmp_path):
     with ThreadPoolExecutor(2) as pool, pytest.raises(DataError, match=r"broken\.png: wanted an image") as caught:
         cut_rows(images, np.array([0, 0]), lambda pixels, row: pixels, 4, pool)
     assert "\n" not in str(caught.value)
+
+
+def test_each_batch_of_files_has_numbers_of_its_own(tree, monkeypatch):
+    """The program sees one batch at a time, and must not take each for the first of the epoch."""
+    monkeypatch.setitem(RECIPES, "crop", CROP)
+    images = ListedImages(tree, Supervised(views=("crop",), view_counts="uniform"))
+    given, one = {"order": [[2, 0], [1, 0]], "valid": [[True, True], [True, False]]}, jnp.float32(1)
+    keys = {"key": jax.random.key(1), "draws": jax.random.key(2)}
+    rest = dict.fromkeys(set(LabelInputs._fields) - {*given, *keys, "learning_rate", "places"}, one)
+    arrays = {name: jnp.asarray(values) for name, values in given.items()}
+    inputs = LabelInputs(**arrays, **keys, learning_rate=jnp.asarray([0.5, 0.25], jnp.float32), **rest)
+    seen = []
+
+    def program(state, pixels, labels, inputs):
+        seen.append((np.asarray(pixels), inputs))
+        return state, LabelLog(*(inputs.learning_rate for _ in LabelLog._fields))
+
+    state = LabelState({}, None, None, None, jnp.zeros((2, 1), jnp.float32))
+    _, log = images.epoch(program, state, inputs, (2,))
+    assert log.loss.tolist() == [0.5, 0.25]
+    for k, (pixels, own) in enumerate(seen):
+        assert own.order.tolist() == [given["order"][k]] and own.valid.tolist() == [given["valid"][k]]
+        assert own.places.tolist() == [[0, 1]] and pixels.shape == (2, 8, 8, 3)
+        for name, key in keys.items():
+            assert getattr(own, name) == jax.random.fold_in(key, k), name
+    assert seen[0][0].any(axis=(1, 2, 3)).all() and seen[1][0].any(axis=(1, 2, 3)).tolist() == [True, False]
 
 
 def test_another_file_makes_another_run(tree):

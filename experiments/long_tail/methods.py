@@ -72,6 +72,12 @@ LOSS_METHODS = {
     BCL: Method("Balanced Softmax and BCL", _losses(NEUTRAL, "bcl")),
     RCL: Method("Balanced Softmax and RCL, in the form of dynsim", _losses(NEUTRAL, "rcl")),
     ACL: Method("Balanced Softmax and ACL", _losses(NEUTRAL, "acl")),
+    "KCL": Method("Balanced Softmax and KCL, with a queue of a second network's embeddings", _losses(NEUTRAL, "kcl")),
+    "TSC": Method("Balanced Softmax and TSC, with a queue of a second network's embeddings", _losses(NEUTRAL, "tsc")),
+    "PaCo": Method(
+        "Balanced Softmax and PaCo, with a queue of a second network's embeddings", _losses(NEUTRAL, "paco")
+    ),
+    "GPaCo": Method("Balanced Softmax and GPaCo, with a queue of earlier embeddings", _losses(NEUTRAL, "gpaco")),
     "published BCL": Method(
         "BCL's views, head, classifier and learning rate; the weights of its losses are those of a port",
         _published_bcl,

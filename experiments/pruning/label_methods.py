@@ -4,6 +4,7 @@ The class of a sample is its rarest active feature, so labels say what the rare 
 thing: labels that tell nothing, labels of other samples, labels that name the most frequent feature instead.
 """
 
+from functools import cache
 from typing import Any, NamedTuple
 
 from dynsim import theory
@@ -82,11 +83,20 @@ def label_run_config(run: LabelRun, n_steps: int) -> Config:
 
 
 def own_label_loss(run: LabelRun) -> OwnLoss:
-    """Return the loss of a set of runs; its name says what the configuration does not."""
+    """Return the loss of a set of runs; its name says what the configuration does not.
+
+    Equal losses are one object, so that runs which differ in numbers alone share a compiled program. Without this, a
+    study compiles until the system has no memory maps left, and dies.
+    """
+    return _label_loss(run.method, run.form)
+
+
+@cache
+def _label_loss(method: str, form: str) -> OwnLoss:
     from dynsim.engine.label_loss import with_labels
     from experiments.pruning.label_rules import LABEL_RULES
 
-    name, labels, parts, _ = LABEL_METHODS[run.method]
-    function = with_labels(name, labels=LABEL_RULES[labels], unit_length=run.form == "unit length", **dict(parts))
-    words = [name, labels, *(f"{part} {value}" for part, value in parts), run.form]
+    name, labels, parts, _ = LABEL_METHODS[method]
+    function = with_labels(name, labels=LABEL_RULES[labels], unit_length=form == "unit length", **dict(parts))
+    words = [name, labels, *(f"{part} {value}" for part, value in parts), form]
     return OwnLoss(" ".join(words), function)

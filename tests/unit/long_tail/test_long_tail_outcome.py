@@ -13,7 +13,7 @@ from experiments.long_tail.methods import ACL, COMPARED_METHODS, LOSS_METHODS
 from experiments.long_tail.outcome import PAIRS, plan_verdict, planned_differences, summarise_methods
 from experiments.long_tail.projection import principal_components, shown_classes
 from experiments.long_tail.table import published_losses, table_text
-from experiments.long_tail.variants import VARIANT_SETS, VARIANTS, method_names
+from experiments.long_tail.variants import KNOWN_METHODS, VARIANT_SETS, VARIANTS, method_names
 from experiments.long_tail_losses import PRESETS
 
 BASE = Supervised(views=("probe",) * 4)
@@ -132,6 +132,13 @@ def test_a_compared_method_differs_in_its_loss_alone(name):
     assert same == base
     assert changed.classifier == ("cross_entropy" if name == "cross-entropy" else "balanced_softmax")
     assert changed.parts.mean_weight == (2.0 if name == "ACL" else 1.0)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_method_can_be_asked_for_with_every_preset(preset):
+    training = PRESETS[preset].training
+    losses = {name: KNOWN_METHODS[name].change(training).contrastive for name in KNOWN_METHODS}
+    assert {losses["KCL"], losses["TSC"], losses["PaCo"], losses["GPaCo"]} == {"kcl", "tsc", "paco", "gpaco"}
 
 
 def test_a_mask_is_for_methods_that_compare_embeddings():

@@ -65,6 +65,9 @@ def test_each_loss_has_its_own_name():
         for form in label_methods.FORMS
     }
     assert len({name for of in names.values() for name in of}) == sum(len(of) for of in names.values())
+    # one object, whatever the noise: each new one would be compiled anew
+    one, other = (label_methods.own_label_loss(run("ACL", noise=noise)) for noise in ("1 percent", "default"))
+    assert one.function is other.function
     cosine = label_methods.label_run_config(run("ACL", "unit length"), 100)
     assert (cosine.loss.temperature, cosine.optimizer.learning_rate) == (0.2, 0.1)
 
@@ -78,6 +81,9 @@ def test_the_committed_plan_compares_at_two_noises_and_judges_what_it_runs():
     for _, point, second, first in plan.contrasts():
         assert {second.method, first.method} <= plan.judged(point) and second[:4] == first[:4] == tuple(point)
     assert "BCL" not in plan.judged(plan.points[-1]) and plan.judged(plan.points[-1]) == {NO_LABELS, "SupCon"}
+    long = label_plan_of("long")
+    assert not set(long.seeds) & set(plan.seeds) and long.contrasts() and long.lengths["wide"] == (12000,)
+    assert {run.method for _, point, *sides in long.contrasts() for run in sides} == set(long.methods)
     quick = label_plan_of("quick")
     assert quick.statements and {name for one in quick.statements for name in one[2:]} <= set(quick.methods)
 

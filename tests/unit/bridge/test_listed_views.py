@@ -90,6 +90,32 @@ def test_a_file_that_is_no_image_ends_in_one_line(tmp_path):
     assert "\n" not in str(caught.value)
 
 
+def test_each_batch_of_files_has_numbers_of_its_own(tree, monkeypatch):
+    """The program sees one batch at a time, and must not take each for the first of the epoch."""
+    monkeypatch.setitem(RECIPES, "crop", CROP)
+    images = ListedImages(tree, Supervised(views=("crop",), view_counts="uniform"))
+    given, one = {"order": [[2, 0], [1, 0]], "valid": [[True, True], [True, False]]}, jnp.float32(1)
+    keys = {"key": jax.random.key(1), "draws": jax.random.key(2)}
+    rest = dict.fromkeys(set(LabelInputs._fields) - {*given, *keys, "learning_rate", "places"}, one)
+    arrays = {name: jnp.asarray(values) for name, values in given.items()}
+    inputs = LabelInputs(**arrays, **keys, learning_rate=jnp.asarray([0.5, 0.25], jnp.float32), **rest)
+    seen = []
+
+    def program(state, pixels, labels, inputs):
+        seen.append((np.asarray(pixels), inputs))
+        return state, LabelLog(*(inputs.learning_rate for _ in LabelLog._fields))
+
+    state = LabelState({}, None, None, None, jnp.zeros((2, 1), jnp.float32))
+    _, log = images.epoch(program, state, inputs, (2,))
+    assert log.loss.tolist() == [0.5, 0.25]
+    for k, (pixels, own) in enumerate(seen):
+        assert own.order.tolist() == [given["order"][k]] and own.valid.tolist() == [given["valid"][k]]
+        assert own.places.tolist() == [[0, 1]] and pixels.shape == (2, 8, 8, 3)
+        for name, key in keys.items():
+            assert getattr(own, name) == jax.random.fold_in(key, k), name
+    assert seen[0][0].any(axis=(1, 2, 3)).all() and seen[1][0].any(axis=(1, 2, 3)).tolist() == [True, False]
+
+
 def test_another_file_makes_another_run(tree):
     names, sizes, labels = (one.tolist() for one in identifying_arrays(tree))
     assert bytes(names) == b"0.png\n1.png\n2.png" and labels == [0, 1, 0]

@@ -64,7 +64,7 @@ def simulate_part(
     if bar is None:
         print(text)
     else:
-        bar.finished_earlier(name, text)
+        bar.finished_earlier(name, text, float(results.provenance_of(earlier[0])["wall_s"]))
     return earlier[0]
 
 
@@ -185,9 +185,13 @@ def keep_numbers(folder: Path, name: str, made_from: Json, make: Callable[[], Nu
         kept = results.load_json(path)
         if {key: kept[key] for key in origin} == json.loads(json.dumps(origin)):
             say(f"{name}: finished earlier, taken from {path}")
+            bar = _BAR.get()
+            if bar is not None and name not in bar.counted:
+                bar.earlier_s += kept["took_s"]
             return kept["numbers"]
+    began = time.perf_counter()
     numbers = make()
-    results.save_json({**origin, "numbers": numbers}, path)
+    results.save_json({**origin, "numbers": numbers, "took_s": time.perf_counter() - began}, path)
     return numbers
 
 

@@ -172,9 +172,9 @@ def _left(whole: Chunk, size: int | None, bar: StudyBar) -> tuple[dict[str, xr.D
     if done:
         name = f"{whole.label}: finished earlier"
         bar.add(name, sum(work[wanted] for wanted in done))
-        bar.finished_earlier(
-            name, f"{whole.label}: {len(done)} of {len(work)} points finished earlier, taken from {whole.folder}"
-        )
+        text = f"{whole.label}: {len(done)} of {len(work)} points finished earlier, taken from {whole.folder}"
+        took_s = sum(float(results.provenance_of(one)["wall_s"]) for one in done.values())
+        bar.finished_earlier(name, text, took_s)
     parts = _parts(whole, size)
     chunks = []
     for number, part in enumerate(parts, 1):

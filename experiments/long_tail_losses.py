@@ -1,8 +1,9 @@
 """Which loss with labels helps rare classes of long-tailed images, and is it the loss that does it?
 
 A ResNet learns CIFAR-10 with classes of unequal size from labels, once for each method: a classifier's loss, and beside
-it a contrastive loss of the embeddings (SupCon, BCL, RCL, ACL). All methods see the same views of the same images, so
-that what ACL gains by its loss is told apart from what it gains by showing each image several times.
+it a contrastive loss of the embeddings (SupCon, BCL, RCL, ACL; by --methods also KCL, TSC, PaCo, GPaCo). The methods of
+the plan see the same views of the same images, but for one that sees one view of each, so that what ACL gains by its
+loss is told apart from what it gains by showing each image several times.
 
 Command:  python experiments/long_tail_losses.py [--preset smoke] [--methods ...] [--table]
 
@@ -152,8 +153,11 @@ def check_study(options: LongTailLosses) -> None:
     """Refuse what cannot be run before anything is trained: options of a method, or data that are not there."""
     from dynsim.bridge.data import DataError, why_absent
 
+    trainings: dict[str, str] = {}
     for name in method_names(options.methods):
-        KNOWN_METHODS[name].change(options.training)
+        same = trainings.setdefault(repr(KNOWN_METHODS[name].change(options.training)), name)
+        twice = f"{name} and {same}, which are the same with these options"
+        require(same == name, "methods", "trainings that differ", twice, "leave one of them out")
     if options.encoder is not None:
         from dynsim.bridge.networks import load_safetensors
 

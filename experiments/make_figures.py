@@ -33,6 +33,7 @@ from experiments import (
     long_tail_losses,
     pruning_answer,
     pruning_comparison,
+    pruning_labels,
     pruning_recipe,
     pruning_regimes,
     stage_tracking,
@@ -71,6 +72,7 @@ EXPERIMENTS = (
     pruning_regimes.EXPERIMENT,
     pruning_answer.EXPERIMENT,
     pruning_recipe.EXPERIMENT,
+    pruning_labels.EXPERIMENT,
     cifar_lt.EXPERIMENT,
     long_tail_losses.EXPERIMENT,
 )

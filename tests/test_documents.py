@@ -124,8 +124,8 @@ def test_the_benchmarks_are_those_of_the_measurement():
 
 
 def test_the_benchmark_on_images_is_shown_once_it_was_measured(tmp_path, monkeypatch):
-    report = json.loads(bench.MEASURED.read_text(encoding="utf-8"))
-    others = {name: row for name, row in report["candidates"].items() if not name.startswith("image_step")}
+    report = json.loads(bench.MEASURED_ON_IMAGES.read_text(encoding="utf-8"))
+    assert all(name.startswith("image_step") for name in report["candidates"])
     measured_rows = {
         "image_step[narrow-dynsim]": {
             **{"batch": 256, "images per second": 812.4, "share of the product rate": 0.316},
@@ -134,9 +134,9 @@ def test_the_benchmark_on_images_is_shown_once_it_was_measured(tmp_path, monkeyp
         "image_step[narrow-dynsim_random_views]": {"images per second": 700.2},
         "image_step[narrow-torch_eager]": {"share of the product rate": 0.252},
     }
-    monkeypatch.setattr(bench, "MEASURED", tmp_path / "measured.json")
+    monkeypatch.setattr(bench, "MEASURED_ON_IMAGES", tmp_path / "measured_images.json")
     for rows in ({}, measured_rows):
-        bench.MEASURED.write_text(json.dumps(report | {"candidates": others | rows}), encoding="utf-8")
+        bench.MEASURED_ON_IMAGES.write_text(json.dumps(report | {"candidates": rows}), encoding="utf-8")
         found = bench.measured()
         assert found["recording"]["records of the default preset"] > 0  # not taken for a row of another kind
         table = bench.image_rows(found)

@@ -124,6 +124,8 @@ class StudyBar(Bar):
         super().__init__(0, label, shown=shown, bar_format=STUDY_FORMAT)
         self.announced: dict[str, float] = {}
         self.counted: set[str] = set()
+        self.earlier_s = 0.0
+        """Seconds that earlier calls spent on parts of this study."""
 
     def announce(self, name: str, config: Config, n_seeds: int) -> None:
         """Add the work of a part to the total, once for each name."""
@@ -141,10 +143,11 @@ class StudyBar(Bar):
         self.per_step = self.announced[label] / n_steps
         super().begin(label, n_done, n_steps)
 
-    def finished_earlier(self, name: str, text: str) -> None:
-        """Count a part whose result is there already, and print a line; a part that is used twice counts once."""
+    def finished_earlier(self, name: str, text: str, took_s: float) -> None:
+        """Count a part that took so many seconds, and print a line; a part that is used twice counts once."""
         if name not in self.counted:
             self.counted.add(name)
+            self.earlier_s += took_s
             self.say(text)
             self.skip(self.announced[name])
 

@@ -7,6 +7,8 @@ from typing import Any
 from experiments.documents.numbers import ROOT
 
 MEASURED = ROOT / "tests" / "benchmarks" / "measured.json"
+MEASURED_ON_IMAGES = MEASURED.with_name("measured_images.json")
+"""The steps on images, which were measured on another day."""
 SIDE = 1024
 """Rows of the square matrices whose product is the machine's rate (`tests/benchmarks/candidates.py`)."""
 ONE_RUN, MANY_RUNS = "engine_1_seed", "engine_16_seeds"
@@ -30,10 +32,12 @@ def measured() -> dict[str, Any]:
     parts[shape][part]         a part of the step by itself, and the machine's own rates
     recording                  what records cost
     images[shape][candidate]   one step of pre-training on images; nothing where that was not measured
+    of_images                  where these come from: [commit], [date]
     """
     report = json.loads(MEASURED.read_text(encoding="utf-8"))
     out: dict[str, Any] = {"steps": {}, "parts": {}, "fresh": {}, "images": {}, "provenance": report["provenance"]}
-    for name, row in report["candidates"].items():
+    on_images = json.loads(MEASURED_ON_IMAGES.read_text(encoding="utf-8"))
+    for name, row in (report["candidates"] | on_images["candidates"]).items():
         kind, what = re.fullmatch(r"(\w+)\[(.*)\]", name).groups()  # type: ignore[union-attr]  # names of pytest
         shape, _, candidate = what.partition("-")
         if kind == "image_step":
@@ -45,6 +49,7 @@ def measured() -> dict[str, Any]:
         else:
             out["recording"] = row
     flops = [2e-6 * SIDE**3 / parts["product"]["median_ms"] for parts in out["parts"].values()]
+    out["of_images"] = {"commit": on_images["provenance"]["commit"][:7], "date": on_images["date"][:10]}
     return out | {"commit": report["provenance"]["commit"][:7], "date": report["date"][:10], "gflops": flops}
 
 

@@ -1,6 +1,5 @@
 """Figures of the comparison of losses."""
 
-import itertools
 from typing import Any
 
 import matplotlib
@@ -10,7 +9,7 @@ from matplotlib.figure import Figure
 
 from dynsim.plots.parts import lower_legend, panels, plain_log_labels, seed_dots
 from dynsim.plots.style import COLOR, STYLE, TWO_COLUMNS
-from experiments.long_tail.methods import ACL, BALANCED, SUP_CON
+from experiments.long_tail.methods import ACL, BALANCED, LOSS_METHODS, SUP_CON
 from experiments.long_tail.outcome import ACCURACY_GROUPS
 
 LOSS_NAMES = {"sup_con": "SupCon", "bcl": "BCL", "acl": "ACL"}
@@ -19,16 +18,17 @@ MARKS = "os^vDx+"
 CAPTIONS = {
     "methods": (
         "Accuracy on the test images, one row per method. Columns: all classes, and the third of the classes with the "
-        "most, the middle and the fewest images. Small dots are single seeds, large ones their mean. All methods but "
-        "the one with one view see the same views of the same images, and differ in the loss alone."
+        "most, the middle and the fewest images. Small dots are single seeds, large ones their mean. Methods see "
+        "the same views of the same images and differ in the loss alone, but for the one with one view, those with a "
+        "queue or a mask, and published forms."
     ),
     "by_class": (
         "Accuracy of each class against its number of training images (logarithmic), one panel per method: dots are "
-        "means over seeds, in which other classes are rare. The grey line is Balanced Softmax with as many views."
+        "means over seeds; which classes are rare differs by seed. The grey line: Balanced Softmax with as many views."
     ),
     "differences": (
-        "Differences in accuracy between methods with the same seed, and so the same images, views and first weights, "
-        "in points. Large dots are means over seeds, bars 95 % t intervals, small dots single seeds. The grey bands "
+        "Differences in accuracy between methods with the same seed, and so the same images and first weights, in "
+        "points. Large dots are means over seeds, bars 95 % t intervals, small dots single seeds. The grey bands "
         "show differences that these seeds would not have told from zero with 80 % power. Left: all classes; right: "
         "the third with the fewest images."
     ),
@@ -154,13 +154,19 @@ def conflicts(summary: dict[str, Any]) -> Figure:
     return fig
 
 
+def _few_methods(found: dict[str, Any]) -> dict[str, Any]:
+    """Return as many methods as there are marks to tell them apart; of many, those that are no variants come first."""
+    plain = [name for name in found if name in LOSS_METHODS]
+    return {name: found[name] for name in [*plain, *(name for name in found if name not in plain)][: len(MARKS)]}
+
+
 @matplotlib.rc_context(STYLE)
 def geometry(summary: dict[str, Any]) -> Figure:
     """Return compactness and margin by class size."""
     fig, axes = panels(1, 2, (TWO_COLUMNS, 2.8), sharex=True)
     texts = {"compactness": "compactness (cosine)", "margin": "angle to the nearest class (degrees)"}
     for ax, (name, text) in zip(axes[0], texts.items(), strict=True):
-        for (method, found), mark in zip(summary["claims"].items(), itertools.cycle(MARKS)):
+        for (method, found), mark in zip(_few_methods(summary["claims"]).items(), MARKS, strict=False):
             values = np.array(found[name][-1], np.float64)
             color = COLOR["ink" if method == ACL else "mark"]
             ax.plot(found["counts"], values, f"{mark}-", color=color, ms=3, lw=0.8, label=method)

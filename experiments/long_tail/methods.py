@@ -1,9 +1,13 @@
 """The methods of the comparison: which losses each has, and how a published one differs from the others.
 
-The methods that are compared share the network with its head, the first weights, the images, the recipe and number of
-views, the optimiser, the weight and the temperature of the contrastive loss. All contrastive ones have Balanced Softmax
-as the classifier's loss, so that they differ in the contrastive loss alone. This holds for SupCon too: the joint loss
-is what ACL compares itself with (arXiv 2506.01071), and SupCon's own two stages would differ in more than the loss.
+The methods that are compared share the network with its head, the first weights, the images, the recipe and (but for
+the one with one view) number of views, the optimiser, the weight and the temperature of the contrastive loss. All
+contrastive ones have Balanced Softmax as the classifier's loss, so that they differ in the contrastive loss alone. This
+holds for SupCon too: the joint loss is what ACL compares itself with (arXiv 2506.01071), and SupCon's own two stages
+would differ in more than the loss.
+
+Methods beside these differ in more: with KCL, TSC and PaCo a second network embeds the second view of each image, which
+then does not feed the classifier, and the published form of BCL has views and constants of its own.
 """
 
 import dataclasses

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from experiments.long_tail.methods import ACL, BALANCED, ONE_VIEW
-from experiments.long_tail.variants import VARIANTS
+from experiments.long_tail.variants import MASK_PAIRS, VARIANTS
 
 if TYPE_CHECKING:
     from experiments.long_tail.runs import MethodRow
@@ -16,7 +16,10 @@ PAIRS = (
     *((ACL, other) for other in (ONE_VIEW, BALANCED, "SupCon", "BCL", "RCL", "cross-entropy")),
     *((other, BALANCED) for other in (ONE_VIEW, "cross-entropy", "SupCon", "BCL", "RCL")),
 )
-"""The differences that are reported, the first two of which the plan decides by."""
+"""The differences that are reported of the methods of the plan, the first two of which it decides by."""
+OTHER_PAIRS = tuple(
+    (name, other) for name in ("KCL", "TSC", "PaCo", "GPaCo", "published BCL") for other in (BALANCED, "SupCon")
+)
 
 
 class MethodContrast(NamedTuple):
@@ -30,7 +33,7 @@ class MethodContrast(NamedTuple):
 def planned_differences(methods: Sequence[str]) -> list[MethodContrast]:
     """Return the differences that are reported between these methods, each variant against what it varies."""
     varied = [(name, VARIANTS[name].base) for name in methods if name in VARIANTS]
-    known = [pair for pair in (*PAIRS, *varied) if set(pair) <= set(methods)]
+    known = [pair for pair in (*PAIRS, *OTHER_PAIRS, *varied, *MASK_PAIRS) if set(pair) <= set(methods)]
     return [MethodContrast(*pair, metric) for pair in known for metric in ACCURACY_GROUPS]
 
 

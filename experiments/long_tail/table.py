@@ -1,8 +1,13 @@
 """What the comparison of losses prints."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from typing import Any
 
+import numpy as np
+
+from dynsim.bridge.data.groups import groups_by_size
+from dynsim.bridge.options.labels import VIEWS_BY_SIZE
 from dynsim.stats.texts import in_points, percent_and_range, points_text
 from experiments.long_tail.outcome import ACCURACY_GROUPS
 from experiments.long_tail.published import PUBLISHED_ACCURACIES
@@ -12,16 +17,22 @@ from experiments.long_tail.variants import KNOWN_METHODS
 def table_text(summary: dict[str, Any]) -> str:
     """Return the accuracies of all methods, the differences and what was measured, as text; accuracies are percent."""
     lines = ["Accuracy on the test images, in percent: mean over seeds, with half the range over seeds", ""]
-    lines.append(" " * 28 + "".join(f"{name:>14}" for name in ACCURACY_GROUPS.values()))
+    width = _width(summary["methods"])
+    lines.append(" " * (width + 2) + "".join(f"{name:>14}" for name in ACCURACY_GROUPS.values()))
     for name, found in summary["methods"].items():
         cells = [percent_and_range(found[metric]["values"]) for metric in ACCURACY_GROUPS]
-        lines.append(f"  {name:<26}" + "".join(f"{cell:>14}" for cell in cells))
+        lines.append(f"  {name:<{width}}" + "".join(f"{cell:>14}" for cell in cells))
     lines += ["", *(f"{name}: {KNOWN_METHODS[name].text}" for name in summary["methods"]), ""]
     lines += ["Differences between methods with the same seed, in points, with 95 % intervals", ""]
     lines += [_contrast_line(one) for one in summary["contrasts"]]
     if summary["verdict"]:
         lines += ["", f"By the plan's rules, ACL: {summary['verdict']}"]
     return "\n".join([*lines, "", *_claim_lines(summary["claims"])])
+
+
+def _width(methods: Iterable[str]) -> int:
+    """Return the width of the column of names."""
+    return max(26, *(len(name) for name in methods))
 
 
 def _contrast_line(one: dict[str, Any]) -> str:
@@ -35,15 +46,17 @@ def _claim_lines(claims: dict[str, Any]) -> list[str]:
         "At the end of training, mean over seeds: share of positive pairs that repel each other under each loss, in"
     ]
     lines += ["the most frequent / the rarest class that has pairs; compactness; angle to the nearest class", ""]
-    some = next(iter(claims.values()))
-    lines.append(f"  {'trained with':<26}" + "".join(f"{name:>16}" for name in (*some["losses"], "compact", "angle")))
+    some, width = next(iter(claims.values())), _width(claims)
+    lines.append(
+        f"  {'trained with':<{width}}" + "".join(f"{name:>16}" for name in (*some["losses"], "compact", "angle"))
+    )
     for name, found in claims.items():
         cells = []
         for place in range(len(found["losses"])):
             ends = end_ratios(found, place)
             cells.append(f"{100 * ends[0]:.0f} % / {100 * ends[1]:.0f} %" if ends else "")
         cells += [f"{found['mean_compactness']:.2f}", f"{found['mean_margin']:.0f}"]
-        lines.append(f"  {name:<26}" + "".join(f"{cell:>16}" for cell in cells))
+        lines.append(f"  {name:<{width}}" + "".join(f"{cell:>16}" for cell in cells))
     return lines
 
 
@@ -52,7 +65,8 @@ def quoted_losses(summary: dict[str, Any]) -> dict[str, Any]:
 
     Keys: `verdict`; `difference`, {first: {second: {metric: report}}}; `rows`, the table of accuracies, heads first;
     `published`, that of published accuracies with ours beside them; `conflicts`, {trained with: {measured under:
-    (most frequent class, rarest class)}} at the end; `about`, what was run.
+    [largest ratio, images of the class that has it, ratio of the rarest class]}} at the end; `about`, what was run;
+    `views`, how many views classes have.
     """
     difference: dict[str, Any] = {}
     for one in summary["contrasts"]:
@@ -62,7 +76,7 @@ def quoted_losses(summary: dict[str, Any]) -> dict[str, Any]:
         cells = [percent_and_range(found[metric]["values"]) for metric in ACCURACY_GROUPS]
         rows.append([name, *cells, KNOWN_METHODS[name].text])
     conflicts = {
-        name: {loss: end_ratios(found, place) for place, loss in enumerate(found["losses"])}
+        name: {loss: _most_conflicts(found, place) for place, loss in enumerate(found["losses"])}
         for name, found in summary["claims"].items()
     }
     return {
@@ -72,7 +86,24 @@ def quoted_losses(summary: dict[str, Any]) -> dict[str, Any]:
         "published": published_rows([summary]),
         "conflicts": conflicts,
         "about": summary["about"],
+        "views": _views_text(summary),
     }
+
+
+def _most_conflicts(claims: dict[str, Any], place: int) -> list[float]:
+    """Return the largest conflict ratio at the end, the images of the class that has it, and the rarest one's ratio."""
+    pairs = zip(claims["conflict_ratio"][-1][place], claims["counts"], strict=True)
+    known = [(ratio, count) for ratio, count in pairs if ratio is not None]
+    return [*max(known), known[-1][0]] if known else []
+
+
+def _views_text(summary: dict[str, Any]) -> str:
+    """Return how many views the images of how many classes have."""
+    training, counts = summary["training"], next(iter(summary["by_class"].values()))["counts"]
+    if training["view_counts"] == "uniform":
+        return f"{len(training['views'])} of each image"
+    each = Counter(VIEWS_BY_SIZE[group] for group in groups_by_size(np.array(counts)))
+    return ", ".join(f"{views} of each image of {number} classes" for views, number in sorted(each.items()))
 
 
 def end_ratios(claims: dict[str, Any], place: int) -> list[float]:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from dynsim.bridge.options import Masking, Supervised
 from dynsim.config.training import MaskKind
-from experiments.long_tail.methods import ACL, BALANCED, BCL, LOSS_METHODS, RCL, SUP_CON, Method
+from experiments.long_tail.methods import ACL, BALANCED, BCL, LOSS_METHODS, ONE_VIEW, RCL, SUP_CON, Method
 
 ACL_PARTS = {"aligned": "aligned", "reweighted": "reweighted", "centred": "with centres"}
 RCL_PARTS = {"averaged": "averaged", "balanced": "balanced"}
@@ -18,6 +18,7 @@ RCL_SCALES = (0.75, 1.25, 1.5, 2.0)
 LOSS_WEIGHTS = (0.1, 1.0)
 VIEW_COUNTS = (1, 2, 3)
 MASKED_SHARE = 0.9
+MASKED_LOSSES = (SUP_CON, BCL, RCL, ACL)
 HIDDEN: dict[MaskKind, str] = {"lowest": "smallest masked", "random_fixed": "random masked"}
 
 
@@ -85,15 +86,23 @@ VARIANT_SETS: dict[str, dict[str, Variant]] = {
         for weight in LOSS_WEIGHTS
     },
     "views": {
-        f"{name}, views: {number}": _views(name, number) for name in (BALANCED, SUP_CON, ACL) for number in VIEW_COUNTS
+        f"{name}, views: {number}": _views(name, number)
+        for name in (BALANCED, SUP_CON, ACL)
+        for number in VIEW_COUNTS
+        if (name, number) != (BALANCED, 1)  # which is `ONE_VIEW`
     },
     "masks": {
-        f"{name}, {words}": _masked(name, kind, f"{LOSS_METHODS[name].text}, {words} on the second view")
-        for name in (SUP_CON, BCL, RCL, ACL)
+        f"{name}, {words}": _masked(
+            name, kind, f"{LOSS_METHODS[name].text}, {words} on the second view, which feeds no classifier"
+        )
+        for name in MASKED_LOSSES
         for kind, words in HIDDEN.items()
     },
 }
 """By the name of the set and of the method. A chosen number of views is the same for all images."""
+MASK_PAIRS = tuple((f"{name}, {HIDDEN['lowest']}", f"{name}, {HIDDEN['random_fixed']}") for name in MASKED_LOSSES)
+"""The differences that are those of the mask alone: against its base, a masked method has a view of each image less for
+the classifier, and batch norms of their own for the masked views."""
 VARIANTS = {name: one for of in VARIANT_SETS.values() for name, one in of.items()}
 KNOWN_METHODS = LOSS_METHODS | {name: one.method for name, one in VARIANTS.items()}
 
@@ -104,4 +113,5 @@ def method_names(words: tuple[str, ...]) -> tuple[str, ...]:
     for word in words:
         of = VARIANT_SETS.get(word)
         found += [word] if of is None else [*(one.base for one in of.values()), *of]
+        found += [ONE_VIEW] if word == "views" else []
     return tuple(dict.fromkeys(found))

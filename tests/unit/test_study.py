@@ -120,6 +120,22 @@ def test_parts_made_ahead_are_those_that_would_be_made_in_turn(tmp_path, calls, 
         assert one.drop_attrs().equals(other.drop_attrs())
 
 
+def test_the_time_of_a_stopped_study_is_that_of_all_its_calls(tmp_path, calls):
+    first = simulate_part(tmp_path, "a", toy(), SEEDS)
+    took = results.provenance_of(first)["wall_s"]
+    study.keep_numbers(tmp_path, "numbers", {}, lambda: 1)
+    kept = results.load_json(part_path(tmp_path, "numbers").with_suffix(".json"))["took_s"]
+    with study.one_bar("study") as bar:
+        for _ in range(2):  # used twice, it counts once
+            simulate_part(tmp_path, "a", toy(), SEEDS)
+        assert bar.earlier_s == took > 0 and len(calls) == 1
+        simulate_part(tmp_path, "b", toy(data__minority_ratio=0.9), SEEDS)
+        simulate_part(tmp_path, "b", toy(data__minority_ratio=0.9), SEEDS)  # of this call
+        assert bar.earlier_s == took
+        study.keep_numbers(tmp_path, "numbers", {}, lambda: pytest.fail("computed again"))
+        assert bar.earlier_s == took + kept
+
+
 def test_a_part_that_fails_ahead_ends_the_study(tmp_path, monkeypatch):
     def broken(config, seeds, **options):
         raise ValueError(options["label"])

@@ -62,9 +62,9 @@ def test_a_study_has_one_bar_over_all_its_parts(terminal, monkeypatch):
         bar.announce("second", small, 2)  # once
         one = bar.announced["first"]
         assert bar.tqdm.total == pytest.approx(2 * one) and one == 10 * work_per_step(small, 2)
-        bar.finished_earlier("first", "first: finished earlier")
-        bar.finished_earlier("first", "first: finished earlier")  # used twice
-        assert bar.tqdm.n == pytest.approx(one)
+        bar.finished_earlier("first", "first: finished earlier", 7.0)
+        bar.finished_earlier("first", "first: finished earlier", 7.0)  # used twice
+        assert bar.tqdm.n == pytest.approx(one) and bar.earlier_s == 7.0
         with running(bar, "second", 0, 10) as same:
             assert same is bar
             same.update(2, None)

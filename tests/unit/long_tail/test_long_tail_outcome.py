@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 
 from dynsim.bridge.options import LossParts, Masking, NetworkShape, Supervised
+from dynsim.config.checks import ConfigError
 from experiments import long_tail
 from experiments.long_tail.methods import ACL, COMPARED_METHODS, LOSS_METHODS
 from experiments.long_tail.outcome import PAIRS, plan_verdict, planned_differences, summarise_methods
 from experiments.long_tail.projection import principal_components, shown_classes
-from experiments.long_tail.table import published_losses, table_text
+from experiments.long_tail.table import published_losses, quoted_losses, table_text
 from experiments.long_tail.variants import KNOWN_METHODS, VARIANT_SETS, VARIANTS, method_names
-from experiments.long_tail_losses import PRESETS
+from experiments.long_tail_losses import PRESETS, check_study
 
 BASE = Supervised(views=("probe",) * 4)
 ONE_VIEW, BALANCED = "Balanced Softmax, one view", "Balanced Softmax"
@@ -191,3 +192,33 @@ def test_every_choice_of_parts_is_there_once():
     none = VARIANT_SETS["acl-parts"]["ACL: no part"].method.change(BASE).parts
     assert not (none.aligned or none.reweighted or none.centred)
     assert len(VARIANTS) == sum(len(of) for of in VARIANT_SETS.values()) and not set(VARIANTS) & set(LOSS_METHODS)
+
+
+def test_methods_beside_the_plan_are_held_against_two_of_it_and_masks_against_each_other():
+    pairs = [(one.first, one.second) for one in planned_differences((BALANCED, "SupCon", "KCL", "published BCL"))]
+    assert {("KCL", BALANCED), ("KCL", "SupCon"), ("published BCL", BALANCED)} <= set(pairs)
+    pairs = {(one.first, one.second) for one in planned_differences(method_names(("masks",)))}
+    assert ("ACL, smallest masked", "ACL, random masked") in pairs
+
+
+def test_two_names_of_the_same_training_are_refused_in_one_line():
+    twice = dataclasses.replace(PRESETS["paper"], methods=("weights",))  # its weight is one of the set
+    with pytest.raises(ConfigError, match="methods: wanted trainings that differ, got ") as error:
+        check_study(twice)
+    assert "\n" not in str(error.value)
+    for name in VARIANT_SETS:
+        check_study(dataclasses.replace(PRESETS["smoke"], methods=(name,)))
+
+
+def test_documents_quote_the_class_with_most_conflicts_and_the_views():
+    rows = rows_of(**{ACL: [0.5, 0.6], BALANCED: [0.4, 0.6]})
+    summary = summarise_methods(rows, (ACL, BALANCED), 0.01) | {
+        "about": "what was run",
+        "long_tail": {"images": "cifar10", "imbalance": 100.0},
+        "training": {"view_counts": "by_size", "views": ["probe"] * 4},
+    }
+    found = quoted_losses(summary)
+    assert found["conflicts"][ACL]["sup_con"] == [0.5, 90, 0.25] and found["conflicts"][ACL]["acl"] == [0.0, 90, 0.0]
+    assert found["views"] == "3 of each image of 2 classes, 4 of each image of 1 classes"
+    assert found["rows"][1][:2] == [ACL, "55.0 +-5.0"]
+    assert found["difference"][ACL][BALANCED]["all_classes"]["estimate"] == pytest.approx(5.0)

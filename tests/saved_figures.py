@@ -9,9 +9,10 @@ from dynsim.plots import style
 
 
 def mostly_png(whole: str) -> Callable[[Figure, Path, str, Mapping[str, object]], None]:
-    """Return a function in place of `plots.save_figure`: the figure named `whole` is saved in every format, others as PNG.
+    """Return a function in place of `plots.save_figure`, which saves the figure named `whole` in every format.
 
-    An empty file stands for their PDF and SVG. The formats have tests of their own, in tests/unit/plots.
+    Others are saved as PNG, and an empty file stands for their PDF and SVG. The formats have tests of their own, in
+    tests/unit/plots.
     """
 
     def save(fig: Figure, path: Path, caption: str, metadata: Mapping[str, object]) -> None:

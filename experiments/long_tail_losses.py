@@ -7,11 +7,13 @@ that what ACL gains by its loss is told apart from what it gains by showing each
 Command:  python experiments/long_tail_losses.py [--preset smoke] [--methods ...] [--table]
 
 Example:  python experiments/long_tail_losses.py --preset smoke --methods SupCon ACL --seeds 1
+          python experiments/long_tail_losses.py --preset cpu --methods acl-parts      (which part of ACL does it?)
 
-Time:     see --preset. Each finished run is saved, and an interrupted one goes on from its last checkpoint.
+Time:     the preset cpu 70 minutes on 2 CPU cores, beside other work; others see --preset. Each finished run is saved,
+          and an interrupted one goes on from its last checkpoint.
 
-Expected: all methods with Balanced Softmax are more accurate on rare classes than cross-entropy. The plan of the
-          comparison, written before its first run, is in experiments/long_tail/plan.toml.
+Expected: more views of rare classes help Balanced Softmax; what the contrastive losses add to it is undecided at this
+          size. The plan, written before the first run, is in experiments/long_tail/plan.toml.
 
 The images lie in ../shared/data, or where DYNSIM_DATA or --data-folder points; the preset smoke needs none.
 Writes summary.json, the figures and the encoders (safetensors) into <out>/long_tail_losses-<options hash>/; the last
@@ -40,7 +42,8 @@ from dynsim import experiment
 from dynsim.bridge.options import LongTail, NetworkShape, Supervised
 from dynsim.config.checks import choice, number, positive_int, require
 from dynsim.experiment import Experiment, Figures, Json, Reduced
-from experiments.long_tail.methods import ACL, BALANCED, COMPARED_METHODS, LOSS_METHODS
+from experiments.long_tail.methods import ACL, BALANCED, COMPARED_METHODS
+from experiments.long_tail.variants import KNOWN_METHODS, VARIANT_SETS, method_names
 
 if TYPE_CHECKING:
     from experiments.long_tail.runs import LossStudy, MethodRow
@@ -55,7 +58,8 @@ class LongTailLosses:
     training: Annotated[Supervised, tyro.conf.arg(name="")] = field(default_factory=Supervised)
     long_tail: LongTail = field(default_factory=LongTail)
     methods: tuple[str, ...] = COMPARED_METHODS
-    """Which methods to run: names of experiments/long_tail/methods.py. They replace the losses of the options."""
+    """Which methods to run, by name; they replace the losses of the options. A set stands for its methods, each with
+    one thing changed: acl-parts, rcl-parts, rcl-scale, weights, views, masks (experiments/long_tail/variants.py)."""
     measured_batches: int = 4
     """Batches on which conflicts between positives are counted while training."""
     measured: int = 100
@@ -88,7 +92,7 @@ class LongTailLosses:
         once = 0 < len(self.methods) == len(set(self.methods))
         require(once, "methods", "at least one method, none of them twice", " ".join(self.methods))
         for name in self.methods:
-            choice("methods", name, tuple(LOSS_METHODS))
+            choice("methods", name, (*KNOWN_METHODS, *VARIANT_SETS))
 
 
 CPU_TRAINING = Supervised(
@@ -120,7 +124,7 @@ PRESETS = {
     ),
 }
 ABOUT_LOSS_PRESETS = {
-    "cpu": "CIFAR-10-LT on a CPU, a narrow ResNet-20, 15 epochs: about an hour on 2 cores, not measured",
+    "cpu": "CIFAR-10-LT on a CPU, a narrow ResNet-20, 15 epochs, three seeds; 70 minutes on 2 cores",
     "smoke": "generated images, two methods, to see that it runs; two minutes, most of them compilation",
     "paper": "CIFAR-100-LT, ResNet-32, 200 epochs, the last one judged; hours on an accelerator, not measured",
 }
@@ -130,9 +134,9 @@ def study_identity(options: LongTailLosses) -> str:
     """Return 12 hexadecimal digits that identify what is run."""
     first = None if options.encoder is None else str(options.encoder)
     values: list[object] = [
-        dataclasses.asdict(options.training),
+        options.training.values(),
         dataclasses.asdict(options.long_tail),
-        options.methods,
+        method_names(options.methods),
         first,
     ]
     values += [options.measured_batches, options.measured, options.margin, options.seeds, options.seed]
@@ -148,8 +152,8 @@ def check_study(options: LongTailLosses) -> None:
     """Refuse what cannot be run before anything is trained: options of a method, or data that are not there."""
     from dynsim.bridge.data import DataError, why_absent
 
-    for name in options.methods:
-        LOSS_METHODS[name].change(options.training)
+    for name in method_names(options.methods):
+        KNOWN_METHODS[name].change(options.training)
     if options.encoder is not None:
         from dynsim.bridge.networks import load_safetensors
 
@@ -173,15 +177,16 @@ def simulate_all(options: LongTailLosses, folder: Path) -> "list[MethodRow]":
     from experiments.long_tail.runs import train_methods
 
     seeds = range(options.seed, options.seed + options.seeds)
-    return train_methods(losses_study(options, folder), options.methods, seeds)
+    return train_methods(losses_study(options, folder), method_names(options.methods), seeds)
 
 
 def analyse(runs: "list[MethodRow]", options: LongTailLosses) -> tuple[Json, Reduced]:
     """Return the summary; it has all that the figures need."""
     from experiments.long_tail.outcome import summarise_methods
 
-    told = {name: dataclasses.asdict(getattr(options, name)) for name in ("training", "long_tail")}
-    return {**told, "about": about_study(options), **summarise_methods(runs, options.methods, options.margin)}, {}
+    told = {"training": options.training.values(), "long_tail": dataclasses.asdict(options.long_tail)}
+    found = summarise_methods(runs, method_names(options.methods), options.margin)
+    return {**told, "about": about_study(options), **found}, {}
 
 
 def about_study(options: LongTailLosses) -> str:
@@ -207,6 +212,13 @@ def words() -> tuple[dict[str, str], Callable[[Json], str]]:
     from experiments.long_tail import figures, table
 
     return figures.CAPTIONS, table.table_text
+
+
+def quoted_methods(summary: Json) -> Json:
+    """Return what documents quote of a summary (`experiments.long_tail.table.quoted_losses`)."""
+    from experiments.long_tail.table import quoted_losses
+
+    return quoted_losses(summary)
 
 
 def print_table(options: LongTailLosses) -> str:

@@ -7,7 +7,7 @@ Command:  make figures                          draw from the committed summarie
 
           make figures ARGS="--simulate"        run the experiments first and renew the summaries
 
-Time:     seconds; with --simulate about five hours on 2 CPU cores; figures/manifest.toml has the minutes of each
+Time:     seconds; with --simulate about seven hours on 2 CPU cores; figures/manifest.toml has the minutes of each
           experiment.
 """
 
@@ -30,6 +30,7 @@ from dynsim.config.checks import did_you_mean
 from dynsim.experiment import Experiment, Json, load, run, save_figures
 from experiments import (
     cifar_lt,
+    long_tail_losses,
     pruning_answer,
     pruning_comparison,
     pruning_recipe,
@@ -71,6 +72,7 @@ EXPERIMENTS = (
     pruning_answer.EXPERIMENT,
     pruning_recipe.EXPERIMENT,
     cifar_lt.EXPERIMENT,
+    long_tail_losses.EXPERIMENT,
 )
 """In the order of the manifest."""
 

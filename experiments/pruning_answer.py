@@ -108,11 +108,11 @@ def plan_of(preset: str) -> AnswerPlan:
 
 def run_arm(folder: Path, arm: Arm, shape: str, n_steps: int, seeds: range) -> "xr.Dataset":
     """Return the result of one arm after a number of steps; equal configurations are simulated once."""
-    from experiments.pruning.probed_runs import probed_run
+    from experiments.pruning.probed_runs import oracle, probed_run
 
     keep = arm.reading == UNMASKED or arm == Arm(arm.noise, arm.ratio, "one branch")
     config = arms.arm_config(arm, shape, n_steps)
-    return probed_run(folder, config, seeds, reweighted=arm.reading == ORACLE, keep_weights=keep)
+    return probed_run(folder, config, seeds, loss=oracle() if arm.reading == ORACLE else None, keep_weights=keep)
 
 
 def outcome_of(folder: Path, plan: AnswerPlan, arm: Arm, partner: "xr.Dataset | None") -> tuple[Outcome, "xr.Dataset"]:
@@ -128,7 +128,7 @@ def outcome_of(folder: Path, plan: AnswerPlan, arm: Arm, partner: "xr.Dataset | 
 def simulate_all(options: PruningAnswer, folder: Path) -> dict[Arm, Outcome]:
     """Run every arm of the plan."""
     from dynsim import study
-    from experiments.pruning.probed_runs import run_name
+    from experiments.pruning.probed_runs import oracle, run_name
 
     plan = plan_of(options.preset)
     if options.preset != "search":  # the points of the plan were chosen by it
@@ -136,8 +136,10 @@ def simulate_all(options: PruningAnswer, folder: Path) -> dict[Arm, Outcome]:
     found: dict[Arm, Outcome] = {}
     partners: dict[Arm, xr.Dataset] = {}
     todo = [arm for point in plan.points for arm in plan.arms(point)]
-    known = [(arms.arm_config(arm, plan.shape, plan.lengths[0]), arm.reading == ORACLE) for arm in todo]
-    study.announce({run_name(config, plan.seeds, reweighted): (config, plan.seeds) for config, reweighted in known})
+    known = [
+        (arms.arm_config(arm, plan.shape, plan.lengths[0]), oracle() if arm.reading == ORACLE else None) for arm in todo
+    ]
+    study.announce({run_name(config, plan.seeds, loss): (config, plan.seeds) for config, loss in known})
     for k, arm in enumerate(todo):
         study.say(f"arm {k + 1} of {len(todo)}: noise {arm.noise}, r = {arm.ratio:g}, {arm.label}")
         found[arm], result = outcome_of(folder, plan, arm, partners.get(arm.partner))

@@ -19,7 +19,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal
 
 if __name__ == "__main__":  # says in one line which packages are missing, before they are imported
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -30,16 +30,18 @@ if __name__ == "__main__":  # says in one line which packages are missing, befor
 from dynsim import experiment
 from dynsim.config import Config
 from dynsim.experiment import Experiment
-from experiments.pruning import answers, recipes
 from experiments.pruning import plan as plans
-from experiments.pruning.answers import Outcome
+from experiments.pruning import recipes, two_times
 from experiments.pruning.arms import ORACLE, UNMASKED
 from experiments.pruning.recipe_plan import RecipePlan, RecipePoint, load_recipe_plan
 from experiments.pruning.recipes import Recipe, Schedule
+from experiments.pruning.two_times import Ends
 
 if TYPE_CHECKING:
     import xarray as xr
     from matplotlib.figure import Figure
+
+    from experiments.pruning.probed_runs import OwnLoss
 
 SEARCHED = Path(__file__).parent.parent / "figures" / "data" / "pruning_recipe_search.json"
 """Summary of the committed search, drawn in grey behind what was confirmed."""
@@ -112,27 +114,24 @@ def searched_recipes() -> list[Recipe]:
     return found
 
 
-class Ends(NamedTuple):
-    """How a recipe ends: after the same number of steps as all others, and when it has settled."""
+def own_loss(recipe: Recipe) -> "OwnLoss | None":
+    """Return the loss of a recipe that has another than its configuration's."""
+    from experiments.pruning.probed_runs import oracle
 
-    equal_steps: Outcome
-    settled: Outcome
+    return oracle() if recipe.method == ORACLE else None
 
 
 def ends_of(folder: Path, plan: RecipePlan, recipe: Recipe, partner: "xr.Dataset | None") -> tuple[Ends, "xr.Dataset"]:
     """Train until settled or until the plan's last length is reached; return the outcomes and the first result."""
     from experiments.pruning.probed_runs import probed_run
 
-    tried: list[Outcome] = []
-    results: list[xr.Dataset] = []
     judged = {method for _, *sides in plan.statements for method in sides} - {recipes.LONGER}
-    for n_steps in plan.lengths if recipe.method in judged else plan.lengths[:1]:
-        config = recipes.recipe_config(recipe, n_steps)
-        results.append(probed_run(folder, config, plan.seeds, reweighted=recipe.method == ORACLE))
-        tried.append(answers.outcome(results[-1], partner))
-        if tried[-1].settled:
-            break
-    return Ends(tried[0], tried[-1]), results[0]
+    lengths = plan.lengths if recipe.method in judged else plan.lengths[:1]
+
+    def run(n_steps: int) -> "xr.Dataset":
+        return probed_run(folder, recipes.recipe_config(recipe, n_steps), plan.seeds, loss=own_loss(recipe))
+
+    return two_times.until_settled(run, lengths, partner)
 
 
 def simulate_all(options: PruningRecipe, folder: Path) -> dict[Recipe, Ends]:
@@ -146,8 +145,8 @@ def simulate_all(options: PruningRecipe, folder: Path) -> dict[Recipe, Ends]:
     else:
         plans.hold(folder, plan.digest)
         todo = [Recipe(*point, method) for method in plan.methods for point in plan.points]
-    known = [(recipes.recipe_config(recipe, plan.lengths[0]), recipe.method == ORACLE) for recipe in todo]
-    study.announce({run_name(config, plan.seeds, reweighted): (config, plan.seeds) for config, reweighted in known})
+    known = [(recipes.recipe_config(recipe, plan.lengths[0]), own_loss(recipe)) for recipe in todo]
+    study.announce({run_name(config, plan.seeds, loss): (config, plan.seeds) for config, loss in known})
     found: dict[Recipe, Ends] = {}
     partners: dict[Recipe, xr.Dataset] = {}
     for k, recipe in enumerate(todo):
@@ -166,15 +165,7 @@ def recipe_row(recipe: Recipe, found: dict[Recipe, Ends]) -> dict[str, Any]:
     return {
         **recipe._replace(method=recipe.label)._asdict(),
         "schedule": schedule,
-        **{
-            when: {
-                "settled": mine.settled,
-                "n_steps": mine.n_steps,
-                "ends": {name: answers.ends(mine, name) for name in REPORTED},
-                "against_no_mask": {name: answers.paired_contrast(mine, other, name).plain() for name in REPORTED[:4]},
-            }
-            for when, mine, other in zip(Ends._fields, one, base or one, strict=True)
-        },
+        **two_times.rows(one, base or one, REPORTED, REPORTED[:4]),
     }
 
 
@@ -201,11 +192,7 @@ def analyse(found: dict[Recipe, Ends], options: PruningRecipe) -> tuple[dict[str
             for point in points
         ],
         "recipes": [recipe_row(recipe, found) for recipe in found],
-        "statements": answers.judge_statements(plan.contrasts(), {key: one.settled for key, one in found.items()}),
-        # what holds at equal compute needs no end of training
-        "statements_at_equal_steps": answers.judge_statements(
-            plan.contrasts(), {key: one.equal_steps._replace(settled=True) for key, one in found.items()}
-        ),
+        **two_times.statements(plan.contrasts(), found),
         "searched": results.load_json(SEARCHED)["recipes"] if known else [],
     }
     return numbers, {}

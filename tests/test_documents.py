@@ -174,9 +174,9 @@ def test_verdicts_that_are_typed_follow_from_the_summary():
 
 def minutes(words):
     """Return the times in a text, in minutes."""
-    fixed = {"half an hour": 30.0, "an hour": 60.0, "half a minute": 0.5, "a minute": 1.0, "five hours": 300.0}
+    fixed = {"half an hour": 30.0, "an hour": 60.0, "half a minute": 0.5, "a minute": 1.0, "seven hours": 420.0}
     units = {"minutes": 1.0, "seconds": 1 / 60}
-    times = re.findall(r"half an hour|an hour|half a minute|a minute|five hours|\d+ (?:minutes|seconds)", words)
+    times = re.findall(r"half an hour|an hour|half a minute|a minute|seven hours|\d+ (?:minutes|seconds)", words)
     return [fixed[one] if one in fixed else int(one.split()[0]) * units[one.split()[1]] for one in times]
 
 

@@ -4,24 +4,27 @@
     run = simulate(config, seeds=range(3), loss=with_labels("acl"))
 
 The features are known here, so they are the classes: the class of a sample is the rarest feature that is active in it
-(`rarest_feature`). Any other labels are a function of one's own.
+(`rarest_feature`). Other rules are `most_frequent_feature`, `own_class` (no two samples alike, so that labels tell
+nothing) and any function of one's own. A simulation has no second network, no queue and no classifier, so every loss
+has the form that a batch alone allows; `with_labels` says which.
 """
 
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int
 
 from dynsim.engine.data import Batch
 from dynsim.engine.numbers import Numbers
-from dynsim.losses.centres import moved_centres
+from dynsim.losses.centres import assigned_in_program, moved_centres, spread_targets
 from dynsim.losses.contrastive import LossValue, normalise
 from dynsim.losses.label_table import label_loss
 from dynsim.losses.labelled_views import Classes, Views
-
-WITH_OUTPUTS = ("paco", "gpaco")
+from dynsim.losses.supervised import DRAWS_POSITIVES, lowest_positives
 
 
 class SampleLabels(NamedTuple):
@@ -36,24 +39,44 @@ class SampleLabels(NamedTuple):
 LabelRule = Callable[[Batch, Numbers], SampleLabels]
 
 
-def with_labels(name: str, *, labels: LabelRule | None = None, **parts: Any) -> Callable[..., LossValue]:
-    """Return a loss for `simulate(loss=...)`: a contrastive loss of `LABEL_LOSSES` on both views of every sample.
+def with_labels(
+    name: str,
+    *,
+    labels: LabelRule | None = None,
+    unit_length: bool = True,
+    positives: int | None = None,
+    **parts: Any,
+) -> Callable[..., LossValue]:
+    """Return a loss for `simulate(loss=...)`: one of `LABEL_LOSSES` on both views of every sample.
 
-    Embeddings are scaled to length one, and the temperature is that of the configuration. The other options of its loss
-    are not used: all views are candidates of all others.
+    The temperature is that of the configuration. The other options of its loss are not used: all views are candidates
+    of all others, and gradients flow into both. Where a source has more than a batch, this stands for it:
+
+    - BCL and RCL have no prototypes unless centres are given. The centres of ACL are the means of the batch.
+    - KCL and TSC take as positives the other view of the sample, and of the others of its class those that come next in
+      the batch: its samples are in no order, so these are as good as drawn. There is no queue.
+    - The targets of TSC are made by `spread_targets` and assigned anew to the means of every batch.
+    - PaCo, GPaCo and the losses of a classifier take as its outputs the similarities with the centres of the classes
+      over the temperature; for LDAM, which has a factor of its own, the similarities. The centres are the means of the
+      batch, which take no gradient; that of a class without a sample is zero. PaCo is GPaCo without smoothing here.
 
     Args:
-        name: sup_con, kcl, bcl, rcl or acl; or tsc with centres in `parts`.
+        name: one of `LABEL_LOSSES`.
         labels: (batch, numbers) -> `SampleLabels`; None: `rarest_feature`.
+        unit_length: scale embeddings to length one, as the sources do; False: similarities are their inner products, as
+            in the theory. Means of classes have length one in both cases.
+        positives: KCL and TSC: how many positives there are beside the other view of the sample; None: 6.
         parts: named arguments of the loss, such as `aligned=False`; and `centres`, an array (class, neuron) of fixed
-            centres. Without it BCL and RCL have no prototypes, and the centres of ACL are the means of the batch.
+            centres, which replace those named above.
 
-    Errors: `ValueError` in one line for an unknown loss, or one that needs a classifier.
+    Errors: `ValueError` in one line for an unknown loss, and for `positives` with a loss that draws none.
     """
-    row = label_loss(name)
-    if row.family == "classifier" or name in WITH_OUTPUTS:
-        raise ValueError(f"loss: wanted one that compares embeddings alone, such as sup_con or acl, got {name!r}")
-    return partial(_loss, name=name, rule=labels or rarest_feature, **parts)
+    label_loss(name)
+    if positives is not None and name not in DRAWS_POSITIVES:
+        raise ValueError(f"positives: wanted one of {', '.join(DRAWS_POSITIVES)} with it, got {name!r}: leave it out")
+    n_drawn = 6 if positives is None else positives
+    rule = labels or rarest_feature
+    return partial(_loss, name=name, rule=rule, unit_length=unit_length, n_drawn=n_drawn, **parts)
 
 
 def rarest_feature(batch: Batch, numbers: Numbers) -> SampleLabels:
@@ -62,14 +85,33 @@ def rarest_feature(batch: Batch, numbers: Numbers) -> SampleLabels:
     A class is as large as its feature is often the rarest one, p_j times the product of 1 - p_i over all i that are
     rarer; so it is for features that are active independently of each other.
     """
+    # stable: from the most frequent to the rarest, equally frequent ones in their order
+    return _last_active(batch, numbers, jnp.argsort(-numbers.active_probability))
+
+
+def most_frequent_feature(batch: Batch, numbers: Numbers) -> SampleLabels:
+    """Return the most frequent active feature of each sample as its class; among equally frequent ones the last.
+
+    Class sizes as in `rarest_feature`, with the order turned round.
+    """
+    return _last_active(batch, numbers, jnp.argsort(numbers.active_probability))
+
+
+def own_class(batch: Batch, numbers: Numbers) -> SampleLabels:
+    """Return a class of its own for each sample, all of one size: a loss with these labels learns nothing from them."""
+    n_samples = batch.codes.shape[0]
+    return SampleLabels(jnp.arange(n_samples, dtype=jnp.int32), jnp.ones(n_samples, numbers.active_probability.dtype))
+
+
+def _last_active(batch: Batch, numbers: Numbers, order: Int[Array, " feature"]) -> SampleLabels:
+    """Return as class the active feature that comes last in an order, -1 where none is active."""
     frequency = numbers.active_probability
-    order = jnp.argsort(-frequency)  # stable: from the most frequent to the rarest
     active = (batch.codes != 0)[:, order]
     place = jnp.where(active, jnp.arange(len(order)), -1).max(axis=1)
     labels = jnp.where(place >= 0, order[jnp.maximum(place, 0)], -1)
     absent = jnp.log1p(-jnp.minimum(frequency[order], 1 - 1e-6))
-    rarer = jnp.cumsum(absent[::-1])[::-1] - absent
-    share = frequency[order] * jnp.exp(rarer)
+    later = jnp.cumsum(absent[::-1])[::-1] - absent
+    share = frequency[order] * jnp.exp(later)
     return SampleLabels(labels.astype(jnp.int32), jnp.zeros_like(share).at[order].set(share))
 
 
@@ -81,17 +123,52 @@ def _loss(
     *,
     name: str,
     rule: LabelRule,
+    unit_length: bool,
+    n_drawn: int,
     centres: Array | None = None,
     **parts: Any,
 ) -> LossValue:
-    found = rule(batch, numbers)
-    n_queries, n_classes = len(query), len(found.counts)
+    found, row, n_queries = rule(batch, numbers), label_loss(name), len(query)
     labels = jnp.concatenate([found.labels[:n_queries], found.labels])
-    views = Views(normalise(jnp.concatenate([query, key])), jnp.maximum(labels, 0), labels >= 0)
-    has_centre = None
-    if centres is None and name == "acl" and parts.get("centred", True):
-        start = jnp.zeros((n_classes, views.embeddings.shape[1]), views.embeddings.dtype)
-        centres = moved_centres(start, views, 0.0)  # with no weight on the past: the means of this batch
-        has_centre = jnp.any(centres != 0, axis=1)
-    classes = Classes(found.counts, centres, has_centre)
-    return label_loss(name).function(views, classes, numbers.temperature, **parts)
+    embeddings = jnp.concatenate([query, key])
+    views = Views(normalise(embeddings) if unit_length else embeddings, jnp.maximum(labels, 0), labels >= 0)
+    has_centre, of_classifier = None, row.family == "classifier"
+    with_outputs = of_classifier or "logits" in row.needs
+    if centres is None and (with_outputs or name == "tsc" or (name == "acl" and parts.get("centred", True))):
+        centres = _means(views, len(found.counts))
+        if name == "acl":
+            has_centre = jnp.any(centres != 0, axis=1)
+        elif name == "tsc":
+            targets = jnp.asarray(_targets(*centres.shape), centres.dtype)
+            centres = assigned_in_program(centres, targets)
+    if with_outputs:
+        outputs = views.embeddings @ jnp.asarray(centres).T
+        outputs = outputs if name == "ldam" else outputs / numbers.temperature
+        if of_classifier:
+            return row.function(outputs, views.labels, found.counts, views.is_valid, **parts)
+        views = views._replace(logits=outputs)
+    if name in DRAWS_POSITIVES:
+        samples = jnp.concatenate([jnp.arange(n_queries), jnp.arange(len(key))])
+        parts |= {"is_drawn": _next_of_class(views, samples, n_drawn)}
+    return row.function(views, Classes(found.counts, centres, has_centre), numbers.temperature, **parts)
+
+
+def _means(views: Views, n_classes: int) -> Float[Array, "class neuron"]:
+    """Return the direction of the mean of each class in the batch; zeros for a class that is not in it."""
+    start = jnp.zeros((n_classes, views.embeddings.shape[1]), views.embeddings.dtype)
+    return moved_centres(start, views, 0.0)  # with no weight on the past
+
+
+def _next_of_class(views: Views, samples: Int[Array, " view"], n_drawn: int) -> Array:
+    """Return the positives of each view: those of its sample, and the `n_drawn` next of its class, in a circle."""
+    place = jnp.arange(len(samples))
+    ahead = (place[None, :] - place[:, None]) % len(samples)
+    is_own = samples[:, None] == samples[None, :]
+    return lowest_positives(ahead.astype(jnp.float32) / len(samples), views, None, is_own, n_drawn)
+
+
+@lru_cache(maxsize=8)
+def _targets(n_classes: int, n_neurons: int) -> np.ndarray:
+    """Return the targets of TSC: the same for all runs of a size, which may be computed while a program is traced."""
+    with jax.ensure_compile_time_eval():
+        return spread_targets(n_classes, n_neurons, key=jax.random.key(0))

@@ -86,9 +86,22 @@ def assign_targets(
 ) -> Float[np.ndarray, "class neuron"]:
     """Return the targets in the order of the classes: the assignment with the largest sum of <centroid, target>.
 
-    TSC assigns anew at every step, outside the compiled program, from the running means of `moved_centres`.
+    TSC assigns anew at every step, from the running means of `moved_centres` (`assigned_in_program`).
     """
     if centroids.shape != targets.shape:
         raise ValueError(f"targets: wanted the shape of the centroids, {centroids.shape}, got {targets.shape}")
     rows, columns = linear_sum_assignment(np.asarray(centroids) @ np.asarray(targets).T, maximize=True)
     return np.asarray(targets)[columns[np.argsort(rows)]]
+
+
+def assigned_in_program(
+    centroids: Float[Array, "class neuron"], targets: Float[Array, "class neuron"]
+) -> Float[Array, "class neuron"]:
+    """Return `assign_targets` from within a compiled program, which waits for the host to compute it; no gradient."""
+    held = jax.lax.stop_gradient((centroids, targets))
+    form = jax.ShapeDtypeStruct(targets.shape, targets.dtype)
+    return jax.pure_callback(_assigned, form, *held, vmap_method="sequential")
+
+
+def _assigned(centroids: Any, targets: Any) -> np.ndarray:
+    return assign_targets(np.asarray(centroids), np.asarray(targets))

@@ -6,7 +6,7 @@ candidate a, T the temperature. `LABEL_LOSSES` has their formulas and sources.
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool
+from jaxtyping import Array, Bool, Float
 
 from dynsim.losses.contrastive import LossValue
 from dynsim.losses.labelled_views import (
@@ -19,6 +19,9 @@ from dynsim.losses.labelled_views import (
     shared_equally,
     softmax_loss,
 )
+
+DRAWS_POSITIVES = ("kcl", "tsc")
+"""Losses whose positives are drawn, see `draw_positives`."""
 
 
 def sup_con(
@@ -47,6 +50,7 @@ def draw_positives(
     memory: Views | None,
     is_own: Bool[Array, "view candidate"],
     n_drawn: int,
+    may_compare: Bool[Array, "view candidate"] | None = None,
 ) -> Bool[Array, "view candidate"]:
     """Return the positives of KCL: of every anchor the other views of its sample, and some more of its class.
 
@@ -54,10 +58,29 @@ def draw_positives(
         key: of JAX's random numbers.
         is_own: which candidates (the views, then the memory) are views of the anchor's own sample.
         n_drawn: how many others are drawn, without replacement; all of them where there are fewer.
+        may_compare: which candidates an anchor has, as for `kcl`; no other is drawn. None: all.
     """
-    pairs = compared(views, Classes(), 1.0, memory, with_centres=False)
+    numbers = jax.random.uniform(key, is_own.shape, jnp.float32)
+    return lowest_positives(numbers, views, memory, is_own, n_drawn, may_compare)
+
+
+def lowest_positives(
+    numbers: Float[Array, "view candidate"],
+    views: Views,
+    memory: Views | None,
+    is_own: Bool[Array, "view candidate"],
+    n_drawn: int,
+    may_compare: Bool[Array, "view candidate"] | None = None,
+) -> Bool[Array, "view candidate"]:
+    """Return the positives as `draw_positives` does, but the others are those with the smallest of these numbers.
+
+    Args:
+        numbers: in [0, 1); of equal ones the candidate that stands first is taken.
+        views, memory, is_own, n_drawn, may_compare: as for `draw_positives`.
+    """
+    pairs = _restricted(compared(views, Classes(), 1.0, memory, with_centres=False), None, may_compare)
     may_be_drawn = pairs.is_positive & ~is_own
-    order = jnp.argsort(jnp.where(may_be_drawn, jax.random.uniform(key, may_be_drawn.shape), 2.0), axis=1)
+    order = jnp.argsort(jnp.where(may_be_drawn, numbers, 2), axis=1)
     rank = jnp.argsort(order, axis=1)
     return pairs.is_positive & (is_own | (rank < n_drawn))
 

@@ -95,9 +95,9 @@ def step_axis(ax: Axes, steps: np.ndarray) -> None:
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
 
 
-def plain_log_labels(axis: Axis) -> None:
-    """Label a logarithmic axis, such as `ax.yaxis`, with plain numbers: 1, 2 and 5 times each power of ten."""
-    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+def plain_log_labels(axis: Axis, times: Sequence[float] = (1, 2, 5)) -> None:
+    """Label a logarithmic axis, such as `ax.yaxis`, with plain numbers: these multiples of each power of ten."""
+    axis.set_major_locator(LogLocator(subs=times))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.set_minor_formatter(NullFormatter())
 

@@ -18,3 +18,12 @@ def points_text(report: Mapping[str, Any]) -> str:
     if report["detectable"] is not None:
         text += f", could see {100 * report['detectable']:.1f}"
     return text
+
+
+def in_points(numbers: Any) -> Any:
+    """Return accuracies and their differences in points: every number of a nested dictionary or list, times 100."""
+    if isinstance(numbers, dict):
+        return {name: in_points(one) for name, one in numbers.items() if name not in ("p_value", "level")}
+    if isinstance(numbers, list):
+        return [in_points(one) for one in numbers]
+    return 100 * numbers if isinstance(numbers, float) else numbers

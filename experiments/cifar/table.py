@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from dynsim.stats.texts import percent_and_range, points_text
+from dynsim.stats.texts import in_points, percent_and_range, points_text
 from experiments.cifar.arms import NO_MASK, ON_BALANCED, find_arm
 from experiments.cifar.outcome import METRICS, PROBES
 from experiments.cifar.published import FILLED_BY, PLAIN, PUBLISHED, Protocol, Published
@@ -81,15 +81,6 @@ def quoted_numbers(summary: dict[str, Any]) -> dict[str, Any]:
         return told
     answer = {"difference": in_points(found.difference), "placebos": in_points(found.placebos)}
     return told | {"verdict": found.verdict} | answer
-
-
-def in_points(numbers: Any) -> Any:
-    """Return accuracies and their differences in points: every number of a nested dictionary or list, times 100."""
-    if isinstance(numbers, dict):
-        return {name: in_points(one) for name, one in numbers.items() if name not in ("p_value", "level")}
-    if isinstance(numbers, list):
-        return [in_points(one) for one in numbers]
-    return 100 * numbers if isinstance(numbers, float) else numbers
 
 
 def _lead(above: dict[str, dict[str, float]]) -> str:

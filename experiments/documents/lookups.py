@@ -48,16 +48,18 @@ def names() -> Names:
     recipe[label][noise][quantity]      how a recipe of pruning_recipe ended after equal steps
     recipe_statement[name][noise]       a statement of its plan, once settled: [found], [verdict]
     bench[steps][shape][candidate]      what `make bench` measured last; see `bench.measured`
+    losses                              what came out of long_tail_losses: [verdict], and in points [difference][a][b]
     images                              what came out on images, in points: [verdict], [difference], [placebos], [lead]
     times[experiment][preset]           how long a preset takes, as --help says it
     tables[name]                        a whole table
     """
-    from experiments import cifar_lt
+    from experiments import cifar_lt, long_tail_losses
 
     found = summaries()
     answer, tracking = found["pruning_answer"].value, found["stage_tracking"].value
     quick = found["stage_tracking_quick"].value
     images = cifar_lt.quoted(found["cifar_lt"].value)
+    losses = long_tail_losses.quoted_methods(found["long_tail_losses"].value)
     details, recipes = found["pruning_comparison"].value["details"], found["pruning_recipe"].value
     shorter = {
         "stage_ends": stage_ends(tracking),
@@ -75,19 +77,21 @@ def names() -> Names:
         "recipe_statement": rows_by_noise(recipes["statements"], "name"),
         "bench": (bench := measured()),
         "times": times(),
+        "losses": losses,
         "images": images,
-        "tables": whole_tables(found, images["rows"], bench),
+        "tables": whole_tables(found, {"accuracy": images["rows"], "losses": losses["rows"]}, bench)
+        | {"published_losses": markdown(losses["published"])},
     }
     found.update({name: Quantity(value, name) for name, value in shorter.items()})
     return found
 
 
-def whole_tables(found: Names, on_images: list[list[str]], bench: Any) -> dict[str, str]:
+def whole_tables(found: Names, on_images: dict[str, list[list[str]]], bench: Any) -> dict[str, str]:
     """Return the tables of the documents by name, from the summaries and what was measured."""
     ordered = with_least_noise_first(found["pruning_answer"].value)
     return {
         **{name: markdown(rows(bench)) for name, rows in BENCH_TABLES.items()},
-        "accuracy": markdown(on_images),
+        **{name: markdown(rows) for name, rows in on_images.items()},
         "recipes": recipe_table(with_least_noise_first(found["pruning_recipe"].value)),
         "stages": printed_stages(found["stage_tracking_quick"].value),
         "coverage": arms_table(ordered, "minority coverage"),

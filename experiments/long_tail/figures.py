@@ -44,6 +44,12 @@ CAPTIONS = {
         "of a class's features with their mean. Right: angle between the mean of a class and the nearest other one. "
         "Black: ACL; grey: the others."
     ),
+    "projection": (
+        "Test images of the two most frequent and the two rarest classes, one panel per method, for the first seed; at "
+        "most 50 images of a class. Axes: the first two principal components of the features that are shown, each "
+        "scaled to length one; this is not t-SNE. Below: the share of their variance that lies in the plane. "
+        "Marks: classes, by their number of training images; blue: frequent; red: rare."
+    ),
 }
 
 
@@ -52,6 +58,8 @@ def draw(summary: dict[str, Any], curves: dict[str, Any]) -> dict[str, Figure]:
     del curves
     found = {"methods": method_dots(summary), "by_class": accuracy_by_size(summary), "geometry": geometry(summary)}
     found["conflicts"] = conflicts(summary)
+    if summary.get("projections"):
+        found["projection"] = head_and_tail(summary)
     return found | ({"differences": method_differences(summary)} if summary["contrasts"] else {})
 
 
@@ -80,24 +88,25 @@ def accuracy_by_size(summary: dict[str, Any]) -> Figure:
     fig, axes = panels(rows, columns, (TWO_COLUMNS, 0.5 + 1.5 * rows), sharex=True, sharey=True)
     for ax in axes.flat[len(found) :]:
         ax.set_axis_off()
-    for ax, (name, one) in zip(axes.flat, found.items(), strict=False):
+    for place, (ax, (name, one)) in enumerate(zip(axes.flat, found.items(), strict=False)):
         if BALANCED in found:
             other = found[BALANCED]
             ax.plot(other["counts"], 100 * np.array(other["mean"]), color=COLOR["mark"], lw=0.9)
         ax.plot(one["counts"], 100 * np.array(one["mean"]), "o", color=COLOR["ink"], ms=3)
-        ax.set_title(name, loc="left")
-        _size_axis(ax)
+        ax.set_title(name.replace(", ", ",\n"), loc="left")
+        below = place + columns >= len(found)  # no panel is below it
+        _size_axis(ax, "training images" if below else "", few=True)
+        ax.tick_params(labelbottom=below)
     for row in axes:
         row[0].set_ylabel("accuracy (%)")
     return fig
 
 
-def _size_axis(ax: Axes, label: bool = True) -> None:
-    """Scale the x axis for class sizes."""
+def _size_axis(ax: Axes, label: str = "training images of the class", few: bool = False) -> None:
+    """Scale the x axis for class sizes; few: label few of them, in a narrow panel."""
     ax.set_xscale("log")
-    plain_log_labels(ax.xaxis)
-    if label:
-        ax.set_xlabel("training images of the class")
+    plain_log_labels(ax.xaxis, (5,) if few else (1, 2, 5))
+    ax.set_xlabel(label)
 
 
 @matplotlib.rc_context(STYLE)
@@ -131,14 +140,14 @@ def conflicts(summary: dict[str, Any]) -> Figure:
     losses = claims[shown[0]]["losses"]
     fig, axes = panels(len(shown), len(losses), (TWO_COLUMNS, 0.6 + 1.6 * len(shown)), sharex=True, sharey=True)
     for row, name in zip(axes, shown, strict=True):
-        found = claims[name]
+        last, found = name == shown[-1], claims[name]
         ratio = 100 * np.array(found["conflict_ratio"], np.float64)
         records = dict.fromkeys((0, len(found["epochs"]) // 2, len(found["epochs"]) - 1))
         for ax, loss, place in zip(row, losses, range(len(losses)), strict=True):
             for record, color in zip(records, ("grid", "mark", "ink"), strict=False):
                 label = f"epoch {found['epochs'][record]}"
                 ax.plot(found["counts"], ratio[record, place], "o-", color=COLOR[color], ms=3, lw=0.9, label=label)
-            _size_axis(ax, label=row is axes[-1])
+            _size_axis(ax, "training images of the class" if last else "", few=True)
             ax.set_title(f"{LOSS_NAMES[loss]}, trained with {name}", loc="left")
         row[0].set_ylabel("repelling pairs (%)")
     axes[0, 0].legend()
@@ -157,5 +166,27 @@ def geometry(summary: dict[str, Any]) -> Figure:
             ax.plot(found["counts"], values, f"{mark}-", color=color, ms=3, lw=0.8, label=method)
         _size_axis(ax)
         ax.set_ylabel(text)
+    lower_legend(fig, axes[0, 0].get_legend_handles_labels()[0], 4)
+    return fig
+
+
+@matplotlib.rc_context(STYLE)
+def head_and_tail(summary: dict[str, Any]) -> Figure:
+    """Return the plane of the two first principal components of some frequent and rare classes, a panel per method."""
+    found = summary["projections"]
+    columns = min(4, len(found))
+    rows = -(-len(found) // columns)
+    fig, axes = panels(rows, columns, (TWO_COLUMNS, 0.7 + 1.7 * rows))
+    for ax in axes.flat[len(found) :]:
+        ax.set_axis_off()
+    for ax, (name, one) in zip(axes.flat, found.items(), strict=False):
+        for place, (count, points, mark) in enumerate(zip(one["counts"], one["points"], MARKS, strict=False)):
+            color = COLOR["majority" if 2 * place < len(one["counts"]) else "minority"]
+            across, up = np.array(points, np.float64).T
+            ax.plot(across, up, mark, color=color, ms=2.5, alpha=0.7, mew=0, label=f"{count} training images")
+        ax.set_title(name, loc="left")
+        ax.set_xlabel(f"{100 * sum(one['variance']):.0f} % of the variance")
+        ax.set_xticks([])
+        ax.set_yticks([])
     lower_legend(fig, axes[0, 0].get_legend_handles_labels()[0], 4)
     return fig

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from dynsim.bridge.options import LossParts, Masking, Supervised
-from dynsim.bridge.options.labels import NO_CONTRAST, PARTS_OF
+from dynsim.bridge.options.loss_parts import NO_CONTRAST, parts_known
 
 CROSS_ENTROPY, BALANCED, ONE_VIEW = "cross-entropy", "Balanced Softmax", "Balanced Softmax, one view"
 SUP_CON, BCL, RCL, ACL = "SupCon", "BCL", "RCL", "ACL"
@@ -29,7 +29,7 @@ class Method(NamedTuple):
 
 def with_losses(options: Supervised, classifier: str, contrastive: str) -> Supervised:
     """Return options with these losses, and of the parts only those that they have; a mask needs embeddings."""
-    known = {*PARTS_OF.get(classifier, ()), *PARTS_OF.get(contrastive, ())}
+    known = parts_known(classifier, contrastive)
     parts = LossParts(**{name: getattr(options.parts, name) for name in known})
     network, masking = options.network, options.masking
     if contrastive == NO_CONTRAST:
@@ -72,6 +72,12 @@ LOSS_METHODS = {
     BCL: Method("Balanced Softmax and BCL", _losses(NEUTRAL, "bcl")),
     RCL: Method("Balanced Softmax and RCL, in the form of dynsim", _losses(NEUTRAL, "rcl")),
     ACL: Method("Balanced Softmax and ACL", _losses(NEUTRAL, "acl")),
+    "KCL": Method("Balanced Softmax and KCL, with a queue of a second network's embeddings", _losses(NEUTRAL, "kcl")),
+    "TSC": Method("Balanced Softmax and TSC, with a queue of a second network's embeddings", _losses(NEUTRAL, "tsc")),
+    "PaCo": Method(
+        "Balanced Softmax and PaCo, with a queue of a second network's embeddings", _losses(NEUTRAL, "paco")
+    ),
+    "GPaCo": Method("Balanced Softmax and GPaCo, with a queue of earlier embeddings", _losses(NEUTRAL, "gpaco")),
     "published BCL": Method(
         "BCL's views, head, classifier and learning rate; the weights of its losses are those of a port",
         _published_bcl,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from experiments.long_tail.methods import ACL, BALANCED, ONE_VIEW
+from experiments.long_tail.variants import VARIANTS
 
 if TYPE_CHECKING:
     from experiments.long_tail.runs import MethodRow
@@ -27,8 +28,9 @@ class MethodContrast(NamedTuple):
 
 
 def planned_differences(methods: Sequence[str]) -> list[MethodContrast]:
-    """Return the differences that are reported between these methods."""
-    known = [pair for pair in PAIRS if set(pair) <= set(methods)]
+    """Return the differences that are reported between these methods, each variant against what it varies."""
+    varied = [(name, VARIANTS[name].base) for name in methods if name in VARIANTS]
+    known = [pair for pair in (*PAIRS, *varied) if set(pair) <= set(methods)]
     return [MethodContrast(*pair, metric) for pair in known for metric in ACCURACY_GROUPS]
 
 
@@ -39,16 +41,23 @@ def summarise_methods(rows: "Sequence[MethodRow]", methods: Sequence[str], margi
         margin: largest difference that counts as none.
     """
     contrasts = [method_contrast(rows, one) for one in planned_differences(methods)]
+    large, first = ("log", "claims", "projection"), {name: _first(rows, name) for name in methods}
     return {
         "methods": {name: _of_groups(rows, name) for name in methods},
         "contrasts": contrasts,
         "verdict": plan_verdict(contrasts, margin),
         "by_class": {name: _by_size(rows, name) for name in methods},
         "claims": {name: _claims(rows, name) for name in methods},
-        "rows": [{key: value for key, value in row.items() if key not in ("log", "claims")} for row in rows],
+        "rows": [{key: value for key, value in row.items() if key not in large} for row in rows],
         "logs": [{"method": row["method"], "seed": row["seed"], **row["log"]} for row in rows],
+        "projections": {name: one["projection"] for name, one in first.items() if "projection" in one},
         "train_minutes": round(sum(row["train_s"] for row in rows) / 60, 1),
     }
+
+
+def _first(rows: "Sequence[MethodRow]", method: str) -> "MethodRow":
+    """Return the run of a method with its first seed."""
+    return min((row for row in rows if row["method"] == method), key=lambda row: row["seed"])
 
 
 def accuracies_of(rows: "Sequence[MethodRow]", method: str, metric: str) -> dict[int, float]:

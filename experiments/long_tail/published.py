@@ -31,9 +31,9 @@ SADE_PROTOCOL = "ResNet-32, three experts; outside runs 0.6 to 0.9 lower until i
 
 FROM_ACL = {
     "Balanced Softmax": ((50.8, 54.2, 63.0), ONE_VIEW),
-    "PaCo": ((52.0, 56.0, 64.2), None),
+    "PaCo": ((52.0, 56.0, 64.2), "PaCo"),
     "BCL": ((51.9, 56.6, 64.9), BCL),
-    "GPaCo": ((52.3, 56.4, 65.4), None),
+    "GPaCo": ((52.3, 56.4, 65.4), "GPaCo"),
     "ACL": ((52.6, 56.9, 66.4), ACL),
 }
 """CIFAR-100-LT with imbalance 100, 50 and 10."""

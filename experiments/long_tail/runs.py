@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from experiments.long_tail.methods import LOSS_METHODS
+from experiments.long_tail.projection import projected_classes
+from experiments.long_tail.variants import KNOWN_METHODS
 
 if TYPE_CHECKING:
     from dynsim.bridge.data.tasks import LabelledImages, Task
@@ -49,7 +50,7 @@ def train_methods(study: LossStudy, methods: tuple[str, ...], seeds: range) -> l
     from dynsim.bridge.data.tasks import make_task
     from dynsim.study import shared_bar
 
-    options = {name: LOSS_METHODS[name].change(study.training) for name in methods}
+    options = {name: KNOWN_METHODS[name].change(study.training) for name in methods}
     rows = []
     with shared_bar("losses") as bar:
         for name, one in options.items():
@@ -76,7 +77,7 @@ def _run(
     label = method_run_name(name, seed)
     keep = part_path(study.folder, label).with_suffix("")
     made_from = {
-        "training": dataclasses.asdict(options),
+        "training": options.values(),
         "long_tail": dataclasses.asdict(study.long_tail),
         "measured": [study.measured_batches, study.measured],
         "encoder": None if study.encoder is None else hashlib.sha256(study.encoder.read_bytes()).hexdigest(),
@@ -126,6 +127,7 @@ def _trained(
     save_classifier(study.folder / "encoders" / f"{keep.name}.safetensors", found)
     row = accuracies(task, found.predict(task.test))
     row |= {"counts": task.counts.tolist(), "groups": task.groups.tolist(), "chosen_epoch": found.epoch}
+    row["projection"] = projected_classes(task, found)
     row["log"] = {name: _plain(values) for name, values in found.log.items()}
     claims = {name: _plain(values) for name, values in found.records.items()}
     return row | {"claims": {"epochs": list(epochs), "losses": list(COUNTED), **claims}}

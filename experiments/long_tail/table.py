@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
-from dynsim.stats.texts import percent_and_range, points_text
-from experiments.long_tail.methods import LOSS_METHODS
+from dynsim.stats.texts import in_points, percent_and_range, points_text
 from experiments.long_tail.outcome import ACCURACY_GROUPS
 from experiments.long_tail.published import PUBLISHED_ACCURACIES
+from experiments.long_tail.variants import KNOWN_METHODS
 
 
 def table_text(summary: dict[str, Any]) -> str:
@@ -16,7 +16,7 @@ def table_text(summary: dict[str, Any]) -> str:
     for name, found in summary["methods"].items():
         cells = [percent_and_range(found[metric]["values"]) for metric in ACCURACY_GROUPS]
         lines.append(f"  {name:<26}" + "".join(f"{cell:>14}" for cell in cells))
-    lines += ["", *(f"{name}: {LOSS_METHODS[name].text}" for name in summary["methods"]), ""]
+    lines += ["", *(f"{name}: {KNOWN_METHODS[name].text}" for name in summary["methods"]), ""]
     lines += ["Differences between methods with the same seed, in points, with 95 % intervals", ""]
     lines += [_contrast_line(one) for one in summary["contrasts"]]
     if summary["verdict"]:
@@ -39,12 +39,56 @@ def _claim_lines(claims: dict[str, Any]) -> list[str]:
     lines.append(f"  {'trained with':<26}" + "".join(f"{name:>16}" for name in (*some["losses"], "compact", "angle")))
     for name, found in claims.items():
         cells = []
-        for ratios in found["conflict_ratio"][-1]:
-            known = [one for one in ratios if one is not None]
-            cells.append(f"{100 * known[0]:.0f} % / {100 * known[-1]:.0f} %" if known else "")
+        for place in range(len(found["losses"])):
+            ends = end_ratios(found, place)
+            cells.append(f"{100 * ends[0]:.0f} % / {100 * ends[1]:.0f} %" if ends else "")
         cells += [f"{found['mean_compactness']:.2f}", f"{found['mean_margin']:.0f}"]
         lines.append(f"  {name:<26}" + "".join(f"{cell:>16}" for cell in cells))
     return lines
+
+
+def quoted_losses(summary: dict[str, Any]) -> dict[str, Any]:
+    """Return what documents quote of a summary, accuracies in percent and differences in points.
+
+    Keys: `verdict`; `difference`, {first: {second: {metric: report}}}; `rows`, the table of accuracies, heads first;
+    `published`, that of published accuracies with ours beside them; `conflicts`, {trained with: {measured under:
+    (most frequent class, rarest class)}} at the end; `about`, what was run.
+    """
+    difference: dict[str, Any] = {}
+    for one in summary["contrasts"]:
+        difference.setdefault(one["first"], {}).setdefault(one["second"], {})[one["metric"]] = in_points(one)
+    rows = [["trained with", *ACCURACY_GROUPS.values(), "what it is"]]
+    for name, found in summary["methods"].items():
+        cells = [percent_and_range(found[metric]["values"]) for metric in ACCURACY_GROUPS]
+        rows.append([name, *cells, KNOWN_METHODS[name].text])
+    conflicts = {
+        name: {loss: end_ratios(found, place) for place, loss in enumerate(found["losses"])}
+        for name, found in summary["claims"].items()
+    }
+    return {
+        "verdict": summary["verdict"],
+        "difference": difference,
+        "rows": rows,
+        "published": published_rows([summary]),
+        "conflicts": conflicts,
+        "about": summary["about"],
+    }
+
+
+def end_ratios(claims: dict[str, Any], place: int) -> list[float]:
+    """Return the conflict ratio at the end of training in the most frequent and the rarest class that has pairs."""
+    known = [one for one in claims["conflict_ratio"][-1][place] if one is not None]
+    return [known[0], known[-1]] if known else []
+
+
+def published_rows(summaries: Sequence[dict[str, Any]]) -> list[list[str]]:
+    """Return a table for a document: published accuracies in percent, ours beside them, and how the two differ."""
+    rows = [["method", "images", "imbalance", "published", "here", "protocol of the published number"]]
+    for row in PUBLISHED_ACCURACIES:
+        own = _own_cell(row.images, row.imbalance, row.ours, summaries).rstrip(" *")
+        cells = [row.method, row.images, f"{row.imbalance}", f"{row.value:.1f}", own, f"{row.source}: {row.protocol}"]
+        rows.append(cells)
+    return rows
 
 
 def published_losses(summaries: Sequence[dict[str, Any]]) -> str:

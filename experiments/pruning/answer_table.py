@@ -28,9 +28,9 @@ def span_text(found: dict[str, Any]) -> str:
 
 
 def point_name(row: dict[str, Any]) -> str:
-    """Return the name of a point: its shape, if it has one, its noise level and its frequency ratio."""
-    shape = f"{row['shape']}, " if "shape" in row else ""
-    return f"{shape}noise {row['noise']}, r = {row['ratio']:g}"
+    """Return the name of a point: its form of the loss and its shape, if it has any, its noise and frequency ratio."""
+    where = "".join(f"{row[name]}, " for name in ("form", "shape") if name in row)
+    return f"{where}noise {row['noise']}, r = {row['ratio']:g}"
 
 
 def points_by_noise(numbers: dict[str, Any]) -> list[dict[str, Any]]:

@@ -1,9 +1,9 @@
 """Runs with everything recorded that the answer on pruning compares: specialists, a linear probe, held-out losses."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dynsim.config import Config
 
@@ -11,6 +11,13 @@ if TYPE_CHECKING:
     import xarray as xr
 
 HELD_OUT_BATCHES = 4  # batches per record for the losses
+
+
+class OwnLoss(NamedTuple):
+    """A loss other than that of the configuration."""
+
+    name: str
+    function: Callable[..., Any]
 
 
 @cache
@@ -22,26 +29,32 @@ def record_fn(structure: Config, keep_weights: bool) -> Any:
     return mask_effect.recorder_with_loss(parts, HELD_OUT_BATCHES, keep_weights=keep_weights, with_probe=True)
 
 
-def run_name(config: Config, seeds: Sequence[int], reweighted: bool) -> str:
+def oracle() -> OwnLoss:
+    """Return the loss whose anchors weigh by inverse frequency, which knows the frequencies."""
+    from experiments.pruning.reweighted import inverse_frequency_loss
+
+    return OwnLoss("oracle", inverse_frequency_loss)
+
+
+def run_name(config: Config, seeds: Sequence[int], loss: OwnLoss | None = None) -> str:
     """Return the name of a part of a study: equal configurations with equal losses share it."""
     from dynsim.config.serial import config_hash
 
-    return f"{'oracle' if reweighted else 'run'} {config_hash(config, seeds)}"
+    return f"{loss.name if loss else 'run'} {config_hash(config, seeds)}"
 
 
 def probed_run(
-    folder: Path, config: Config, seeds: Sequence[int], *, reweighted: bool = False, keep_weights: bool = False
+    folder: Path, config: Config, seeds: Sequence[int], *, loss: OwnLoss | None = None, keep_weights: bool = False
 ) -> "xr.Dataset":
     """Return the result of a configuration; equal ones are simulated once in a folder.
 
     Args:
-        reweighted: train with the loss whose anchors weigh by inverse frequency, which knows the frequencies.
+        loss: to train with; None: that of the configuration.
         keep_weights: record the weights too.
     """
     from dynsim.engine.numbers import resolve
     from dynsim.study import simulate_part
-    from experiments.pruning.reweighted import inverse_frequency_loss
 
-    own: dict[str, Any] = {"loss": inverse_frequency_loss} if reweighted else {}
+    own: dict[str, Any] = {"loss": loss.function} if loss else {}
     record = record_fn(resolve(config).structure, keep_weights)
-    return simulate_part(folder, run_name(config, seeds, reweighted), config, seeds, record_fn=record, **own)
+    return simulate_part(folder, run_name(config, seeds, loss), config, seeds, record_fn=record, **own)

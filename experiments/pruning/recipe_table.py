@@ -34,14 +34,15 @@ def table_text(numbers: dict[str, Any]) -> str:
         rate = f"false firing: noise alone makes a neuron fire on {point['false_firing_rate']:.3g} of the tokens"
         header = f"  {'recipe':<44}minority  majority   minority minus that without a mask, 95 % interval, seeds"
         lines += ["", f"{here} ({rate})", header]
-        lines += [_recipe_line(row) for row in numbers["recipes"] if point_name(row) == here]
+        lines += [recipe_line(row) for row in numbers["recipes"] if point_name(row) == here]
     if numbers["statements"]:
         lines += ["", "After equal numbers of steps:", "", *statement_lines(numbers["statements_at_equal_steps"])]
         lines += ["", "Once both sides have settled:", "", *statement_lines(numbers["statements"])]
     return "\n".join(line.rstrip() for line in lines)
 
 
-def _recipe_line(row: dict[str, Any]) -> str:
+def recipe_line(row: dict[str, Any]) -> str:
+    """Return where a method ends after equal steps, how far from its partner, and whether it had settled."""
     found = row["equal_steps"]
     shares = [found["ends"][f"{group} coverage"]["estimate"] for group in ("minority", "majority")]
     minority, majority = ("-" if share is None else f"{share:.2f}" for share in shares)

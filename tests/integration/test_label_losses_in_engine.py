@@ -1,17 +1,22 @@
 """A loss with labels as the loss of a run."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from dynsim.engine import label_loss
 from dynsim.engine.data import Batch
 from dynsim.engine.label_loss import rarest_feature, with_labels
 from dynsim.engine.numbers import resolve
 from dynsim.engine.simulate import simulate
+from dynsim.losses.centres import assign_targets, spread_targets
 from dynsim.losses.contrastive import normalise
 from dynsim.losses.label_table import LABEL_LOSSES
 from dynsim.losses.labelled_views import Classes, Views
+from tests import reference_label_losses as written_out
 from tests.reference import toy
 
 
@@ -77,11 +82,98 @@ def test_views_classes_and_centres_are_those_of_the_batch(batch, numbers):
     np.testing.assert_allclose(found, expected, rtol=1e-9)
 
 
+Z = np.random.default_rng(4).normal(size=(10, 2))
+"""Embeddings of the queries, then of the keys: of fewer neurons than a simplex of four classes needs."""
+
+
+def written(**more):
+    """The batch for the written-out losses: views of length one, and means of the classes as their centres."""
+    unit, labels = Z / np.linalg.norm(Z, axis=1, keepdims=True), np.tile(LABELS, 2)
+    given = {"z": unit, "y": np.maximum(labels, 0), "valid": labels >= 0, "centres": np.zeros((3, 2))}
+    given["centres"] = written_out.moved_centres(given, 0.0)
+    memory = {"m_z": np.zeros((0, 2)), "m_y": np.zeros(0, int), "m_valid": np.zeros(0, bool)}
+    counts = {"counts": np.array([0.27, 0.1, 0.36]), "has_centre": np.zeros(3, bool)}
+    return {**given, **memory, **counts, **more}
+
+
+def all_of(cases, batch, numbers):
+    """The values of some (name, options), by one compiled program."""
+    losses = [with_labels(name, **options) for name, options in cases]
+    given = jnp.asarray(Z[:5]), jnp.asarray(Z[5:]), batch, numbers
+    return jax.jit(lambda *given: [loss(*given).loss for loss in losses])(*given)
+
+
+def test_outputs_of_a_classifier_are_cosines_with_the_means_of_the_classes(batch, numbers):
+    given = written(tau=float(numbers.temperature))
+    cosines, own = given["z"] @ given["centres"].T, np.eye(3, 2)
+    given["f"] = cosines / given["tau"]
+    smooth, fixed = {"pair_weight": 0.2, "smoothing": 0.1}, given["z"] @ own.T / given["tau"]
+    cases = {name: ({}, {}) for name in ("paco", "cross_entropy", "balanced_softmax", "logit_adjusted")}
+    cases |= {"gpaco": (smooth, smooth), "focal": ({"centres": jnp.asarray(own)}, {"f": fixed})}
+    cases |= {"ldam": ({}, {"f": cosines})}  # it has a factor of its own
+    found = all_of([(name, options) for name, (options, _) in cases.items()], batch, numbers)
+    for value, (name, (_, change)) in zip(found, cases.items(), strict=True):
+        changes = {"f": change["f"]} if "f" in change else {}
+        options = {} if changes else change
+        expected = getattr(written_out, name)(given | changes, **options)
+        np.testing.assert_allclose(value, expected, rtol=1e-9, err_msg=name)
+
+
+def test_the_next_of_the_class_stand_for_drawn_positives(batch, numbers):
+    """Samples 1 and 4 are of class 2, samples 0 and 2 the only ones of theirs, and sample 3 has none.
+
+    The views of sample 1 are the rows 1 and 6, those of sample 4 the rows 4 and 9. Going on from row 1 the next of the
+    class is row 4, from row 4 it is row 6, from row 6 row 9, and from row 9, in a circle, row 1.
+    """
+    drawn = np.zeros((10, 13), bool)
+    for sample in range(5):
+        drawn[sample, sample + 5] = drawn[sample + 5, sample] = True
+    kept = drawn.copy()
+    drawn[[1, 4, 6, 9], [4, 6, 9, 1]] = True
+    given = written(tau=float(numbers.temperature))
+    targets = assign_targets(given["centres"], spread_targets(3, 2))
+    of_tsc = given | {"centres": targets, "has_centre": np.ones(3, bool)}
+    expected = [
+        written_out.kcl(given, is_drawn=drawn),
+        written_out.kcl(given, is_drawn=kept),
+        written_out.sup_con(given),  # six are all
+        written_out.tsc(of_tsc, is_drawn=drawn, target_weight=0.3),
+    ]
+    cases = [("kcl", {"positives": 1}), ("kcl", {"positives": 0}), ("kcl", {})]
+    cases += [("tsc", {"positives": 1, "target_weight": 0.3})]
+    np.testing.assert_allclose(all_of(cases, batch, numbers), expected, rtol=1e-9)
+
+
+@pytest.mark.slow
+def test_tsc_learns_in_the_engine_where_there_is_no_room_for_a_simplex(monkeypatch):
+    """The assignment is computed by the host from within the compiled program, for two seeds."""
+    label_loss._targets.cache_clear()
+    monkeypatch.setattr(label_loss, "spread_targets", partial(spread_targets, n_steps=200))
+    config = toy(optimizer__learning_rate=0.1, data__n_features=8, encoder__n_neurons=4, train__n_steps=400)
+    run = simulate(config, [3, 4], loss=with_labels("tsc"))
+    label_loss._targets.cache_clear()
+    means = run.loss[:, 2:].values  # over the steps between records; the first record is that of one batch
+    assert np.all(means[:, -1] < means[:, 0] - 0.1), means
+
+
+def test_inner_products_are_compared_where_length_is_kept(batch, numbers):
+    z = np.random.default_rng(1).normal(size=(10, 4))
+    found = with_labels("sup_con", unit_length=False)(jnp.asarray(z[:5]), jnp.asarray(z[5:]), batch, numbers)
+    labels = np.tile(LABELS, 2)
+    views = Views(*(jnp.asarray(one) for one in (z, labels, labels >= 0)))
+    expected = LABEL_LOSSES["sup_con"].function(views, Classes(), numbers.temperature)
+    np.testing.assert_allclose(found, expected, rtol=1e-9)
+    assert not np.allclose(found, with_labels("sup_con")(jnp.asarray(z[:5]), jnp.asarray(z[5:]), batch, numbers))
+
+
 @pytest.mark.parametrize(
-    ("name", "words"),
-    [("acll", "loss: wanted one of sup_con"), ("focal", "compares embeddings alone"), ("paco", "compares embeddings")],
+    ("name", "options", "words"),
+    [
+        ("acll", {}, "loss: wanted one of sup_con"),
+        ("acl", {"positives": 3}, "positives: wanted one of kcl, tsc with it"),
+    ],
 )
-def test_a_loss_that_does_not_fit_is_refused_in_one_line(name, words):
+def test_a_loss_that_does_not_fit_is_refused_in_one_line(name, options, words):
     with pytest.raises(ValueError, match=words) as caught:
-        with_labels(name)
+        with_labels(name, **options)
     assert "\n" not in str(caught.value)

@@ -66,7 +66,12 @@ def test_a_study_is_run_resumed_and_drawn(study, tmp_path, monkeypatch, capsys):
     known = [[one for one in of_loss if one is not None] for of_loss in measured["conflict_ratio"][-1]]
     assert len(known[0]) > 5 and all(0 <= one <= 1 for one in known[0]) and max(known[2]) == 0  # ACL repels none
     names = {path.name for path in folder.glob("*.png")}
-    assert names == {"methods.png", "by_class.png", "conflicts.png", "geometry.png"}
+    assert names == {"methods.png", "by_class.png", "conflicts.png", "geometry.png", "projection.png"}
+    shown = summary["projections"]["ACL"]
+    assert [len(points) for points in shown["points"]] == [30] * 4 and 0 < sum(shown["variance"]) <= 1.0001
+    ranked = sorted(summary["rows"][0]["counts"], reverse=True)
+    assert shown["counts"] == [*ranked[:2], *ranked[-2:]]
+    assert not any("projection" in row for row in summary["rows"])
     before = {name: (folder / name).read_bytes() for name in names}
     study("--redraw")
     assert {name: (folder / name).read_bytes() for name in names} == before

@@ -1,6 +1,7 @@
 """Training with labels from end to end on a few generated images: resuming, the choice of an epoch, a saved encoder.
 
-The network is one convolution and one matrix, as in test_pretraining.py. One program is compiled for all runs.
+The network is one convolution and one matrix, as in test_pretraining.py. One program is compiled for all runs but one,
+that with a queue, a second network and targets.
 """
 
 import dataclasses
@@ -13,7 +14,7 @@ import pytest
 from dynsim.bridge.data.generated import generated_images
 from dynsim.bridge.data.tasks import LabelledImages
 from dynsim.bridge.networks.files import SavedEncoder
-from dynsim.bridge.options import Masking, NetworkShape, Supervised
+from dynsim.bridge.options import LossParts, Masking, NetworkShape, Supervised
 from dynsim.bridge.supervised import epoch, parts, train_with_labels
 from dynsim.bridge.supervised import run as module
 from dynsim.bridge.training import loop
@@ -38,7 +39,14 @@ OPTIONS = Supervised(
     milestones=(2,),
     reweight_from=2,
 )
-SIZES = {"few": 4, "medium": 3, "many": 2}
+QUEUED = dataclasses.replace(
+    OPTIONS,
+    network=dataclasses.replace(OPTIONS.network, norm_sets=1),
+    masking=dataclasses.replace(OPTIONS.masking, semantics="masked_key"),
+    contrastive="tsc",
+    parts=LossParts(queue=20, positives=2, key_momentum=0.5),
+)
+"""A loss with all that goes from step to step."""
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -68,9 +76,9 @@ def record(state) -> dict[str, np.ndarray]:
     return {name: np.asarray(one) for name, one in found.items()}
 
 
-def train(**more):
+def train(options=OPTIONS, **more):
     arguments = {"seed": 1, "validation": VALIDATION, "measure": record, "record_epochs": (0, 1, 2, 3), **more}
-    return train_with_labels(IMAGES, COUNTS, OPTIONS, **arguments)
+    return train_with_labels(IMAGES, COUNTS, options, **arguments)
 
 
 @pytest.fixture(scope="module")
@@ -86,8 +94,9 @@ class Killed(BaseException):
     pass
 
 
-def test_a_killed_run_goes_on_with_the_same_bits(tmp_path, monkeypatch):
-    whole = train()
+@pytest.mark.parametrize("options", [OPTIONS, pytest.param(QUEUED, marks=pytest.mark.slow)], ids=["plain", "queue"])
+def test_a_killed_run_goes_on_with_the_same_bits(tmp_path, monkeypatch, options):
+    whole = train(options)
     monkeypatch.setattr(loop, "SAVE_EVERY_S", 0.0)
     advance, calls = module._LabelRun.epoch, []
 
@@ -99,12 +108,26 @@ def test_a_killed_run_goes_on_with_the_same_bits(tmp_path, monkeypatch):
 
     monkeypatch.setattr(module._LabelRun, "epoch", dies_at_the_third)
     with pytest.raises(Killed):
-        train(folder=tmp_path)
-    again = train(folder=tmp_path)
+        train(options, folder=tmp_path)
+    again = train(options, folder=tmp_path)
     assert calls == [0, 1, 2, 2]
     assert same(again[1:], whole[1:])
     with pytest.raises(checkpoint.CheckpointError, match="config_hash"):
-        train(folder=tmp_path, seed=2)
+        train(options, folder=tmp_path, seed=2)
+    if options is QUEUED:
+        _the_queue_has_gone_round(whole)
+
+
+def _the_queue_has_gone_round(whole):
+    """Each of 14 images has entered three times, and what is compared is not what there was at the start."""
+    last = whole.last
+    assert (int(last.keys.moving.place), int(last.keys.moving.filled)) == (3 * 14 % 20, 20)
+    np.testing.assert_allclose(np.linalg.norm(last.keys.moving.queue[0], axis=1), 1, rtol=1e-5)
+    kernel, trained = (one["conv1"]["kernel"] for one in (last.keys.moving.params, last.params["network"]))
+    assert not same(kernel, whole.records["conv"][0]) and not same(kernel, trained)
+    cosines = np.asarray(last.targets) @ np.asarray(last.targets).T
+    np.testing.assert_allclose(cosines, np.where(np.eye(3, dtype=bool), 1, -1 / 2), atol=1e-6)
+    assert last.stats["seen"].tolist() == [3 * 14 * 3] and last.keys.moving.stats["seen"].tolist() == [3 * 14]
 
 
 def test_the_best_epoch_on_validation_images_is_kept(scripted):

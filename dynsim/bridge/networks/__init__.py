@@ -1,6 +1,6 @@
 """Residual networks for the bridge: sizes, layers, a network as pure functions over nested dictionaries, its files."""
 
-from dynsim.bridge.networks.files import SavedEncoder, load_safetensors, save_safetensors
+from dynsim.bridge.networks.files import SavedEncoder, load_safetensors, load_torchvision, save_safetensors
 from dynsim.bridge.networks.network import Network, Outputs, build
 from dynsim.bridge.networks.torch_names import from_torchvision, to_torchvision
 from dynsim.bridge.options.network import NetworkShape
@@ -13,6 +13,7 @@ __all__ = [
     "build",
     "from_torchvision",
     "load_safetensors",
+    "load_torchvision",
     "save_safetensors",
     "to_torchvision",
 ]

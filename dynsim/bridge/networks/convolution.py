@@ -5,7 +5,7 @@ which takes 2 to 15 times as long as the forward pass. Here it is a sum of matri
 enough that what is copied for a product stays in the cache (`blocks.py`, `products.py`). With 32 channels or more, 3x3
 windows without stride go by Winograd's method in all three passes, with a fourth of the multiplications (`tiles.py`).
 With few channels and a stride, the gradient with respect to the images is computed by phases (`phases.py`). What is
-left is XLA's: other convolutions forward, and their gradients with respect to the images.
+left is XLA's: other convolutions forward, those with groups among them, and their gradients with respect to the images.
 """
 
 from functools import partial
@@ -17,7 +17,7 @@ from jaxtyping import Array, Float
 
 from dynsim.bridge.networks.blocks import Padding, Pair, block_size, map_blocks, sum_blocks
 from dynsim.bridge.networks.phases import images_gradient_phases
-from dynsim.bridge.networks.products import convolve_products, kernel_gradient_products
+from dynsim.bridge.networks.products import convolve_products, kernel_gradient_groups, kernel_gradient_products
 from dynsim.bridge.networks.tiles import STEP, convolve_tiles, kernel_gradient_tiles, tiles_of
 
 DimensionNumbers = tuple[str, str, str]
@@ -38,10 +38,11 @@ TILED_SHARE = 0.6
 
 def convolve(
     images: Float[Array, "image row column input"],
-    kernel: Float[Array, "window_row window_column input output"],
+    kernel: Float[Array, "window_row window_column inputs_of_group output"],
     strides: Pair,
     padding: Padding,
     dimension_numbers: DimensionNumbers = CHANNELS_LAST,
+    feature_group_count: int = 1,
 ) -> Float[Array, "image row_out column_out output"]:
     """Return the convolved images. It is called like `jax.lax.conv_general_dilated`.
 
@@ -54,12 +55,16 @@ def convolve(
         strides: rows and columns from one output pixel to the next.
         padding: rows of zeros (above, below) and columns of zeros (left, right).
         dimension_numbers: `CHANNELS_LAST`.
+        feature_group_count: groups of inputs and outputs; the outputs of a group see its inputs only. With more than
+            one, all is XLA's but the gradient with respect to the kernel, which takes XLA some 300 times as long.
 
     Raises:
         ValueError: another layout is asked for.
     """
     if tuple(dimension_numbers) != CHANNELS_LAST:
         raise ValueError(f"convolve takes the layout {CHANNELS_LAST}, not {dimension_numbers}: transpose the images")
+    if feature_group_count > 1:
+        return _convolve_groups(strides, padding, feature_group_count, images, kernel)
     return _convolve(strides, padding, images, kernel)
 
 
@@ -144,3 +149,41 @@ def _kernel_gradient(images: Array, cotangent: Array, kernel: Array, strides: Pa
         window = (kernel.shape[0], kernel.shape[1])
         gradient = partial(kernel_gradient_products, window=window, strides=strides, padding=padding)
     return sum_blocks(gradient, images, cotangent, block_size(cotangent.shape))
+
+
+def _plain_groups(strides: Pair, padding: Padding, groups: int, images: Array, kernel: Array) -> Array:
+    """Return the images convolved in groups as XLA computes them."""
+    return lax.conv_general_dilated(
+        images, kernel, strides, padding, dimension_numbers=CHANNELS_LAST, feature_group_count=groups
+    )
+
+
+_convolve_groups = jax.custom_vjp(_plain_groups, nondiff_argnums=(0, 1, 2))
+
+
+def _forward_groups(
+    strides: Pair, padding: Padding, groups: int, images: Array, kernel: Array
+) -> tuple[Array, tuple[Array, Array]]:
+    return _plain_groups(strides, padding, groups, images, kernel), (images, kernel)
+
+
+def _backward_groups(
+    strides: Pair, padding: Padding, groups: int, saved: tuple[Array, Array], cotangent: Array
+) -> tuple[Array, Array]:
+    """Return the gradients with respect to the images and the kernel of a convolution with groups."""
+    convolution = partial(_plain_groups, strides, padding, groups)
+
+    def on_cpu(images: Array, kernel: Array, cotangent: Array) -> Array:
+        window = (kernel.shape[0], kernel.shape[1])
+        some = partial(kernel_gradient_groups, window=window, strides=strides, padding=padding, groups=groups)
+        return sum_blocks(some, images, cotangent, block_size(cotangent.shape))
+
+    def by_xla(images: Array, kernel: Array, cotangent: Array) -> Array:
+        return jax.vjp(lambda weights: convolution(images, weights), kernel)[1](cotangent)[0]
+
+    of_kernel = lax.platform_dependent(*saved, cotangent, cpu=on_cpu, default=by_xla)
+    images, kernel = saved
+    return jax.vjp(lambda pixels: convolution(pixels, kernel), images)[1](cotangent)[0], of_kernel
+
+
+_convolve_groups.defvjp(_forward_groups, _backward_groups)

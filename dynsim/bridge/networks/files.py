@@ -96,6 +96,28 @@ def load_safetensors(path: Path) -> SavedEncoder:
     return SavedEncoder(shape, params, stats, mask)
 
 
+def load_torchvision(path: Path, shape: NetworkShape) -> SavedEncoder:
+    """Load an encoder that another program saved as a safetensors file, with torchvision's names; without a mask.
+
+    A file of PyTorch (.pth) is a pickle, which could run any code: there, `safetensors.torch.save_file` makes a
+    safetensors file of a model's `state_dict`. The classifier in it is not read.
+
+    Args:
+        shape: that of the network; its head and second batch-norm set are left out.
+
+    Errors: `DataError` in one line for a file that is missing, of another kind, or of another architecture.
+    """
+    wanted = f"{path}: wanted a safetensors file with torchvision's names"
+    if not path.is_file():
+        raise DataError(f"{wanted}, found none; save a state_dict with safetensors.torch.save_file")
+    try:
+        arrays = safetensors.numpy.load_file(path)
+    except (safetensors.SafetensorError, ValueError, TypeError):
+        raise DataError(f"{wanted}, got another one; save a state_dict with safetensors.torch.save_file") from None
+    alone = encoder_shape(shape)
+    return SavedEncoder(alone, *from_torchvision(arrays, alone, str(path)), None)
+
+
 def _digest(about: dict[str, Any], arrays: Arrays) -> str:
     """Return the SHA-256 digest of a description and of names, types, shapes and bytes of arrays."""
     digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode())

@@ -22,7 +22,8 @@ EPSILON = 1e-5
 """Added to a variance before its root is taken, as in PyTorch."""
 Convolve = Callable[..., Array]
 """A convolution that is called like `jax.lax.conv_general_dilated`:
-(images, kernel, window_strides, padding, dimension_numbers=("NHWC", "HWIO", "NHWC")) -> images."""
+(images, kernel, window_strides, padding, dimension_numbers=("NHWC", "HWIO", "NHWC")) -> images.
+A network with groups also passes `feature_group_count`."""
 
 
 class Mode(NamedTuple):
@@ -37,18 +38,22 @@ class Mode(NamedTuple):
 
 
 class Convolution(nnx.Module):
-    """A convolution without bias, with a square kernel of odd size."""
+    """A convolution without bias, with a square kernel of odd size.
 
-    def __init__(self, inputs: int, outputs: int, size: int, stride: int, convolve: Convolve) -> None:
-        self.kernel = nnx.Param(jnp.zeros((size, size, inputs, outputs), jnp.float32))
-        self.stride, self.convolve = stride, convolve
+    With groups, the kernel has the shape (row, column, input / groups, output).
+    """
+
+    def __init__(self, inputs: int, outputs: int, size: int, stride: int, convolve: Convolve, groups: int = 1) -> None:
+        self.kernel = nnx.Param(jnp.zeros((size, size, inputs // groups, outputs), jnp.float32))
+        self.stride, self.convolve, self.groups = stride, convolve, groups
 
     def __call__(self, x: Float[Array, "image row column input"]) -> Float[Array, "image rows columns output"]:
         """Return the convolved images; each side has ceil(pixels / stride) pixels."""
         kernel = self.kernel[...].astype(x.dtype)
         pad = kernel.shape[0] // 2
         strides, padding = (self.stride, self.stride), ((pad, pad), (pad, pad))
-        return self.convolve(x, kernel, strides, padding, dimension_numbers=("NHWC", "HWIO", "NHWC"))
+        more = {} if self.groups == 1 else {"feature_group_count": self.groups}
+        return self.convolve(x, kernel, strides, padding, dimension_numbers=("NHWC", "HWIO", "NHWC"), **more)
 
 
 class Linear(nnx.Module):
@@ -133,16 +138,18 @@ class BatchNorm(nnx.Module):
 class Block(nnx.Module):
     """A residual block: two 3x3 convolutions, or with expansion 4 a 3x3 between two 1x1 (a bottleneck), and a shortcut.
 
-    A stride acts in the first 3x3 convolution and in the shortcut. Each convolution is followed by a batch norm.
+    The 3x3 convolution of a bottleneck may have groups. A stride acts in the first 3x3 convolution and in the shortcut.
+    Each convolution is followed by a batch norm.
     """
 
     def __init__(self, inputs: int, channels: int, stride: int, shape: NetworkShape, convolve: Convolve) -> None:
-        outputs = channels * shape.layout.expansion
-        bottleneck = [(inputs, channels, 1, 1), (channels, channels, 3, stride), (channels, outputs, 1, 1)]
+        outputs, inner = channels * shape.layout.expansion, shape.inner_channels(channels)
+        bottleneck = [(inputs, inner, 1, 1), (inner, inner, 3, stride), (inner, outputs, 1, 1)]
         basic = [(inputs, channels, 3, stride), (channels, outputs, 3, 1)]
         self.depth = 2 if shape.layout.expansion == 1 else 3
         for i, sizes in enumerate(basic if self.depth == 2 else bottleneck, start=1):
-            setattr(self, f"conv{i}", Convolution(*sizes, convolve))
+            groups = shape.layout.groups if sizes[2] == 3 else 1
+            setattr(self, f"conv{i}", Convolution(*sizes, convolve, groups))
             setattr(self, f"bn{i}", BatchNorm(sizes[1], shape.norm_sets))
         self.stride, self.outputs = stride, outputs
         if (stride > 1 or inputs != outputs) and not shape.layout.padded_shortcut:

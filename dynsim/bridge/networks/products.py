@@ -66,6 +66,26 @@ def kernel_gradient_products(
     return _product(windows, cotangent).reshape(*window, inputs, outputs)
 
 
+def kernel_gradient_groups(
+    images: Float[Array, "image row column input"],
+    cotangent: Float[Array, "image row_out column_out output"],
+    window: Pair,
+    strides: Pair,
+    padding: Padding,
+    groups: int,
+) -> Float[Array, "window_row window_column inputs_of_group output"]:
+    """Return the gradient with respect to the kernel of a convolution with groups: one product for each of them.
+
+    Arguments as for `kernel_gradient_products`.
+    """
+    windows = _patches(images, 1, (cotangent.shape[1], cotangent.shape[2]), window, strides, padding)
+    pixels, outputs = cotangent.shape[0] * cotangent.shape[1] * cotangent.shape[2], cotangent.shape[3]
+    inputs = images.shape[3] // groups
+    left = windows.reshape(pixels, window[0] * window[1], groups, inputs)
+    found = jnp.einsum("pwgi,pgo->wigo", left, cotangent.reshape(pixels, groups, outputs // groups))
+    return found.reshape(*window, inputs, outputs)
+
+
 def _patches(images: Array, axis: int, sides: Pair, window: Pair, strides: Pair, padding: Padding) -> Array:
     """Return the pixels in the window of every output pixel, all in one axis, which holds the channels before.
 

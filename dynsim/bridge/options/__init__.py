@@ -2,15 +2,18 @@
 
 from dynsim.bridge.options.images import LongTail
 from dynsim.bridge.options.judging import Judging
-from dynsim.bridge.options.labels import LossParts, Supervised
+from dynsim.bridge.options.labels import Supervised
+from dynsim.bridge.options.loss_parts import LossParts
 from dynsim.bridge.options.network import NetworkShape
 from dynsim.bridge.options.pretraining import Masking, Pretraining
 from dynsim.bridge.options.probes import PROBE_RECIPES, ProbeRecipe
+from dynsim.bridge.options.trainings import TRAINING_RECIPES, TrainingRecipe, training_recipe
 from dynsim.bridge.options.views import RECIPES, ViewRecipe
 
 __all__ = [
     "PROBE_RECIPES",
     "RECIPES",
+    "TRAINING_RECIPES",
     "Judging",
     "LongTail",
     "LossParts",
@@ -19,5 +22,7 @@ __all__ = [
     "Pretraining",
     "ProbeRecipe",
     "Supervised",
+    "TrainingRecipe",
     "ViewRecipe",
+    "training_recipe",
 ]

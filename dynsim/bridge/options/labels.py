@@ -3,78 +3,29 @@
 The formulas of the losses are in `LABEL_LOSSES` of dynsim/losses/label_table.py, under the names that are used here.
 """
 
-from dataclasses import dataclass, field, fields
-from typing import Literal
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
+from dynsim.bridge.options.loss_parts import (
+    NO_CLASSIFIER,
+    NO_CONTRAST,
+    OF_THE_QUEUE,
+    TRAIN_CLASSIFIER,
+    TRAINED_CLASSIFIERS,
+    TRAINED_CONTRASTS,
+    WITH_KEYS,
+    WITH_QUEUE,
+    LossParts,
+    parts_known,
+)
 from dynsim.bridge.options.network import NetworkShape
 from dynsim.bridge.options.pretraining import Masking
 from dynsim.bridge.options.views import RECIPES
 from dynsim.config.checks import Section, choice, number, positive_int, require, words_and_flags
 
-NO_CONTRAST = "none"
-TRAINED_CLASSIFIERS = ("cross_entropy", "balanced_softmax", "logit_adjusted", "focal", "ldam")
-TRAINED_CONTRASTS = ("sup_con", "bcl", "rcl", "acl")
-NOT_TRAINED = {
-    "kcl": "its positives are drawn from a queue of a second network's embeddings",
-    "tsc": "its positives are drawn from a queue of a second network's embeddings",
-    "paco": "it compares with a queue of a second network's embeddings",
-    "gpaco": "it compares with a queue of older embeddings",
-}
-"""Losses of the table that need more than the views of a batch and a centre per class, which is what there is here."""
-PARTS_OF = {
-    "logit_adjusted": ("strength",),
-    "focal": ("focus",),
-    "ldam": ("largest_margin", "scale"),
-    "bcl": ("count_anchor",),
-    "rcl": ("averaged", "balanced", "feature_scale", "margin_strength", "count_anchor"),
-    "acl": ("aligned", "reweighted", "centred", "mean_weight"),
-}
-"""Which of `LossParts` each loss takes; the others take none."""
 VIEWS_BY_SIZE = {"many": 2, "medium": 3, "few": 4}
 """Views of an image whose class has more than 100 images, 20 to 100, or fewer than 20 (arXiv 2506.01071)."""
-
-
-@dataclass(frozen=True)
-class LossParts(Section):
-    """Parts and constants of the losses. One that the chosen losses do not have must stay as it is."""
-
-    aligned: bool = True
-    """ACL: the denominator of a positive holds that positive and the negatives, not the other positives."""
-    reweighted: bool = True
-    """ACL: a negative weighs the more, the rarer its class."""
-    centred: bool = True
-    """ACL: the running mean of each class is one more positive or negative."""
-    mean_weight: float = 1.0
-    """ACL: mean of the weights of negatives over the classes; its source leaves it open."""
-    averaged: bool = True
-    """RCL: average within each class of the denominator, as BCL does."""
-    balanced: bool = True
-    """RCL: class sizes multiply numerator and denominator."""
-    feature_scale: float = 1.0
-    """RCL: factor of the embeddings of length one; its source leaves it open. 1: off."""
-    margin_strength: float = 0.0
-    """RCL: strength of margins against more frequent classes; its source leaves it open. 0: off."""
-    count_anchor: bool = False
-    """BCL and RCL: count the anchor among its class in the average."""
-    strength: float = 1.0
-    """Logit adjustment: factor of the logarithms of the class sizes."""
-    focus: float = 1.0
-    """Focal loss: exponent of 1 - q."""
-    largest_margin: float = 0.5
-    """LDAM: margin of the rarest class."""
-    scale: float = 30.0
-    """LDAM: factor of the logits."""
-
-    def __post_init__(self) -> None:
-        words_and_flags(self)
-        for name in ("mean_weight", "feature_scale", "scale"):
-            number(name, getattr(self, name), 0.0, open_low=True)
-        for name in ("margin_strength", "strength", "focus", "largest_margin"):
-            number(name, getattr(self, name), 0.0)
-
-    def of(self, loss: str) -> dict[str, bool | float]:
-        """Return the parts that a loss takes, by name."""
-        return {name: getattr(self, name) for name in PARTS_OF.get(loss, ())}
 
 
 @dataclass(frozen=True)
@@ -90,13 +41,20 @@ class Supervised(Section):
         default_factory=lambda: NetworkShape(architecture="resnet32", head_width=64, embedding_dim=32)
     )
     """Encoder, and the projection head whose embeddings the contrastive loss compares."""
+    trained: Literal["all", "last_block", "last_block_and_norms"] = "all"
+    """What of the encoder is trained: all; last_block, the last block of its last stage; last_block_and_norms, also the
+    scales and biases of all its batch norms (Places-LT in the code of PaCo). The rest stays as it began; head and
+    classifier are trained always, and all batch norms go on normalising by the batch."""
     masking: Masking = field(default_factory=Masking)
     """A mask over the encoder in the forward pass of the second view of each image, as in pre-training; with semantics
-    literal, of all views that the contrastive loss compares. Masked views do not feed the classifier."""
+    literal, of all views that the contrastive loss compares; with masked_key, for kcl, tsc and paco, of the view that
+    the second network embeds. Masked views do not feed the classifier's loss."""
     classifier: str = "balanced_softmax"
-    """Loss of the classifier: cross_entropy, balanced_softmax, logit_adjusted, focal or ldam."""
+    """Loss of the classifier: cross_entropy, balanced_softmax, logit_adjusted, focal or ldam. paco and gpaco train the
+    classifier themselves, and allow none as well: so it is in their sources, where the weight of these losses is 1."""
     contrastive: str = "acl"
-    """Loss of the embeddings: sup_con, bcl, rcl or acl; none: only the classifier is trained."""
+    """Loss of the embeddings: sup_con, kcl, tsc, paco, gpaco, bcl, rcl or acl; none: only the classifier is trained. In
+    kcl, tsc and paco a second network embeds one view of each image, its key; the trained one embeds the others."""
     weight: float = 0.1
     """Weight of the contrastive loss."""
     temperature: float = 0.05
@@ -108,7 +66,8 @@ class Supervised(Section):
     cosine_scale: float = 30.0
     """Factor of these cosines; LDAM has its own, `parts.scale`."""
     centre_momentum: float = 0.9
-    """ACL: weight of the past in the running mean of each class, which its source leaves open."""
+    """ACL and TSC: weight of the past in the running mean of each class. The source of ACL leaves it open; it is 0.9 in
+    the code of TSC."""
     reweight_from: int | None = None
     """Epoch, counted from 0, from which classes weigh by their effective numbers of images in the classifier's loss
     (deferred re-weighting; 160 of 200 in LDAM-DRW); None: never."""
@@ -119,7 +78,7 @@ class Supervised(Section):
     it has 20 to 100, and 4 if it has fewer (ACL)."""
     roles: Literal["shared", "apart"] = "shared"
     """shared: all views feed both losses (ACL); apart: the first feeds the classifier, the others the contrastive loss
-    (BCL)."""
+    (BCL). The key of an image is the second of the views that feed the contrastive loss, and feeds nothing else."""
     epochs: int = 200
     """Passes over the images."""
     batch_size: int = 128
@@ -149,6 +108,9 @@ class Supervised(Section):
         for name in ("epochs", "batch_size", "validate_every"):
             positive_int(name, getattr(self, name))
         require(self.batch_size > 1, "batch_size", "at least 2 images", self.batch_size)
+        room = f"at least the batch size, {self.batch_size}, since one view of each image enters it"
+        fits = self.contrastive not in WITH_QUEUE or self.parts.queue >= self.batch_size
+        require(fits, "parts.queue", room, self.parts.queue)
         for name in ("learning_rate", "temperature", "step_factor", "cosine_scale"):
             number(name, getattr(self, name), 0.0, open_low=True)
         for name in ("weight", "warmup_epochs", "weight_decay"):
@@ -162,24 +124,24 @@ class Supervised(Section):
             positive_int("reweight_from", self.reweight_from, 0)
 
     def _check_losses(self) -> None:
-        """Refuse losses that are unknown or cannot be trained here, and parts that they do not have."""
+        """Refuse losses that are unknown or do not go together, and parts that they do not have."""
         words_and_flags(self)
-        choice("classifier", self.classifier, TRAINED_CLASSIFIERS)
-        taken = (NO_CONTRAST, *TRAINED_CONTRASTS)
-        for name, why in NOT_TRAINED.items():
-            require(self.contrastive != name, "contrastive", f"one of {', '.join(taken)}", self.contrastive, why)
-        choice("contrastive", self.contrastive, taken)
-        known = {*PARTS_OF.get(self.classifier, ()), *PARTS_OF.get(self.contrastive, ())}
-        plain = LossParts()
-        for one in fields(plain):
-            value = getattr(self.parts, one.name)
-            fits = one.name in known or value == getattr(plain, one.name)
-            losses = f"{self.classifier} and {self.contrastive}"
-            require(fits, f"parts.{one.name}", f"its default, since {losses} have no such part", value)
+        choice("contrastive", self.contrastive, (NO_CONTRAST, *TRAINED_CONTRASTS))
+        trains = self.contrastive in TRAIN_CLASSIFIER
+        choice("classifier", self.classifier, (*TRAINED_CLASSIFIERS, *((NO_CLASSIFIER,) if trains else ())))
+        self.parts.check_for(self.classifier, self.contrastive)
         require(self.classifier != "ldam" or self.cosine, "cosine", "true for ldam, which needs cosines", False)
+        other = f"another than ldam with {self.contrastive}, whose softmax needs outputs that have their factor already"
+        require(not (trains and self.classifier == "ldam"), "classifier", other, "ldam")
         contrasts = self.contrastive != NO_CONTRAST
         require(not contrasts or self.network.head_layers > 0, "network.head_layers", "a projection head", 0)
         require(self.network.norm_sets == 1 or self.is_masked, "network.norm_sets", "1 where nothing is masked", 2)
+        if self.classifier == NO_CLASSIFIER:
+            none = f"for classifier none with {self.contrastive}"
+            require(self.weight > 0, "weight", f"above 0 {none}, which is all that is trained", self.weight)
+            require(self.roles == "shared", "roles", f"shared {none}, since no loss needs views of its own", self.roles)
+            weighed = f"None {none}, since only a loss of the classifier weighs classes"
+            require(self.reweight_from is None, "reweight_from", weighed, self.reweight_from)
 
     def _check_views(self) -> None:
         """Refuse views that the losses cannot be computed from."""
@@ -192,13 +154,48 @@ class Supervised(Section):
         apart = self.roles == "apart"
         require(not (apart and by_size), "roles", "shared for view_counts by_size", self.roles)
         require(not apart or len(self.views) > 1, "views", "at least 2 for roles apart", self.views)
-        require(not self.is_masked or len(self.views) > 1, "views", "at least 2 where the second is masked", self.views)
-        literal = self.masking.semantics in ("literal", "straight_through") and self.is_masked
-        contrasts = self.contrastive != NO_CONTRAST
-        require(not self.is_masked or contrasts, "contrastive", "a loss that compares masked views", self.contrastive)
-        straight = self.masking.semantics == "straight_through" and self.is_masked
-        require(not straight, "masking.semantics", "literal, one_branch or masked_query", "straight_through")
+        least, of_queue = 3 if apart else 2, self.contrastive in WITH_QUEUE
+        entering = f"at least {least} for {self.contrastive} with roles {self.roles}, one of which enters the queue"
+        require(not of_queue or len(self.views) >= least, "views", entering, self.views)
+        if self.is_masked:
+            self._check_mask()
+
+    def _check_mask(self) -> None:
+        """Refuse a mask of views that do not exist, or that leaves none for the classifier."""
+        contrastive, semantics = self.contrastive, self.masking.semantics
+        apart, alone = self.roles == "apart", self.classifier == NO_CLASSIFIER
+        require(len(self.views) > 1, "views", "at least 2 where the second is masked", self.views)
+        contrasts = contrastive != NO_CONTRAST
+        require(contrasts, "contrastive", "a loss that compares masked views", contrastive)
+        if contrastive in WITH_KEYS:
+            taken = "literal, one_branch, masked_query or masked_key"
+            require(semantics != "straight_through", "masking.semantics", taken, semantics)
+            of_queries = semantics != "masked_key"
+            key = f"masked_key for classifier none with {contrastive}: the classifier learns from the queries only"
+            require(not (of_queries and alone), "masking.semantics", key, semantics)
+            wanted = f"apart for semantics {semantics} with {contrastive}: masked queries feed no classifier"
+            require(apart or not of_queries, "roles", wanted, self.roles, "or masking.semantics masked_key")
+            sets = "1 for semantics masked_key: the second network has batch norms of its own"
+            require(of_queries or self.network.norm_sets == 1, "network.norm_sets", sets, 2)
+            return
+        keys = f"{contrastive} has no second network" if semantics == "masked_key" else ""
+        taken = "literal, one_branch or masked_query"
+        require(semantics in ("literal", "one_branch", "masked_query"), "masking.semantics", taken, semantics, keys)
+        literal = semantics == "literal"
+        one = f"one_branch or masked_query for classifier none with {contrastive}, which has no other views"
+        require(not (literal and alone), "masking.semantics", one, semantics)
         require(apart or not literal, "roles", "apart for semantics literal, which masks all shared views", self.roles)
+
+    def values(self) -> dict[str, Any]:
+        """Return the options as plain values, by which a run is told from others.
+
+        Parts that losses with a queue have are left out with other losses, and `trained` where all is trained, so that
+        runs from before there was a choice are known again.
+        """
+        found, known = dataclasses.asdict(self), parts_known(self.classifier, self.contrastive)
+        parts = {name: one for name, one in found["parts"].items() if name in known or name not in OF_THE_QUEUE}
+        plain = {name: value for name, value in found.items() if (name, value) != ("trained", "all")}
+        return plain | {"parts": parts}
 
     @property
     def is_masked(self) -> bool:

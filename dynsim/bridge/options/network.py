@@ -28,12 +28,21 @@ class Layout(NamedTuple):
     """How many times more channels come out of a block than its 3x3 convolution has: 1, or 4 for bottlenecks."""
     padded_shortcut: bool
     """Where a block changes size, its shortcut drops every second pixel and adds channels of zeros, without weights."""
+    groups: int = 1
+    """Groups of the 3x3 convolution of a bottleneck: its outputs and inputs are cut into so many equal parts, and each
+    part of the outputs sees one part of the inputs only."""
+    group_channels: int = 64
+    """Channels of each group in the first stage, at width 1."""
 
 
 LAYOUTS = {
     "resnet18": Layout((2, 2, 2, 2), 64, 1, False),
     "resnet34": Layout((3, 4, 6, 3), 64, 1, False),
     "resnet50": Layout((3, 4, 6, 3), 64, 4, False),
+    "resnet101": Layout((3, 4, 23, 3), 64, 4, False),
+    "resnet152": Layout((3, 8, 36, 3), 64, 4, False),
+    "resnext50_32x4d": Layout((3, 4, 6, 3), 64, 4, False, groups=32, group_channels=4),
+    "resnext101_32x4d": Layout((3, 4, 23, 3), 64, 4, False, groups=32, group_channels=4),
     "resnet20": Layout((3, 3, 3), 16, 1, True),
     "resnet32": Layout((5, 5, 5), 16, 1, True),
 }
@@ -41,15 +50,27 @@ LAYOUTS = {
 
 @dataclasses.dataclass(frozen=True)
 class NetworkShape(Section):
-    """The sizes of a network (Jiang et al. 2021; He et al. 2016).
+    """The sizes of a network (Jiang et al. 2021; He et al. 2016; Xie et al. 2017 for ResNeXt).
 
-    ResNet-18, -34 and -50 are laid out as in torchvision: where a block changes size, the shortcut is a 1x1 convolution
-    with a batch norm. ResNet-20 and -32, made for CIFAR, have the shortcut without weights ("option A") of the networks
-    in supervised long-tail papers since LDAM-DRW: every second pixel, and as many channels of zeros on either side.
+    ResNet-18, -34, -50, -101 and -152 and ResNeXt-50 and -101 are laid out as in torchvision: where a block changes
+    size, the shortcut is a 1x1 convolution with a batch norm. The 3x3 convolutions of a ResNeXt have 32 groups of 4
+    channels in the first stage, and of twice as many in each of the following. ResNet-20 and -32, made for CIFAR, have
+    the shortcut without weights ("option A") of the networks in supervised long-tail papers since LDAM-DRW: every
+    second pixel, and as many channels of zeros on either side.
     """
 
-    architecture: Literal["resnet18", "resnet34", "resnet50", "resnet20", "resnet32"] = "resnet18"
-    """Number and kind of the blocks."""
+    architecture: Literal[
+        "resnet18",
+        "resnet34",
+        "resnet50",
+        "resnet101",
+        "resnet152",
+        "resnext50_32x4d",
+        "resnext101_32x4d",
+        "resnet20",
+        "resnet32",
+    ] = "resnet18"
+    """Number and kind of the blocks, by torchvision's name where it has one."""
     stem: Literal["cifar", "cifar_strided", "imagenet"] = "cifar"
     """First layer: cifar (3x3), cifar_strided (3x3 with stride 2: a quarter of the work in all stages) or imagenet (7x7
     with stride 2, then a 3x3 max-pool with stride 2)."""
@@ -96,9 +117,20 @@ class NetworkShape(Section):
 
     @property
     def channels(self) -> tuple[int, ...]:
-        """Channels of the 3x3 convolutions of each stage; those of the first are the channels of the stem too."""
+        """Channels of each stage before the expansion: of its 3x3 convolutions, where these have no groups.
+
+        Those of the first stage are the channels of the stem too.
+        """
         first = max(1, round(self.layout.channels * self.width))
         return tuple(first * 2**stage for stage in range(len(self.layout.blocks)))
+
+    def inner_channels(self, channels: int) -> int:
+        """Return the channels inside a bottleneck of a stage with so many `channels`: a multiple of the groups.
+
+        They are torchvision's at width 1. A group of a narrower network has at least one channel.
+        """
+        layout = self.layout
+        return max(1, channels * layout.group_channels // 64) * layout.groups
 
     @property
     def feature_dim(self) -> int:

@@ -35,8 +35,8 @@ class Masking(Section):
     """Which views are masked, and which gradient the weights get. one_branch: the query only, from which masked weights
     get no gradient (SDCLR); masked_query: the query only, and masked weights get the gradient at the masked weights;
     literal: both views, and the gradient at the masked weights goes to masked weights too; straight_through: the
-    gradient of the dense network, with the softmax of the masked one; masked_key, for moco only: the key only, which
-    gives no gradient."""
+    gradient of the dense network, with the softmax of the masked one; masked_key, where a second network makes the
+    keys: the key only, which gives no gradient."""
 
     def __post_init__(self) -> None:
         words_and_flags(self)

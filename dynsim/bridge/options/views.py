@@ -95,6 +95,7 @@ def _ordered(values: tuple[float, float], largest: float = float("inf")) -> bool
     return len(values) == 2 and 0 < values[0] <= values[1] <= largest
 
 
+_LARGE = ViewRecipe(crop_scale=(0.08, 1.0), interpolation="bilinear", flip=0.5, side=224)
 _COLOURS = ViewRecipe(flip=0.5, jitter=0.8, brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1, grey=0.2)
 
 RECIPES = {
@@ -155,6 +156,38 @@ RECIPES = {
         pad=2,
         flip=0.5,
         source="logit adjustment on CIFAR-LT: 4 more pixels in total (Menon et al. 2021, code)",
+    ),
+    "large-plain": replace(
+        _LARGE,
+        source="iNaturalist with labels: crop and flip (Kang et al. 2020, code)",
+    ),
+    "large-supervised": replace(
+        _LARGE,
+        jitter=1.0,
+        brightness=0.4,
+        contrast=0.4,
+        saturation=0.4,
+        source="ImageNet-LT and Places-LT with labels: crop, flip, colours (Liu et al. 2019, Kang et al. 2020, code)",
+    ),
+    "paco-sim-large": replace(
+        _LARGE,
+        jitter=1.0,
+        brightness=0.4,
+        contrast=0.4,
+        saturation=0.4,
+        grey=0.2,
+        blur=0.5,
+        source="PaCo and GPaCo on iNaturalist, second view, and Places-LT, both (Cui et al. 2021, code)",
+    ),
+    "bcl-sim-large": replace(
+        _LARGE,
+        jitter=0.8,
+        brightness=0.4,
+        contrast=0.4,
+        saturation=0.4,
+        hue=0.1,
+        grey=0.2,
+        source="BCL on ImageNet-LT, second and third view (Zhu et al. 2022, code)",
     ),
     "none": ViewRecipe(source="evaluation"),
 }

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from dynsim.bridge.data.lists import ImageList
 from dynsim.bridge.data.tasks import LabelledImages
 from dynsim.bridge.networks.files import SavedEncoder, encoder_shape
 from dynsim.bridge.options.network import NetworkShape
@@ -13,7 +14,7 @@ from dynsim.bridge.training.loop import check_pixels
 from dynsim.config.checks import require
 
 
-def check_labelled(images: LabelledImages, counts: np.ndarray | None, name: str) -> int:
+def check_labelled(images: LabelledImages | ImageList, counts: np.ndarray | None, name: str) -> int:
     """Refuse images, labels and class sizes that do not fit each other, and return the number of images.
 
     Args:
@@ -22,7 +23,8 @@ def check_labelled(images: LabelledImages, counts: np.ndarray | None, name: str)
 
     Errors: `ConfigError`.
     """
-    check_pixels(images.pixels)
+    if isinstance(images, LabelledImages):
+        check_pixels(images.pixels)
     labels = images.labels
     require(counts is not None, "counts", "the number of training images of each class", None, "pass the task's counts")
     sizes = np.asarray(counts)
@@ -30,7 +32,7 @@ def check_labelled(images: LabelledImages, counts: np.ndarray | None, name: str)
     require(sizes.ndim == 1 and bool(np.all(sizes > 0)), "counts", wanted, counts)
     whole = labels.ndim == 1 and labels.dtype.kind in "iu"
     require(whole, f"{name}: labels", "whole numbers of shape (image,)", f"{labels.dtype} of shape {labels.shape}")
-    n_images = len(images.pixels)
+    n_images = len(images if isinstance(images, ImageList) else images.pixels)
     require(len(labels) == n_images, f"{name}: labels", f"{n_images}, one for each image", len(labels))
     known = (labels >= 0) & (labels < len(sizes))
     unknown = int(labels[np.argmin(known)])

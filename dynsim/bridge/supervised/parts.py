@@ -102,6 +102,36 @@ def columns_of(options: Supervised, table: np.ndarray) -> tuple[np.ndarray, np.n
     return table[:, :wide], table[:, wide : wide + narrow], table[:, wide + narrow :]
 
 
+def trained_part(params: LabelParams, trained: str) -> tuple[LabelParams, LabelParams]:
+    """Return what is trained, and what stays as it began: trees like the parameters, None where the other has an array.
+
+    Args:
+        trained: as in `Supervised`.
+    """
+    encoder = params["network"]
+    stages = sorted(name for name in encoder if name.startswith("layer"))
+    last = (stages[-1], max(encoder[stages[-1]], key=int)) if stages else ()
+
+    def learns(path: tuple[Any, ...]) -> bool:
+        names = tuple(step.key for step in path)
+        if trained == "all" or names[0] != "network" or names[1] == "head":
+            return True
+        is_norm = names[-1] in ("scale", "bias")  # convolutions have no bias
+        return names[1:3] == last or (is_norm and trained == "last_block_and_norms")
+
+    def part(wanted: bool) -> LabelParams:
+        return jax.tree_util.tree_map_with_path(lambda path, leaf: leaf if learns(path) == wanted else None, params)
+
+    return part(True), part(False)
+
+
+def joined_parts(trained: LabelParams, kept: LabelParams) -> LabelParams:
+    """Return the parameters that `trained_part` took apart."""
+    return jax.tree.map(
+        lambda one, other: other if one is None else one, trained, kept, is_leaf=lambda one: one is None
+    )
+
+
 @functools.lru_cache(maxsize=8)
 def network_of(shape: NetworkShape) -> Network:
     """Return the network of a shape: one object for each, so that several runs compile its first weights once."""

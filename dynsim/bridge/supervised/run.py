@@ -1,6 +1,5 @@
 """A training with labels: epochs, validation, the choice of an epoch, records, checkpoints."""
 
-import dataclasses
 import hashlib
 import json
 from collections.abc import Sequence
@@ -12,18 +11,22 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+from dynsim.bridge.data.lists import ImageList
 from dynsim.bridge.data.tasks import LabelledImages
 from dynsim.bridge.evaluation.features import digest, extract
 from dynsim.bridge.networks.files import SavedEncoder
 from dynsim.bridge.options.labels import Supervised
 from dynsim.bridge.supervised.epoch import LabelInputs, LabelLog, LabelProgram, LabelState, compiled_label_epoch
 from dynsim.bridge.supervised.inputs import check_labelled, started_from
-from dynsim.bridge.supervised.parts import LabelParams, columns_of, evaluated, first_params, network_of
+from dynsim.bridge.supervised.memory import first_labelled_keys
+from dynsim.bridge.supervised.parts import LabelParams, columns_of, evaluated, first_params, network_of, trained_part
 from dynsim.bridge.supervised.rows import block_sizes, view_rows, views_of_classes
+from dynsim.bridge.supervised.sources import ListedImages, ResidentImages, identifying_arrays, listed_table
 from dynsim.bridge.training.loop import Recorder, StateMeasure, digest_of, order_of_epoch, run_epochs, streams
 from dynsim.bridge.training.masking import next_mask
 from dynsim.bridge.training.schedules import optimizer, supervised_rates
 from dynsim.engine.progress import Bar
+from dynsim.losses.centres import spread_targets
 from dynsim.losses.classifier import deferred_weights
 from dynsim.prune import masks
 from dynsim.randomness.streams import step_key
@@ -62,24 +65,30 @@ class Classifier(NamedTuple):
     records: dict[str, np.ndarray]
     """What was measured, shape (record, ...), by name."""
 
-    def predict(self, images: LabelledImages) -> np.ndarray:
-        """Return the predicted class of each image."""
+    def predict(self, images: LabelledImages | ImageList) -> np.ndarray:
+        """Return the predicted class of each image; of one in a file, that of its central square."""
         return predicted_classes(self.options, self.params, self.stats, images)
 
 
-def predicted_classes(options: Supervised, params: LabelParams, stats: Any, images: LabelledImages) -> np.ndarray:
+def predicted_classes(
+    options: Supervised, params: LabelParams, stats: Any, images: LabelledImages | ImageList
+) -> np.ndarray:
     """Return the class with the largest logit for each image, shape (image,)."""
-    table = extract(evaluated(options, params, stats), images.pixels)
+    network = evaluated(options, params, stats)
+    if isinstance(images, ImageList):
+        table = listed_table(network, images, options)
+    else:
+        table = extract(network, images.pixels)
     return np.argmax(columns_of(options, table)[2], axis=1)
 
 
 def train_with_labels(
-    images: LabelledImages,
+    images: LabelledImages | ImageList,
     counts: np.ndarray | None,
     options: Supervised,
     seed: int,
     *,
-    validation: LabelledImages | None = None,
+    validation: LabelledImages | ImageList | None = None,
     encoder: SavedEncoder | None = None,
     folder: Path | None = None,
     measure: StateMeasure | None = None,
@@ -93,7 +102,8 @@ def train_with_labels(
     weights and see the same first two views in the same order, whatever their losses.
 
     Args:
-        images: uint8 pixels of shape (image, side, side, 3), and a label for each.
+        images: uint8 pixels of shape (image, side, side, 3), and a label for each, which are kept on the device; or a
+            list of files (`load_list`), which are read batch by batch, so that no more than two batches are in memory.
         counts: training images of each class, shape (class,), which the losses weigh classes by.
         options: network, losses, views, optimiser.
         seed: chooses weights, order, views and random masks.
@@ -102,8 +112,9 @@ def train_with_labels(
         folder, record_epochs, label, progress: as for `pretrain`.
         measure: (a `Chosen`) -> what to record beside the log.
 
-    Errors: `ConfigError` for images, labels and class sizes that do not fit, and for an encoder of another shape;
-        `CheckpointError` for a damaged or foreign checkpoint; each in one line.
+    Errors: `ConfigError` for images, labels and class sizes that do not fit, for an encoder of another shape, and for
+        views that do not make one size of all files; `DataError` for a file that is no image; `CheckpointError` for a
+        damaged or foreign checkpoint; each in one line.
     """
     n_images = check_labelled(images, counts, "images")
     if validation is not None and len(validation.labels):
@@ -125,24 +136,24 @@ class _LabelRun:
 
     def __init__(
         self,
-        images: LabelledImages,
+        images: LabelledImages | ImageList,
         counts: np.ndarray,
         options: Supervised,
         seed: int,
-        validation: LabelledImages | None,
+        validation: LabelledImages | ImageList | None,
         encoder: SavedEncoder | None,
         recorder: Recorder,
     ) -> None:
         self.options, self.seed, self.counts, self.recorder = options, seed, counts, recorder
-        self.images, self.validation, self.encoder = images, validation, encoder
+        self.validation, self.encoder = validation, encoder
+        self.source = ListedImages(images, options) if isinstance(images, ImageList) else ResidentImages(images)
         self.keys, self.network = streams(seed), network_of(options.network)
         self.n_epochs, self.n_images = options.epochs, len(images.labels)
-        self.pixels, self.labels = jnp.asarray(images.pixels), jnp.asarray(images.labels, jnp.int32)
         self.n_views = views_of_classes(options, counts)[images.labels]
         uniform = len(np.unique(self.n_views)) == 1
         looked_at = range(1 if uniform else options.epochs)
         self.blocks = block_sizes(self.n_views, (self.batches(epoch) for epoch in looked_at))
-        self.program = compiled_label_epoch(LabelProgram.of(options, self.blocks))
+        self.program = compiled_label_epoch(LabelProgram.of(options, self.blocks, self.source.recipes))
         self.n_steps = -(-self.n_images // options.batch_size)
         self.rates = supervised_rates(options, self.n_steps)
 
@@ -152,17 +163,17 @@ class _LabelRun:
 
     def identity(self) -> str:
         """Return 12 hexadecimal digits that identify the run: its options, seed, images and first encoder."""
-        arrays = [self.images.pixels, self.images.labels, self.counts]
+        arrays = [*identifying_arrays(self.source.images), self.counts]
         if self.validation is not None:
-            arrays += [self.validation.pixels, self.validation.labels]
+            arrays += identifying_arrays(self.validation)
         first = None if self.encoder is None else digest((self.encoder.params, self.encoder.stats))
-        values = [dataclasses.asdict(self.options), self.seed, digest_of(*arrays), first]
+        values = [self.options.values(), self.seed, digest_of(*arrays), first]
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]
 
     def start(self) -> Chosen:
         """Return the state before the first epoch."""
         shape, key = self.options.network, self.keys.weights
-        network, stats = self.network.init(key, self.pixels.shape[1])
+        network, stats = self.network.init(key, self.source.side)
         if self.encoder is not None:
             network, stats = started_from(self.encoder, shape, network, stats)
         params = first_params(jax.random.fold_in(key, 2), network, self.options, len(self.counts))
@@ -170,7 +181,12 @@ class _LabelRun:
         mask = masks.all_kept(self.network.prunable(network))
         width = shape.embedding_dim if shape.head_layers else shape.feature_dim
         centres = jnp.zeros((len(self.counts), width), jnp.float32)
-        now = LabelState(params, stats, optimizer("sgd", zero, zero, zero).init(params), mask, centres)
+        keys = first_labelled_keys(self.options.contrastive, self.options.parts, network, stats, shape)
+        targets = None
+        if self.options.contrastive == "tsc":
+            targets = jnp.asarray(spread_targets(*centres.shape, key=jax.random.fold_in(key, 3)), jnp.float32)
+        first = optimizer("sgd", zero, zero, zero).init(trained_part(params, self.options.trained)[0])
+        now = LabelState(params, stats, first, mask, centres, keys, targets)
         return Chosen(now, _copied(params), _copied(stats), jnp.float32(-1), jnp.int32(0))
 
     def epoch(self, state: Chosen, epoch: int) -> tuple[Chosen, list[float]]:
@@ -178,7 +194,7 @@ class _LabelRun:
         options, now = self.options, state.now
         weights = self.network.prunable(now.params["network"])
         mask, changed = next_mask(options.masking, weights, now.mask, self.keys.pruning, epoch)
-        now, log = self.program(now._replace(mask=mask), self.pixels, self.labels, self._inputs(epoch))
+        now, log = self.source.epoch(self.program, now._replace(mask=mask), self._inputs(epoch), self.blocks)
         state = state._replace(now=now)
         last = epoch + 1 == options.epochs
         accuracy = float("nan")
@@ -201,6 +217,7 @@ class _LabelRun:
             jnp.asarray(order),
             jnp.asarray(valid),
             step_key(self.keys.views, jnp.uint32(epoch)),
+            step_key(self.keys.positives, jnp.uint32(epoch)),
             jnp.asarray(self.rates[epoch * self.n_steps : (epoch + 1) * self.n_steps]),
             counts,
             weights.astype(jnp.float32),

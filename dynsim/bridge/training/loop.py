@@ -33,6 +33,7 @@ class Streams(NamedTuple):
     order: Any
     views: Any
     pruning: Any
+    positives: Any
 
 
 def streams(seed: int) -> Streams:

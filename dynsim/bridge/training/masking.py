@@ -30,7 +30,7 @@ def next_mask(masking: Masking, weights: Any, mask: Any, key: Key[Array, ""], ep
         epoch: counted from 0.
     """
     number = refresh_of_epoch(masking, epoch)
-    if number is None:
+    if number is None or masking.kind == "none":  # a run starts with a mask that keeps all
         return mask, 0.0
     rate, count = jnp.float32(masking.rate), jnp.uint32(number)
     found = make_mask(weights, key, count, rate, kind=masking.kind, scope=masking.scope)
@@ -46,10 +46,8 @@ def make_mask(weights: Any, key: Key[Array, ""], refresh: Array, rate: Array, *,
         key: key of the run's pruning stream.
         refresh: number of the refresh; kinds that are redrawn depend on it.
         rate: masked share.
-        kind, scope: as in `options.pretraining.Masking`.
+        kind, scope: as in `options.pretraining.Masking`, without none.
     """
-    if kind == "none":
-        return masks.all_kept(weights)
     if kind in ("lowest", "highest"):
         choose = masks.lowest_mask if kind == "lowest" else masks.highest_mask
         return choose(weights, rate, scope)

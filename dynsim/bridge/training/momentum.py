@@ -59,6 +59,12 @@ def follow(keys: MomentumKeys, params: Any, momentum: Float[Array, ""]) -> Momen
     return keys._replace(params=moved)
 
 
+def next_places(keys: MomentumKeys, valid: Bool[Array, " image"]) -> Int[Array, " image"]:
+    """Return the place that the key of each image takes in the queue: behind its end for those that are not valid."""
+    length, rank = keys.queue.shape[1], jnp.cumsum(valid, dtype=jnp.int32) - 1
+    return jnp.where(valid, (keys.place + rank) % length, length)
+
+
 def enqueued(
     keys: MomentumKeys, new: Float[Array, "reading image embedding"], valid: Bool[Array, " image"]
 ) -> MomentumKeys:
@@ -69,10 +75,8 @@ def enqueued(
         valid: false for images that only fill up the batch.
     """
     length, number = keys.queue.shape[1], jnp.sum(valid, dtype=jnp.int32)
-    rank = jnp.cumsum(valid, dtype=jnp.int32) - 1
-    target = jnp.where(valid, (keys.place + rank) % length, length)  # there is no such place: it is dropped
     return keys._replace(
-        queue=keys.queue.at[:, target].set(new, mode="drop"),
+        queue=keys.queue.at[:, next_places(keys, valid)].set(new, mode="drop"),
         place=(keys.place + number) % length,
         filled=jnp.minimum(keys.filled + number, length),
     )

@@ -2,6 +2,6 @@
 
 from dynsim.bridge.options.views import RECIPES, ViewRecipe
 from dynsim.bridge.views.augment import augment, pair, views_of
-from dynsim.bridge.views.draws import draw_views
+from dynsim.bridge.views.draws import Draws, draw_views
 
-__all__ = ["RECIPES", "ViewRecipe", "augment", "draw_views", "pair", "views_of"]
+__all__ = ["RECIPES", "Draws", "ViewRecipe", "augment", "draw_views", "pair", "views_of"]

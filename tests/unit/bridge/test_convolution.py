@@ -63,6 +63,25 @@ def test_values_and_gradients_are_those_of_lax(name, tiled, monkeypatch):
         np.testing.assert_allclose(a, b, rtol=0, atol=1e-12 * float(jnp.abs(b).max()))
 
 
+def test_the_outputs_of_a_group_see_its_inputs_only(monkeypatch):
+    """Values and gradients are those of one convolution for each group, side by side."""
+    monkeypatch.setattr(blocks, "BLOCK_PIXELS", 6)  # a block for each image
+    strides = (2, 2)
+    images, _ = draw((2, 5, 4, 6, 0), (3, 3))
+    _, kernel = draw((2, 5, 4, 2, 9), (3, 3))
+
+    def grouped(x, w, strides, padding):
+        return convolve(x, w, strides, padding, feature_group_count=3)
+
+    def side_by_side(x, w, strides, padding):
+        parts = zip(jnp.split(x, 3, axis=3), jnp.split(w, 3, axis=3), strict=True)
+        return jnp.concatenate([plain(*part, strides, padding) for part in parts], axis=3)
+
+    both = jax.jit(lambda x, w: [with_gradients(f, x, w, strides, ONE) for f in (grouped, side_by_side)])
+    for a, b in zip(*both(images, kernel), strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol=1e-12 * float(jnp.abs(b).max()))
+
+
 def test_seeds_along_an_axis_of_their_own(monkeypatch):
     monkeypatch.setattr(blocks, "BLOCK_PIXELS", 30)
     images, kernel = draw((5, 6, 4, 3, 2), (3, 3))

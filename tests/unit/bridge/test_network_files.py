@@ -17,6 +17,7 @@ from dynsim.bridge.networks import (
     build,
     from_torchvision,
     load_safetensors,
+    load_torchvision,
     save_safetensors,
     to_torchvision,
 )
@@ -25,7 +26,11 @@ from dynsim.bridge.networks.network import prunable, split_model
 from dynsim.bridge.networks.torch_names import mask_from_torchvision
 from tests.references import hashed
 
-REFERENCE = json.loads((Path(hashed.__file__).parent / "torchvision_resnet.json").read_text(encoding="utf-8"))["cases"]
+REFERENCE = {
+    name: numbers
+    for file in ("torchvision_resnet.json", "torch_resnext.json")
+    for name, numbers in json.loads((Path(hashed.__file__).parent / file).read_text(encoding="utf-8"))["cases"].items()
+}
 SMALL = NetworkShape(width=1 / 16, norm_sets=2, embedding_dim=6)
 
 
@@ -54,7 +59,7 @@ def names_and_shapes(shape):
 def reference_network(name):
     """Return a network without a head with the weights of `hashed`, and torchvision's numbers."""
     wanted = REFERENCE[name]
-    shape = NetworkShape(name, wanted["stem"], head_layers=0)
+    shape = NetworkShape(name, wanted["stem"], wanted.get("width", 1.0), head_layers=0)
     params, stats = from_torchvision(hashed.weights(names_and_shapes(shape)), shape)
     return build(shape), params, stats, jnp.asarray(hashed.images(wanted["side"])), wanted
 
@@ -85,6 +90,12 @@ def forward_agrees(name):
 
 def test_resnet18_computes_what_torchvision_does():
     forward_agrees("resnet18")
+
+
+@pytest.mark.slow
+def test_a_narrow_resnext50_computes_what_pytorch_does():
+    net, params, stats, x, wanted = reference_network("resnext50_32x4d")
+    agree(jax.jit(lambda *trees: net.apply(*trees, x, train=False).features)(params, stats), wanted["evaluation"])
 
 
 @pytest.mark.slow
@@ -123,7 +134,11 @@ def test_names_and_layout():
 
 @pytest.mark.parametrize(
     ("architecture", "stem", "norm_set", "head_layers"),
-    [("resnet18", "cifar", 0, 3), ("resnet50", "imagenet", 1, 0), ("resnet20", "cifar_strided", 1, 2)],
+    [
+        ("resnet18", "cifar", 0, 3),
+        ("resnext50_32x4d", "imagenet", 1, 0),
+        ("resnet20", "cifar_strided", 1, 2),
+    ],
 )
 def test_import_reverses_export(architecture, stem, norm_set, head_layers):
     shape = NetworkShape(architecture, stem, width=1 / 16, norm_sets=2, head_layers=head_layers)
@@ -237,6 +252,25 @@ def test_files_that_are_refused(change, words, tmp_path):
     with pytest.raises(DataError) as caught:
         load_safetensors(path)
     assert str(caught.value).startswith(f"{path}: {words}") and "\n" not in str(caught.value)
+
+
+def test_a_file_with_torchvisions_names_is_read(tmp_path):
+    """It has a classifier, and no digest of ours."""
+    path, (params, stats) = tmp_path / "other.safetensors", numpy_trees(SMALL)
+    arrays = to_torchvision(params, stats, norm_set=1)
+    safetensors.numpy.save_file({**arrays, "fc.weight": np.zeros((10, 32), np.float32)}, path)
+    saved = load_torchvision(path, SMALL)
+    assert saved.shape == dataclasses.replace(SMALL, norm_sets=1, head_layers=0) and saved.mask is None
+    again = to_torchvision(saved.params, saved.stats)
+    assert set(again) == set(arrays) and all(np.array_equal(one, again[name]) for name, one in arrays.items())
+    with pytest.raises(DataError, match=r"other\.safetensors: wanted no array layer1\.0\.bn3") as caught:
+        safetensors.numpy.save_file({**arrays, "layer1.0.bn3.bias": np.zeros(4, np.float32)}, path)
+        load_torchvision(path, SMALL)
+    assert "\n" not in str(caught.value)
+    for make, words in ((path.unlink, "found none"), (lambda: path.write_bytes(b"PK\x03\x04"), "got another one")):
+        make()
+        with pytest.raises(DataError, match=f"wanted a safetensors file with torchvision's names, {words}"):
+            load_torchvision(path, SMALL)
 
 
 def test_the_mask_of_another_encoder_is_refused(tmp_path):

@@ -10,6 +10,7 @@ import pytest
 from jax import lax
 
 from dynsim.bridge.networks import NetworkShape, build
+from dynsim.bridge.networks.network import split_model
 from dynsim.config.checks import ConfigError
 from dynsim.prune.masks import apply_mask, lowest_mask
 from tests.resnet_reference import Reference
@@ -169,13 +170,17 @@ def test_seeds_are_vectorised():
         ("resnet18", "imagenet", 11_689_512 - 513_000),
         ("resnet34", "imagenet", 21_797_672 - 513_000),
         ("resnet50", "imagenet", 25_557_032 - 2_049_000),
+        ("resnet152", "imagenet", 60_192_808 - 2_049_000),
+        ("resnext50_32x4d", "imagenet", 25_028_904 - 2_049_000),
+        # it has none of ResNeXt-101 (32x4d), which timm has
+        ("resnext101_32x4d", "imagenet", 44_177_704 - 2_049_000),
         # those of the networks of LDAM-DRW, without the classifier for ten classes
         ("resnet20", "cifar", 269_722 - 650),
         ("resnet32", "cifar", 464_154 - 650),
     ],
 )
 def test_numbers_of_parameters(architecture, stem, n_parameters):
-    params = shapes_of(build(NetworkShape(architecture, stem, head_layers=0)))
+    _, params, _ = split_model(NetworkShape(architecture, stem, head_layers=0))
     assert sum(leaf.size for leaf in jax.tree.leaves(params)) == n_parameters
 
 

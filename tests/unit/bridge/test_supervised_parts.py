@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from dynsim.bridge.options import LossParts, Masking, NetworkShape, Supervised
-from dynsim.bridge.options import labels as module
+from dynsim.bridge.options import loss_parts as module
 from dynsim.bridge.supervised.objective import Roles
 from dynsim.bridge.supervised.parts import first_params, logits_of, prototypes_of
 from dynsim.bridge.supervised.rows import block_sizes, view_rows, views_of_classes
@@ -26,8 +26,9 @@ def test_names_of_losses_are_those_of_the_table():
     family = {name: row.family for name, row in LABEL_LOSSES.items()}
     assert {name for name in family if family[name] == "classifier"} == set(module.TRAINED_CLASSIFIERS)
     contrastive = {name for name in family if family[name] == "contrastive"}
-    assert contrastive == {*module.TRAINED_CONTRASTS, *module.NOT_TRAINED}
-    assert not set(module.TRAINED_CONTRASTS) & set(module.NOT_TRAINED)
+    assert contrastive == set(module.TRAINED_CONTRASTS)
+    assert {name for name in contrastive if "logits" in LABEL_LOSSES[name].needs} == set(module.TRAIN_CLASSIFIER)
+    assert set(module.QUEUE_PARTS_OF) == set(module.WITH_QUEUE)
 
 
 def test_parts_and_their_defaults_are_those_of_the_functions():
@@ -36,7 +37,7 @@ def test_parts_and_their_defaults_are_those_of_the_functions():
         of_function = {
             key: one.default
             for key, one in inspect.signature(LABEL_LOSSES[name].function).parameters.items()
-            if one.kind is one.KEYWORD_ONLY and key != "class_weights"
+            if one.kind is one.KEYWORD_ONLY and key not in ("class_weights", "is_drawn", "may_compare")
         }
         assert LossParts().of(name) == of_function, name
 
@@ -46,9 +47,8 @@ def test_parts_and_their_defaults_are_those_of_the_functions():
     [
         (
             {"contrastive": "acll"},
-            "contrastive: wanted one of none, sup_con, bcl, rcl, acl, got 'acll'; did you mean acl?",
+            "one of none, sup_con, kcl, tsc, paco, gpaco, bcl, rcl, acl, got 'acll'; did you mean acl?",
         ),
-        ({"contrastive": "paco"}, "got 'paco'; it compares with a queue"),
         ({"classifier": "softmax"}, "classifier: wanted one of cross_entropy, balanced_softmax"),
         ({"views": ()}, "views: wanted the name of a recipe for each view, at least one, got ()"),
         ({"views": ("probe",)}, "views: wanted 4 for view_counts by_size"),
@@ -118,10 +118,10 @@ def test_blocks_double_and_are_never_larger_than_a_batch():
 def test_roles_of_rows():
     """Blocks of 3, 3 and 2 rows; the second block is masked, and masked rows feed no classifier."""
     every = tuple(range(8))
-    assert Roles.of((3, 3, 2), "shared", None) == Roles(every, every, (0, 0))
-    assert Roles.of((3, 3, 2), "shared", "one_branch") == Roles((0, 1, 2, 6, 7), every, (3, 6))
-    assert Roles.of((3, 3, 2), "apart", "masked_query") == Roles((0, 1, 2), (3, 4, 5, 6, 7), (3, 6))
-    assert Roles.of((3, 3, 2), "apart", "literal") == Roles((0, 1, 2), (3, 4, 5, 6, 7), (3, 8))
+    assert Roles.of((3, 3, 2), "shared", None) == Roles(every, every, ())
+    assert Roles.of((3, 3, 2), "shared", "one_branch") == Roles((0, 1, 2, 6, 7), every, (3, 4, 5))
+    assert Roles.of((3, 3, 2), "apart", "masked_query") == Roles((0, 1, 2), (3, 4, 5, 6, 7), (3, 4, 5))
+    assert Roles.of((3, 3, 2), "apart", "literal") == Roles((0, 1, 2), (3, 4, 5, 6, 7), (3, 4, 5, 6, 7))
 
 
 def test_learning_rate_falls_in_steps_or_along_a_cosine():

@@ -8,13 +8,13 @@ import pytest
 from dynsim.bridge.networks import NetworkShape
 from dynsim.bridge.training import Masking, Pretraining
 from dynsim.config import ConfigError
+from dynsim.stats.texts import in_points
 from experiments.cifar.arms import ARMS, IMAGE_PLACEBOS, MAIN, find_arm, share_and_norms, share_arms
 from experiments.cifar.outcome import METRICS, PROBES, AccuracyContrast, accuracy_contrast, of_seeds, planned_contrasts
 from experiments.cifar.table import (
     accuracy_rows,
     answer_lines,
     difference_text,
-    in_points,
     published_table,
     table_text,
 )

@@ -9,9 +9,11 @@ import pytest
 
 from dynsim.bridge.options import LossParts, Masking, NetworkShape, Supervised
 from experiments import long_tail
-from experiments.long_tail.methods import COMPARED_METHODS, LOSS_METHODS
+from experiments.long_tail.methods import ACL, COMPARED_METHODS, LOSS_METHODS
 from experiments.long_tail.outcome import PAIRS, plan_verdict, planned_differences, summarise_methods
+from experiments.long_tail.projection import principal_components, shown_classes
 from experiments.long_tail.table import published_losses, table_text
+from experiments.long_tail.variants import KNOWN_METHODS, VARIANT_SETS, VARIANTS, method_names
 from experiments.long_tail_losses import PRESETS
 
 BASE = Supervised(views=("probe",) * 4)
@@ -49,6 +51,25 @@ def test_differences_are_paired_by_seed_and_the_plan_decides():
     np.testing.assert_allclose(found["ACL", BALANCED, "all_classes"]["low"], 0.04 - half, rtol=1e-9)
     assert summary["verdict"] == "helps" and summary["train_minutes"] == 4.5
     assert {one["first"] for one in summary["contrasts"]} == {"ACL", ONE_VIEW}
+
+
+def test_the_first_seed_is_projected_and_rows_stay_small():
+    rows = [one | {"projection": {"seed": one["seed"]}} for one in ROWS]
+    summary = summarise_methods(rows[::-1], NAMES, 0.01)
+    assert summary["projections"] == {name: {"seed": 0} for name in NAMES}
+    assert not any("projection" in one for one in summary["rows"])
+    assert summarise_methods(ROWS, NAMES, 0.01)["projections"] == {}  # rows of an earlier version
+
+
+def test_principal_components_of_points_on_two_lines():
+    """Four points along (3, 4, 0) / 5, twice as far apart as two along (0, 0, 1): lengths squared 2 * 4 and 2 * 1."""
+    points = np.array([[0.6, 0.8, 0], [-0.6, -0.8, 0], [0, 0, 0.5], [0, 0, -0.5]]) * 2 + 7.0
+    found, shares = principal_components(points)
+    np.testing.assert_allclose(found, [[2, 0], [-2, 0], [0, 1], [0, -1]], atol=1e-12)
+    np.testing.assert_allclose(shares, [0.8, 0.2])
+    np.testing.assert_allclose(principal_components(points[[1, 0, 3, 2]])[0], found[[1, 0, 3, 2]], atol=1e-12)
+    assert shown_classes(np.array([5, 90, 7, 90, 1, 30])).tolist() == [1, 3, 0, 4]
+    assert shown_classes(np.array([5, 90, 7])).tolist() == [1, 2, 0]
 
 
 @pytest.mark.parametrize(
@@ -113,6 +134,13 @@ def test_a_compared_method_differs_in_its_loss_alone(name):
     assert changed.parts.mean_weight == (2.0 if name == "ACL" else 1.0)
 
 
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_method_can_be_asked_for_with_every_preset(preset):
+    training = PRESETS[preset].training
+    losses = {name: KNOWN_METHODS[name].change(training).contrastive for name in KNOWN_METHODS}
+    assert {losses["KCL"], losses["TSC"], losses["PaCo"], losses["GPaCo"]} == {"kcl", "tsc", "paco", "gpaco"}
+
+
 def test_a_mask_is_for_methods_that_compare_embeddings():
     masked = dataclasses.replace(BASE, masking=Masking(kind="lowest", rate=0.9), network=NetworkShape(norm_sets=2))
     assert LOSS_METHODS["ACL"].change(masked).masking == masked.masking
@@ -131,3 +159,35 @@ def test_the_plan_is_that_of_the_preset():
     ]
     assert decides == list(PAIRS[:2])
     assert {(one.first, one.second) for one in planned_differences(COMPARED_METHODS)} == set(PAIRS)
+
+
+@pytest.mark.parametrize("name", VARIANT_SETS)
+def test_a_set_varies_one_thing_of_methods_that_it_holds(name):
+    varied = {
+        "acl-parts": "parts",
+        "rcl-parts": "parts",
+        "rcl-scale": "parts",
+        "weights": "weight",
+        "views": "views",
+        "masks": "masking",
+    }
+    base = dataclasses.replace(BASE, weight=0.35)
+    for variant, one in VARIANT_SETS[name].items():
+        mine, plain = one.method.change(base), LOSS_METHODS[one.base].change(base)
+        assert getattr(mine, varied[name]) != getattr(plain, varied[name]), variant
+        # views of a chosen number are uniform, and a masked network has batch norms of its own
+        same = dataclasses.replace(
+            mine, **{varied[name]: getattr(plain, varied[name])}, view_counts=plain.view_counts, network=plain.network
+        )
+        assert same == plain
+    chosen = method_names((name, ACL))
+    assert len(chosen) == len(set(chosen)) and set(VARIANT_SETS[name]) <= set(chosen)
+    pairs = {(one.first, one.second) for one in planned_differences(chosen)}
+    assert {(variant, one.base) for variant, one in VARIANT_SETS[name].items()} <= pairs
+
+
+def test_every_choice_of_parts_is_there_once():
+    assert len(VARIANT_SETS["acl-parts"]) == 2**3 - 1 and len(VARIANT_SETS["rcl-parts"]) == 2**2 - 1 + 1
+    none = VARIANT_SETS["acl-parts"]["ACL: no part"].method.change(BASE).parts
+    assert not (none.aligned or none.reweighted or none.centred)
+    assert len(VARIANTS) == sum(len(of) for of in VARIANT_SETS.values()) and not set(VARIANTS) & set(LOSS_METHODS)

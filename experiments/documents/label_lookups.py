@@ -1,0 +1,43 @@
+"""What the documents quote of labels against masks: statements by point, and the table of methods."""
+
+from typing import Any
+
+from experiments.documents.numbers import written
+
+
+def label_statements(numbers: dict[str, Any]) -> dict[str, dict[str, dict[str, Any]]]:
+    """Return {statement: {shape: {noise: row}}} of pruning_labels after equal numbers of steps."""
+    found: dict[str, dict[str, dict[str, Any]]] = {}
+    for row in numbers["statements_at_equal_steps"]:
+        found.setdefault(row["name"], {}).setdefault(row["shape"], {})[row["noise"]] = row
+    return found
+
+
+def label_ends(numbers: dict[str, Any]) -> dict[str, dict[str, dict[str, dict[str, Any]]]]:
+    """Return {form: {shape: {noise: {method: row}}}} of pruning_labels after equal numbers of steps."""
+    found: dict[str, dict[str, dict[str, dict[str, Any]]]] = {}
+    for row in numbers["methods"]:
+        at = found.setdefault(row["form"], {}).setdefault(row["shape"], {}).setdefault(row["noise"], {})
+        at[row["method"]] = row["equal_steps"]
+    return found
+
+
+def label_rows(numbers: dict[str, Any]) -> list[list[str]]:
+    """Return a table, heads first: coverage of minority and majority features by method, a column per point."""
+    points, ends = numbers["points"], label_ends(numbers)
+    heads = [
+        f"{point['form']}, d = {point['config']['data']['n_features']}, "
+        f"false firing {written(point['false_firing_rate'], '.0%')}"
+        for point in points
+    ]
+    rows = [["minority / majority coverage", *heads]]
+    for method in dict.fromkeys(row["method"] for row in numbers["methods"]):
+        cells = []
+        for point in points:
+            one = ends[point["form"]][point["shape"]][point["noise"]][method]
+            minority, majority = (
+                written(one["ends"][f"{group} coverage"]["estimate"], ".2f") for group in ("minority", "majority")
+            )
+            cells.append(f"{minority} / {majority}{'' if one['settled'] else '*'}")
+        rows.append([method, *cells])
+    return rows

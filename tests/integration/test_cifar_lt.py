@@ -9,12 +9,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dynsim import experiment, results
+from dynsim import experiment, plots, results
 from dynsim.bridge import networks
 from dynsim.bridge.training import encoder, epoch, run
 from experiments import cifar_lt
 from experiments.cifar import figures as drawing
 from experiments.cifar import runs
+from tests.saved_figures import mostly_png
 from tests.shallow_network import shallow
 
 BUILD, SAVE = networks.build, runs.save_encoder
@@ -42,6 +43,8 @@ def study(tmp_path_factory):
         for module in (networks, run, epoch, encoder):  # imported before: else they would keep the shallow one
             patch.setattr(module, "build", shallow)
         patch.setattr(experiment, "set_up_jax", lambda *arguments: None)
+        patch.setattr(plots.style, "DPI", 30)
+        patch.setattr(plots, "save_figure", mostly_png("contrasts"))
         patch.setattr(runs, "save_encoder", lambda *arguments: None)  # a file holds a ResNet
         epoch.compiled_epoch.cache_clear()
 

@@ -7,10 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dynsim import experiment, results
+from dynsim import experiment, plots, results
 from dynsim.bridge.supervised import claims, epoch, parts
 from experiments import long_tail_losses
 from experiments.long_tail import runs
+from tests.saved_figures import mostly_png
 from tests.shallow_network import shallow
 
 SMALL_NETWORK = "--network.width 0.0625 --network.embedding-dim 4 --network.head-width 4 --views none none none none"
@@ -24,6 +25,8 @@ def study(tmp_path):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(parts, "build", shallow)
         patch.setattr(experiment, "set_up_jax", lambda *arguments: None)
+        patch.setattr(plots.style, "DPI", 30)
+        patch.setattr(plots, "save_figure", mostly_png("methods"))
         patch.setattr(runs, "save_classifier", lambda *arguments: None)  # a file holds a ResNet
         for one in caches:
             one.cache_clear()

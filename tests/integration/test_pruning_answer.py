@@ -16,6 +16,7 @@ from dynsim.experiment import run
 from experiments import pruning_answer
 from experiments.pruning import answer_overview, arms, measures, plan
 from experiments.pruning.arms import UNMASKED
+from tests.saved_figures import mostly_png
 
 pytestmark = pytest.mark.slow  # eight programs are compiled
 
@@ -57,6 +58,7 @@ def done(tmp_path_factory):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(plots.style, "DPI", 30)
+        patch.setattr(plots, "save_figure", mostly_png("answer"))
         patch.setitem(arms.ARM_SHAPES, "tiny", TINY)
         patch.setattr(pruning_answer, "plan_of", toy_plan)
         patch.setattr(study, "simulate", counted)

@@ -16,6 +16,7 @@ from experiments import make_figures, pruning_comparison
 from experiments.pruning import runs as table
 from experiments.pruning.keys import MAIN_DENSE, DimensionKey, FactorKey, RunKey
 from experiments.pruning_comparison import PRESETS, all_runs
+from tests.saved_figures import mostly_png
 
 SIZES = "--train.n-steps 40 --train.n-records 8 --data.batch-size 16 --encoder.n-neurons 12"
 TOY = ["--preset", "quick", "--seeds", "3", *SIZES.split()]
@@ -31,6 +32,7 @@ def jax_settings_stay():
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("JAX_COMPILATION_CACHE_DIR", str(jax.config.jax_compilation_cache_dir))
         patched.setattr(plots.style, "DPI", 30)
+        patched.setattr(plots, "save_figure", mostly_png("balance"))
         yield
     for name, value in before.items():
         jax.config.update(name, value)

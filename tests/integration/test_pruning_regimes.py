@@ -17,6 +17,7 @@ from experiments import make_figures, pruning_regimes
 from experiments.pruning import regime_driver, regime_map
 from experiments.pruning.points import Point
 from tests.reference import begin, toy
+from tests.saved_figures import mostly_png
 
 pytestmark = pytest.mark.slow  # 13 programs are compiled
 
@@ -45,6 +46,7 @@ def done(tmp_path_factory):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(plots.style, "DPI", 30)
+        patch.setattr(plots, "save_figure", mostly_png("driver"))
         patch.setattr(pruning_regimes, "plan", toy_plan)
         patch.setattr(study, "simulate", counted)
         patch.setattr(study, "finish", lambda folder: None)  # the parts are looked at below

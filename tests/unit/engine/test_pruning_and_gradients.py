@@ -498,6 +498,15 @@ def test_kept_share_per_neuron():
 # ----- start, stop and refresh, on given weights
 
 
+@functools.cache
+def schedule_of(prune):
+    """Return the compiled (moment, numbers, key) -> state and (state, moment, numbers, key) -> state of a structure."""
+    return (
+        jax.jit(lambda now, numbers, key: pruning.init_pruning(now, prune, numbers, key)),
+        jax.jit(lambda state, now, numbers, key: pruning.update_pruning(state, now, prune, numbers, key)),
+    )
+
+
 def schedule(config, n_steps=12, walk=None, switch=None, dictionary=None):
     """Return the states after 0, 1, ..., n_steps updates of given weights (step, neuron, token_dim)."""
     walk = np.random.default_rng(4).normal(size=(n_steps + 1, m, d1)) if walk is None else walk
@@ -508,13 +517,10 @@ def schedule(config, n_steps=12, walk=None, switch=None, dictionary=None):
     def moment(n):
         return pruning.Moment(Params(jnp.asarray(walk[n])), jnp.int32(n), jnp.int32(switch[n]), M)
 
-    begin = jax.jit(lambda now: pruning.init_pruning(now, resolve(config).structure.prune, numbers, key))
-    update = jax.jit(
-        lambda state, now: pruning.update_pruning(state, now, resolve(config).structure.prune, numbers, key)
-    )
-    states = [begin(moment(0))]
+    begin, update = schedule_of(resolve(config).structure.prune)
+    states = [begin(moment(0), numbers, key)]
     for n in range(1, n_steps + 1):
-        states.append(update(states[-1], moment(n)))
+        states.append(update(states[-1], moment(n), numbers, key))
     return walk, jax.device_get(states)
 
 

@@ -14,15 +14,15 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 GROUP_OFFSETS = {"minority": -0.14, "majority": 0.14}
-NOISE_MARKS = ("o", "^")
+NOISE_MARKS = {"o": "less noise", "^": "more noise"}
 CAPTIONS = {
     "coverage": (
         "Share of the minority (orange) and majority features (blue) that end with at least one specialist neuron, for "
         "losses with labels, controls and masks (rows). The class of a sample is its rarest active feature, but for "
         "rows that say otherwise; the early masks use no labels, but for the last row. Panels: how embeddings are "
         "compared, and the number of features d. Marks are means over seeds and bars 95 % intervals, after equal "
-        "numbers of steps, at two levels of noise by false firing, the share of tokens on which noise alone makes a "
-        "neuron fire."
+        "numbers of steps, at two levels of noise; above each panel their false firing, the share of tokens on which "
+        "noise alone makes a neuron fire."
     )
 }
 
@@ -39,26 +39,25 @@ def method_coverage(numbers: dict[str, Any]) -> "Figure":
     places = list(dict.fromkeys((point["form"], point["shape"]) for point in numbers["points"]))
     methods = list(dict.fromkeys(row["method"] for row in numbers["methods"]))
     fig, axes = panels(1, len(places), (TWO_COLUMNS, 1.1 + 0.27 * len(methods)), sharey=True)
-    rates: dict[str, str] = {}
     for ax, place in zip(axes[0], places, strict=True):
         here = [point for point in points if (point["form"], point["shape"]) == place]
         for mark, point in zip(NOISE_MARKS, here, strict=False):
-            rates[mark] = f"false firing {point['false_firing_rate']:.0%}"
             _rows(ax, numbers, point, methods, mark)
-        ax.set_title(f"{place[0]}, d = {here[0]['config']['data']['n_features']}")
+        rates = " and ".join(f"{100 * point['false_firing_rate']:.0f} %" for point in here)
+        ax.set_title(f"{place[0]}, d = {here[0]['config']['data']['n_features']}\nfalse firing {rates}")
         ax.set(xlim=(-0.05, 1.05), xlabel="share of features covered")
     axes[0][0].set_yticks(range(len(methods)), methods)
     axes[0][0].set_ylim(len(methods) - 0.4, -0.6)
     handles = [Line2D([], [], color=COLOR[group], lw=3, label=f"{group} features") for group in GROUP_OFFSETS]
     look: dict[str, Any] = {"ls": "", "color": COLOR["ink"], "ms": 4}
-    handles += [Line2D([], [], marker=mark, label=rate, **look) for mark, rate in rates.items()]
+    handles += [Line2D([], [], marker=mark, label=label, **look) for mark, label in NOISE_MARKS.items()]
     lower_legend(fig, handles, 4)
     return fig
 
 
 def _rows(ax: "Axes", numbers: dict[str, Any], point: dict[str, Any], methods: list[str], mark: str) -> None:
     """Draw the coverage of both groups at one point."""
-    down = 0.07 if mark == NOISE_MARKS[1] else -0.07
+    down = -0.07 if mark == next(iter(NOISE_MARKS)) else 0.07
     for row in numbers["methods"]:
         if any(row[name] != point[name] for name in ("form", "shape", "noise", "ratio")):
             continue

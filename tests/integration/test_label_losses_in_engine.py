@@ -1,5 +1,6 @@
 """A loss with labels as the loss of a run."""
 
+import inspect
 from functools import partial
 
 import jax
@@ -166,11 +167,32 @@ def test_inner_products_are_compared_where_length_is_kept(batch, numbers):
     assert not np.allclose(found, with_labels("sup_con")(jnp.asarray(z[:5]), jnp.asarray(z[5:]), batch, numbers))
 
 
+CENTRES = np.eye(3, 4)
+
+
+@pytest.mark.parametrize("name", sorted(LABEL_LOSSES))
+def test_each_loss_takes_its_own_parts_and_centres_where_it_uses_them(name):
+    """What is not refused here, is used: the other tests of this module, and those of the losses, show how."""
+    own = inspect.signature(LABEL_LOSSES[name].function).parameters.values()
+    parts = {one.name: one.default for one in own if one.kind is one.KEYWORD_ONLY and one.name != "is_drawn"}
+    with_labels(name, **parts)
+    if name not in ("sup_con", "kcl"):
+        with_labels(name, centres=CENTRES, **parts)
+
+
 @pytest.mark.parametrize(
     ("name", "options", "words"),
     [
         ("acll", {}, "loss: wanted one of sup_con"),
         ("acl", {"positives": 3}, "positives: wanted one of kcl, tsc with it"),
+        ("acl", {"algined": False}, "parts: wanted one of aligned, .*, centres with 'acl', got 'algined'; did you"),
+        ("acl", {"centred": False, "centres": CENTRES}, "mean_weight with 'acl', centred=False, got 'centres'; leave"),
+        ("sup_con", {"centres": CENTRES}, "parts: wanted one of base_temperature with 'sup_con', got 'centres'; leave"),
+        ("kcl", {"centres": CENTRES}, "parts: wanted one of may_compare with 'kcl', got 'centres'; leave it out"),
+        ("kcl", {"positive": 3}, "may_compare with 'kcl', got 'positive'; did you mean positives?"),
+        ("tsc", {"is_drawn": np.ones((2, 2), bool)}, "target_weight, centres with 'tsc', got 'is_drawn'; leave it out"),
+        ("ldam", {"temperature": 0.1}, "class_weights, largest_margin, scale, centres with 'ldam', got 'temperature'"),
+        ("paco", {"memory": None}, "parts: wanted one of pair_weight, class_weight, centres with 'paco', got 'memory'"),
     ],
 )
 def test_a_loss_that_does_not_fit_is_refused_in_one_line(name, options, words):

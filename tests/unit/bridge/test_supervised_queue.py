@@ -321,6 +321,7 @@ def test_each_mask_trains_or_is_refused_in_one_line():
     [
         ({"contrastive": "kcl", "parts": LossParts(queue=127)}, "parts.queue: wanted at least the batch size, 128"),
         ({"parts": LossParts(queue=2048)}, "parts.queue: wanted its default, since balanced_softmax and acl have no"),
+        ({"parts": LossParts(queue=256)}, "no such part, got 256; name the loss too, as in --contrastive kcl"),
         ({"contrastive": "gpaco", "parts": LossParts(key_momentum=0.9)}, "parts.key_momentum: wanted its default"),
         ({"contrastive": "paco", "parts": LossParts(positives=3)}, "parts.positives: wanted its default, since"),
         ({"contrastive": "paco", "parts": LossParts(smoothing=0.1)}, "parts.smoothing: wanted its default, since"),

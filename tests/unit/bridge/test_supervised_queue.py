@@ -342,7 +342,23 @@ def test_each_mask_trains_or_is_refused_in_one_line():
             {"contrastive": "gpaco", "view_counts": "uniform", "views": ("probe",) * 2, "roles": "apart"},
             "views: wanted at least 3 for gpaco with roles apart",
         ),
-        ({"contrastive": "kcl", "masking": MASK}, "or masking.semantics masked_key"),
+        (
+            {"contrastive": "kcl", "masking": MASK},
+            "kcl: the classifier's loss needs a view of its own, without the mask, got 'shared'; or masking.semantics "
+            "masked_key",
+        ),
+        (
+            {"contrastive": "paco", "classifier": "none", "masking": MASK},
+            "masked_key for classifier none with paco: else only masked views would train the classifier",
+        ),
+        (
+            {
+                "contrastive": "gpaco",
+                "classifier": "none",
+                "masking": dataclasses.replace(MASK, semantics="literal"),
+            },
+            "one_branch or masked_query for classifier none with gpaco: literal would mask all views that train",
+        ),
         (
             {"masking": dataclasses.replace(MASK, semantics="masked_key")},
             "wanted literal, one_branch or masked_query, got 'masked_key'; acl has no second network",

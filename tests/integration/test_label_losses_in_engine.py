@@ -12,7 +12,7 @@ from dynsim.engine import label_loss
 from dynsim.engine.data import Batch
 from dynsim.engine.label_loss import rarest_feature, with_labels
 from dynsim.engine.numbers import resolve
-from dynsim.engine.simulate import simulate
+from dynsim.engine.simulate import simulate, simulate_many
 from dynsim.losses.centres import assign_targets, spread_targets
 from dynsim.losses.contrastive import normalise
 from dynsim.losses.label_table import LABEL_LOSSES
@@ -155,6 +155,15 @@ def test_tsc_learns_in_the_engine_where_there_is_no_room_for_a_simplex(monkeypat
     label_loss._targets.cache_clear()
     means = run.loss[:, 2:].values  # over the steps between records; the first record is that of one batch
     assert np.all(means[:, -1] < means[:, 0] - 0.1), means
+
+
+@pytest.mark.slow
+def test_runs_of_tsc_that_diverge_are_recorded_and_leave_the_others_alone():
+    """They have embeddings that are not finite, with which the host can assign nothing."""
+    configs = [toy(optimizer__learning_rate=rate, train__precision="float32") for rate in (1e30, 0.01)]
+    wild, tame = simulate_many(configs, [3, 4], own={"loss": with_labels("tsc")})
+    assert np.all(wild.diverged_step > 0) and np.isnan(wild.loss[:, -1]).all()
+    assert np.all(tame.diverged_step == -1) and np.isfinite(tame.loss[:, 1:]).all()
 
 
 def test_inner_products_are_compared_where_length_is_kept(batch, numbers):

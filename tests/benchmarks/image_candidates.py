@@ -70,7 +70,8 @@ def step_inputs(options: Pretraining) -> EpochInputs:
     """Return what an epoch of one step is given."""
     n_images = options.batch_size
     rates = jnp.full(1, options.learning_rate, jnp.float32)
-    numbers = (jnp.float32(one) for one in (options.temperature, options.weight_decay, options.momentum))
+    given = (options.temperature, options.weight_decay, options.momentum, options.key_momentum)
+    numbers = (jnp.float32(one) for one in given)
     order, valid = jnp.arange(n_images, dtype=jnp.int32)[None], jnp.ones((1, n_images), bool)
     return EpochInputs(order, valid, jax.random.key(1), rates, *numbers)
 

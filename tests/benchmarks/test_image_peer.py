@@ -1,5 +1,6 @@
 """The PyTorch peer on images computes what a pre-training step computes: same loss, gradient and update."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -39,6 +40,15 @@ def test_a_step_agrees():
         moved, expected = mine[name] - before[name].numpy(), (one.detach() - before[name]).numpy()
         rounding = 4 * np.finfo(np.float32).eps * np.abs(mine[name]).max()
         np.testing.assert_allclose(moved, expected, atol=1e-3 * np.abs(expected).max() + rounding, err_msg=name)
+
+
+@pytest.mark.slow  # tracing a ResNet-18
+def test_a_step_can_be_timed_without_the_peer():
+    """The program takes what the benchmark gives it; nothing is compiled."""
+    state = jax.eval_shape(lambda: first_state(OPTIONS, SIDE))
+    epoch = compiled_epoch(EpochProgram.of(OPTIONS))
+    after, log = jax.eval_shape(epoch, state, images_of(OPTIONS, SIDE), step_inputs(OPTIONS))
+    assert jax.tree.structure(after) == jax.tree.structure(state) and log.loss.shape == (1,)
 
 
 def head_weights(head: dict) -> dict[str, np.ndarray]:

@@ -227,6 +227,12 @@ def _value_refused(text: str) -> str:
     return ""
 
 
+PLATFORMS = {"gpu": "cuda,cpu", "tpu": "tpu,cpu"}
+"""What JAX is told to start for an accelerator. The first platform computes. A CPU of JAX is needed beside it where the
+host computes a part of a program (the assignment of TSC) or cuts images out of files. Where JAX cannot start the first
+platform it stops, or, on a machine without a GPU, goes on without it; `set_up_jax` refuses both."""
+
+
 def set_up_jax(device: str, precision: str, program: str) -> None:
     """Set device and precision, and switch on the persistent compilation cache; call it before making any array.
 
@@ -237,7 +243,7 @@ def set_up_jax(device: str, precision: str, program: str) -> None:
     if precision == "float64":
         jax.config.update("jax_enable_x64", True)
     if device != "auto":
-        jax.config.update("jax_platforms", {"gpu": "cuda"}.get(device, device))
+        jax.config.update("jax_platforms", PLATFORMS.get(device, device))
     # accelerators may round matrix products to fewer bits than float32 has, too few for comparisons with theory
     jax.config.update("jax_default_matmul_precision", "highest")
     cache = os.environ.get("JAX_COMPILATION_CACHE_DIR") or str(Path.home() / ".cache" / "dynsim" / "jax")
@@ -245,9 +251,12 @@ def set_up_jax(device: str, precision: str, program: str) -> None:
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     try:
         jax.devices(None if device == "auto" else device)
-    except (RuntimeError, AssertionError) as error:  # JAX 0.10 raises the latter for an unknown platform
-        reason = f" ({str(error).splitlines()[0]})" if str(error) else ""
-        raise Refused(program, f"--device: wanted {device}, but JAX found none{reason}") from None
+    except (RuntimeError, AssertionError) as error:  # the latter if JAX_PLATFORMS is cuda and there is no GPU
+        # JAX advises to change JAX_PLATFORMS, which does nothing where the option decides
+        said = re.sub(r" \(set JAX_PLATFORMS=.*?\)", "", (str(error).splitlines() or [""])[0])
+        reason = f" ({said})" if said else ""
+        advice = "choose cpu" if device == "auto" else "leave it out to take what there is"
+        raise Refused(program, f"--device: wanted {device}, but JAX found none{reason}; {advice}") from None
 
 
 def run_main(body: Callable[[], object], program: str) -> None:

@@ -9,6 +9,7 @@ nothing) and any function of one's own. A simulation has no second network, no q
 has the form that a batch alone allows; `with_labels` says which.
 """
 
+import inspect
 from collections.abc import Callable
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
@@ -18,6 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from dynsim.config.checks import did_you_mean
 from dynsim.engine.data import Batch
 from dynsim.engine.numbers import Numbers
 from dynsim.losses.centres import assigned_in_program, moved_centres, spread_targets
@@ -37,6 +39,8 @@ class SampleLabels(NamedTuple):
 
 
 LabelRule = Callable[[Batch, Numbers], SampleLabels]
+OWN_OPTIONS = ("labels", "unit_length", "positives")
+"""Options of `with_labels` that are no parts of a loss."""
 
 
 def with_labels(
@@ -66,17 +70,41 @@ def with_labels(
         unit_length: scale embeddings to length one, as the sources do; False: similarities are their inner products, as
             in the theory. Means of classes have length one in both cases.
         positives: KCL and TSC: how many positives there are beside the other view of the sample; None: 6.
-        parts: named arguments of the loss, such as `aligned=False`; and `centres`, an array (class, neuron) of fixed
-            centres, which replace those named above.
+        parts: named arguments of the loss, such as `aligned=False`; and, for a loss that uses them, `centres`, an array
+            (class, neuron) of fixed centres, which replace those named above.
 
-    Errors: `ValueError` in one line for an unknown loss, and for `positives` with a loss that draws none.
+    Errors: `ValueError` in one line for an unknown loss, for a part that the loss does not have or use, and for
+        `positives` with a loss that draws none.
     """
     label_loss(name)
     if positives is not None and name not in DRAWS_POSITIVES:
         raise ValueError(f"positives: wanted one of {', '.join(DRAWS_POSITIVES)} with it, got {name!r}: leave it out")
+    _check_parts(name, parts)
     n_drawn = 6 if positives is None else positives
     rule = labels or rarest_feature
     return partial(_loss, name=name, rule=rule, unit_length=unit_length, n_drawn=n_drawn, **parts)
+
+
+def _check_parts(name: str, parts: dict[str, Any]) -> None:
+    """Refuse a part that the loss does not have, or that would change nothing. Errors: `ValueError` in one line."""
+    arguments = inspect.signature(label_loss(name).function).parameters.values()
+    # which positives are drawn is decided here, for each batch
+    known = [one.name for one in arguments if one.kind is one.KEYWORD_ONLY and one.name != "is_drawn"]
+    without_centres = name == "acl" and not parts.get("centred", True)
+    if _compares_with_centres(name) and not without_centres:
+        known.append("centres")
+    for part in parts:
+        if part not in known:
+            loss = f"{name!r}, centred=False" if without_centres else repr(name)
+            near = "" if part == "centres" else did_you_mean(part, [*known, *OWN_OPTIONS])
+            wanted, advice = ", ".join(known), near or "; leave it out"
+            raise ValueError(f"parts: wanted one of {wanted} with {loss}, got {part!r}{advice}")
+
+
+def _compares_with_centres(name: str) -> bool:
+    """Return whether a loss compares with centres of classes, or with outputs of a classifier, which they stand for."""
+    row = label_loss(name)
+    return row.family == "classifier" or not {"centres", "logits"}.isdisjoint(row.needs)
 
 
 def rarest_feature(batch: Batch, numbers: Numbers) -> SampleLabels:

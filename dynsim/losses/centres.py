@@ -97,11 +97,17 @@ def assign_targets(
 def assigned_in_program(
     centroids: Float[Array, "class neuron"], targets: Float[Array, "class neuron"]
 ) -> Float[Array, "class neuron"]:
-    """Return `assign_targets` from within a compiled program, which waits for the host to compute it; no gradient."""
+    """Return `assign_targets` from within a compiled program, which waits for the host to compute it; no gradient.
+
+    If a centroid is not finite, all targets are NaN: the loss becomes NaN too, and the run counts as diverged.
+    """
     held = jax.lax.stop_gradient((centroids, targets))
     form = jax.ShapeDtypeStruct(targets.shape, targets.dtype)
     return jax.pure_callback(_assigned, form, *held, vmap_method="sequential")
 
 
 def _assigned(centroids: Any, targets: Any) -> np.ndarray:
-    return assign_targets(np.asarray(centroids), np.asarray(targets))
+    centroids, targets = np.asarray(centroids), np.asarray(targets)
+    if not np.isfinite(centroids).all():  # an error here would end the program, and with it the other runs
+        return np.full_like(targets, np.nan)
+    return assign_targets(centroids, targets)

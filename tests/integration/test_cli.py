@@ -407,6 +407,36 @@ def test_settings_of_jax(monkeypatch):
     assert jax.config.jax_default_matmul_precision == "highest"
 
 
+@pytest.mark.parametrize(
+    ("device", "platforms"), [("gpu", "cuda,cpu"), ("tpu", "tpu,cpu"), ("cpu", "cpu"), ("auto", None)]
+)
+def test_beside_an_accelerator_jax_has_the_cpu(device, platforms, monkeypatch):
+    """What the host computes from within a program, and files that it reads, need a CPU of JAX."""
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(jax.config.jax_compilation_cache_dir))
+    jax.config.update("jax_platforms", None)
+    asked = []
+    monkeypatch.setattr(jax, "devices", asked.append)
+    cli.set_up_jax(device, "float64", "p.py")
+    assert jax.config.jax_platforms == platforms and asked == [None if device == "auto" else device]
+
+
+def test_what_jax_says_of_a_device_is_told_without_advice_that_does_not_help(monkeypatch, capsys):
+    """The option decides, so that JAX_PLATFORMS in the environment would change nothing."""
+
+    def refuse(device):
+        raise RuntimeError(
+            "Unable to initialize backend 'tpu': no libtpu.so (set JAX_PLATFORMS='' to automatically choose an "
+            "available backend)\nmore"
+        )
+
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(jax.config.jax_compilation_cache_dir))
+    monkeypatch.setattr(jax, "devices", refuse)
+    with pytest.raises(SystemExit):
+        cli.set_up_jax("tpu", "float64", "p.py")
+    found = "JAX found none (Unable to initialize backend 'tpu': no libtpu.so); leave it out to take what there is"
+    assert capsys.readouterr().err == f"p.py: error: --device: wanted tpu, but {found}\n"
+
+
 def test_parse_plain(capsys):
     assert parse_plain(RunOptions, ["--seed", "4"], program="p.py", description="").seed == 4
     with pytest.raises(SystemExit):

@@ -1,5 +1,6 @@
 """A loss with labels as the loss of a run."""
 
+import inspect
 from functools import partial
 
 import jax
@@ -11,7 +12,7 @@ from dynsim.engine import label_loss
 from dynsim.engine.data import Batch
 from dynsim.engine.label_loss import rarest_feature, with_labels
 from dynsim.engine.numbers import resolve
-from dynsim.engine.simulate import simulate
+from dynsim.engine.simulate import simulate, simulate_many
 from dynsim.losses.centres import assign_targets, spread_targets
 from dynsim.losses.contrastive import normalise
 from dynsim.losses.label_table import LABEL_LOSSES
@@ -156,6 +157,15 @@ def test_tsc_learns_in_the_engine_where_there_is_no_room_for_a_simplex(monkeypat
     assert np.all(means[:, -1] < means[:, 0] - 0.1), means
 
 
+@pytest.mark.slow
+def test_runs_of_tsc_that_diverge_are_recorded_and_leave_the_others_alone():
+    """They have embeddings that are not finite, with which the host can assign nothing."""
+    configs = [toy(optimizer__learning_rate=rate, train__precision="float32") for rate in (1e30, 0.01)]
+    wild, tame = simulate_many(configs, [3, 4], own={"loss": with_labels("tsc")})
+    assert np.all(wild.diverged_step > 0) and np.isnan(wild.loss[:, -1]).all()
+    assert np.all(tame.diverged_step == -1) and np.isfinite(tame.loss[:, 1:]).all()
+
+
 def test_inner_products_are_compared_where_length_is_kept(batch, numbers):
     z = np.random.default_rng(1).normal(size=(10, 4))
     found = with_labels("sup_con", unit_length=False)(jnp.asarray(z[:5]), jnp.asarray(z[5:]), batch, numbers)
@@ -166,11 +176,32 @@ def test_inner_products_are_compared_where_length_is_kept(batch, numbers):
     assert not np.allclose(found, with_labels("sup_con")(jnp.asarray(z[:5]), jnp.asarray(z[5:]), batch, numbers))
 
 
+CENTRES = np.eye(3, 4)
+
+
+@pytest.mark.parametrize("name", sorted(LABEL_LOSSES))
+def test_each_loss_takes_its_own_parts_and_centres_where_it_uses_them(name):
+    """What is not refused here, is used: the other tests of this module, and those of the losses, show how."""
+    own = inspect.signature(LABEL_LOSSES[name].function).parameters.values()
+    parts = {one.name: one.default for one in own if one.kind is one.KEYWORD_ONLY and one.name != "is_drawn"}
+    with_labels(name, **parts)
+    if name not in ("sup_con", "kcl"):
+        with_labels(name, centres=CENTRES, **parts)
+
+
 @pytest.mark.parametrize(
     ("name", "options", "words"),
     [
         ("acll", {}, "loss: wanted one of sup_con"),
         ("acl", {"positives": 3}, "positives: wanted one of kcl, tsc with it"),
+        ("acl", {"algined": False}, "parts: wanted one of aligned, .*, centres with 'acl', got 'algined'; did you"),
+        ("acl", {"centred": False, "centres": CENTRES}, "mean_weight with 'acl', centred=False, got 'centres'; leave"),
+        ("sup_con", {"centres": CENTRES}, "parts: wanted one of base_temperature with 'sup_con', got 'centres'; leave"),
+        ("kcl", {"centres": CENTRES}, "parts: wanted one of may_compare with 'kcl', got 'centres'; leave it out"),
+        ("kcl", {"positive": 3}, "may_compare with 'kcl', got 'positive'; did you mean positives?"),
+        ("tsc", {"is_drawn": np.ones((2, 2), bool)}, "target_weight, centres with 'tsc', got 'is_drawn'; leave it out"),
+        ("ldam", {"temperature": 0.1}, "class_weights, largest_margin, scale, centres with 'ldam', got 'temperature'"),
+        ("paco", {"memory": None}, "parts: wanted one of pair_weight, class_weight, centres with 'paco', got 'memory'"),
     ],
 )
 def test_a_loss_that_does_not_fit_is_refused_in_one_line(name, options, words):

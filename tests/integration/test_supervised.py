@@ -17,7 +17,9 @@ from dynsim.bridge.networks.files import SavedEncoder
 from dynsim.bridge.options import LossParts, Masking, NetworkShape, Supervised
 from dynsim.bridge.supervised import epoch, parts, train_with_labels
 from dynsim.bridge.supervised import run as module
+from dynsim.bridge.supervised.objective import JointLoss
 from dynsim.bridge.training import loop
+from dynsim.bridge.training.loop import Recorder
 from dynsim.config import ConfigError
 from dynsim.engine import checkpoint
 from tests.shallow_network import shallow
@@ -47,6 +49,18 @@ QUEUED = dataclasses.replace(
     parts=LossParts(queue=20, positives=2, key_momentum=0.5),
 )
 """A loss with all that goes from step to step."""
+FOLLOWED = dataclasses.replace(
+    QUEUED,
+    masking=Masking(),
+    contrastive="kcl",
+    view_counts="uniform",
+    views=("none", "none"),
+    epochs=2,
+    batch_size=14,
+    warmup_epochs=0,
+    reweight_from=None,
+)
+"""One step in each epoch; the second network keeps half of its parameters."""
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -128,6 +142,36 @@ def _the_queue_has_gone_round(whole):
     cosines = np.asarray(last.targets) @ np.asarray(last.targets).T
     np.testing.assert_allclose(cosines, np.where(np.eye(3, dtype=bool), 1, -1 / 2), atol=1e-6)
     assert last.stats["seen"].tolist() == [3 * 14 * 3] and last.keys.moving.stats["seen"].tolist() == [3 * 14]
+
+
+def test_the_second_network_follows_before_the_update_of_the_trained_one():
+    """So it is a step behind: in the first it follows parameters that it equals. Halves of numbers are exact."""
+
+    def both(state):
+        trained, following = state.now.params["network"], state.now.keys.moving.params
+        return {"trained": np.asarray(trained["head"]), "following": np.asarray(following["head"])}
+
+    record = train(FOLLOWED, validation=None, measure=both, record_epochs=(0, 1, 2)).records
+    trained, following = record["trained"], record["following"]
+    assert not same(trained[1], trained[0]) and same(following[1], trained[0])
+    assert same(following[2], (trained[0] + trained[1]) / 2)
+
+
+def test_each_step_of_an_epoch_draws_its_positives_anew(monkeypatch):
+    """Images are in memory. In place of the loss, which says nothing about draws, is the first number of its key."""
+
+    def told(joint, params, stats, mask, rows, roles, facts, keys, draws, *numbers):
+        loss = jnp.sum(params["network"]["head"])
+        return JointLoss(loss, loss, jax.random.uniform(draws), loss, stats, facts.centres, keys)
+
+    monkeypatch.setattr(epoch, "joint_loss", told)
+    options = dataclasses.replace(FOLLOWED, batch_size=7)
+    run = module._LabelRun(IMAGES, COUNTS, options, 1, None, None, Recorder(None, ()))
+    program = epoch.compiled_label_epoch.__wrapped__(epoch.LabelProgram.of(options, run.blocks))  # not kept for others
+    state, first = run.source.epoch(program, run.start().now, run._inputs(0), run.blocks)
+    _, second = run.source.epoch(program, state, run._inputs(1), run.blocks)
+    drawn = np.concatenate([first.contrastive_loss, second.contrastive_loss])
+    assert len(np.unique(drawn)) == len(drawn) == 4
 
 
 def test_the_best_epoch_on_validation_images_is_kept(scripted):

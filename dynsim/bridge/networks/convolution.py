@@ -56,7 +56,7 @@ def convolve(
         padding: rows of zeros (above, below) and columns of zeros (left, right).
         dimension_numbers: `CHANNELS_LAST`.
         feature_group_count: groups of inputs and outputs; the outputs of a group see its inputs only. With more than
-            one, all is XLA's but the gradient with respect to the kernel, which takes XLA some 300 times as long.
+            one, all is XLA's but the gradient with respect to the kernel, which takes XLA far longer.
 
     Raises:
         ValueError: another layout is asked for.

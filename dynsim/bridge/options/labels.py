@@ -48,10 +48,11 @@ class Supervised(Section):
     masking: Masking = field(default_factory=Masking)
     """A mask over the encoder in the forward pass of the second view of each image, as in pre-training; with semantics
     literal, of all views that the contrastive loss compares; with masked_key, for kcl, tsc and paco, of the view that
-    the second network embeds. Masked views do not feed the classifier's loss."""
+    the second network embeds. The classifier's loss takes only views without the mask. But paco and gpaco train
+    the classifier too, through its outputs for all views that the trained network embeds, masked ones included."""
     classifier: str = "balanced_softmax"
     """Loss of the classifier: cross_entropy, balanced_softmax, logit_adjusted, focal or ldam. paco and gpaco train the
-    classifier themselves, and allow none as well: so it is in their sources, where the weight of these losses is 1."""
+    classifier themselves: with them it may be none, as in their sources; set weight to 1 then."""
     contrastive: str = "acl"
     """Loss of the embeddings: sup_con, kcl, tsc, paco, gpaco, bcl, rcl or acl; none: only the classifier is trained. In
     kcl, tsc and paco a second network embeds one view of each image, its key; the trained one embeds the others."""
@@ -171,9 +172,10 @@ class Supervised(Section):
             taken = "literal, one_branch, masked_query or masked_key"
             require(semantics != "straight_through", "masking.semantics", taken, semantics)
             of_queries = semantics != "masked_key"
-            key = f"masked_key for classifier none with {contrastive}: the classifier learns from the queries only"
-            require(not (of_queries and alone), "masking.semantics", key, semantics)
-            wanted = f"apart for semantics {semantics} with {contrastive}: masked queries feed no classifier"
+            views = f"for classifier none with {contrastive}: else only masked views would train the classifier"
+            require(not (of_queries and alone), "masking.semantics", f"masked_key {views}", semantics)
+            own = "the classifier's loss needs a view of its own, without the mask"
+            wanted = f"apart for semantics {semantics} with {contrastive}: {own}"
             require(apart or not of_queries, "roles", wanted, self.roles, "or masking.semantics masked_key")
             sets = "1 for semantics masked_key: the second network has batch norms of its own"
             require(of_queries or self.network.norm_sets == 1, "network.norm_sets", sets, 2)
@@ -182,8 +184,9 @@ class Supervised(Section):
         taken = "literal, one_branch or masked_query"
         require(semantics in ("literal", "one_branch", "masked_query"), "masking.semantics", taken, semantics, keys)
         literal = semantics == "literal"
-        one = f"one_branch or masked_query for classifier none with {contrastive}, which has no other views"
-        require(not (literal and alone), "masking.semantics", one, semantics)
+        others = f"one_branch or masked_query for classifier none with {contrastive}"
+        why = "literal would mask all views that train the classifier"
+        require(not (literal and alone), "masking.semantics", f"{others}: {why}", semantics)
         require(apart or not literal, "roles", "apart for semantics literal, which masks all shared views", self.roles)
 
     def values(self) -> dict[str, Any]:

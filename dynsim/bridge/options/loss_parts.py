@@ -124,5 +124,11 @@ class LossParts(Section):
         for one in fields(plain):
             value = getattr(self, one.name)
             fits = one.name in known or value == getattr(plain, one.name)
-            losses = f"{classifier} and {contrastive}"
-            require(fits, f"parts.{one.name}", f"its default, since {losses} have no such part", value)
+            wanted = f"its default, since {classifier} and {contrastive} have no such part"
+            require(fits, f"parts.{one.name}", wanted, value, f"name the loss too, as in {_option_for(one.name)}")
+
+
+def _option_for(part: str) -> str:
+    """Return the option that chooses the first loss with a part."""
+    loss = next(one for one in (*TRAINED_CLASSIFIERS, *TRAINED_CONTRASTS) if part in parts_known(one))
+    return f"--{'classifier' if loss in TRAINED_CLASSIFIERS else 'contrastive'} {loss}"

@@ -55,8 +55,10 @@ def test_parts_and_their_defaults_are_those_of_the_functions():
         ({"views": ("no such",) * 4}, "views: wanted one of"),
         (
             {"parts": LossParts(feature_scale=2.0)},
-            "parts.feature_scale: wanted its default, since balanced_softmax and acl",
+            "balanced_softmax and acl have no such part, got 2.0; name the loss too, as in --contrastive rcl",
         ),
+        ({"parts": LossParts(focus=2.0)}, "parts.focus: wanted its default, since balanced_softmax and acl"),
+        ({"parts": LossParts(focus=2.0)}, "got 2.0; name the loss too, as in --classifier focal"),
         ({"classifier": "ldam"}, "cosine: wanted true for ldam, which"),
         ({"roles": "apart"}, "roles: wanted shared for view_counts by_size"),
         (

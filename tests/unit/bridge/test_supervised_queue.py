@@ -321,6 +321,7 @@ def test_each_mask_trains_or_is_refused_in_one_line():
     [
         ({"contrastive": "kcl", "parts": LossParts(queue=127)}, "parts.queue: wanted at least the batch size, 128"),
         ({"parts": LossParts(queue=2048)}, "parts.queue: wanted its default, since balanced_softmax and acl have no"),
+        ({"parts": LossParts(queue=256)}, "no such part, got 256; name the loss too, as in --contrastive kcl"),
         ({"contrastive": "gpaco", "parts": LossParts(key_momentum=0.9)}, "parts.key_momentum: wanted its default"),
         ({"contrastive": "paco", "parts": LossParts(positives=3)}, "parts.positives: wanted its default, since"),
         ({"contrastive": "paco", "parts": LossParts(smoothing=0.1)}, "parts.smoothing: wanted its default, since"),
@@ -341,7 +342,23 @@ def test_each_mask_trains_or_is_refused_in_one_line():
             {"contrastive": "gpaco", "view_counts": "uniform", "views": ("probe",) * 2, "roles": "apart"},
             "views: wanted at least 3 for gpaco with roles apart",
         ),
-        ({"contrastive": "kcl", "masking": MASK}, "or masking.semantics masked_key"),
+        (
+            {"contrastive": "kcl", "masking": MASK},
+            "kcl: the classifier's loss needs a view of its own, without the mask, got 'shared'; or masking.semantics "
+            "masked_key",
+        ),
+        (
+            {"contrastive": "paco", "classifier": "none", "masking": MASK},
+            "masked_key for classifier none with paco: else only masked views would train the classifier",
+        ),
+        (
+            {
+                "contrastive": "gpaco",
+                "classifier": "none",
+                "masking": dataclasses.replace(MASK, semantics="literal"),
+            },
+            "one_branch or masked_query for classifier none with gpaco: literal would mask all views that train",
+        ),
         (
             {"masking": dataclasses.replace(MASK, semantics="masked_key")},
             "wanted literal, one_branch or masked_query, got 'masked_key'; acl has no second network",

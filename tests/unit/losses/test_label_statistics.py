@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dynsim.losses.centres import assign_targets, moved_centres, spread_targets
+from dynsim.losses.centres import assign_targets, assigned_in_program, moved_centres, spread_targets
 from dynsim.losses.classifier import deferred_weights, effective_number_weights
 from dynsim.losses.labelled_views import Views
 from dynsim.losses.supervised import draw_positives
@@ -80,6 +80,17 @@ def test_targets_are_assigned_as_well_as_any_order_can():
         assign_targets(centroids, targets[:4])
 
 
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_a_run_with_a_centroid_that_is_not_finite_gets_no_targets_and_the_others_theirs(bad):
+    """An error in the host's part of a program would end all runs of the program."""
+    targets = np.eye(3, dtype=np.float32)
+    centroids = np.stack([targets[[1, 2, 0]], targets, targets[[2, 1, 0]]])
+    centroids[1, 0, 2] = bad
+    found = np.asarray(assign_in_runs(centroids, targets))
+    assert np.isnan(found[1]).all() and np.array_equal(found[[0, 2]], centroids[[0, 2]])
+
+
+assign_in_runs = jax.jit(jax.vmap(assigned_in_program, (0, None)))
 draw = jax.jit(jax.vmap(draw_positives, (0, None, None, None, None)), static_argnums=4)
 
 

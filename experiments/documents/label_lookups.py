@@ -2,7 +2,30 @@
 
 from typing import Any
 
-from experiments.documents.numbers import written
+from experiments.documents.numbers import Names, written
+
+
+def label_names(found: Names) -> dict[str, Any]:
+    """Return names for what came out of losses with labels, and under `rows` tables by name.
+
+    label_statement[name][shape][noise] a statement of pruning_labels after equal steps: [found], [verdict]
+    label_end[form][shape][noise]       how its methods ended after equal steps: [method][ends][quantity]
+    losses                              what came out of long_tail_losses: [verdict], and in points [difference][a][b]
+    """
+    from experiments import long_tail_losses
+
+    losses = long_tail_losses.quoted_methods(found["long_tail_losses"].value)
+    labels = found["pruning_labels"].value
+    return {
+        "label_statement": label_statements(labels),
+        "label_end": label_ends(labels),
+        "losses": losses,
+        "rows": {
+            "losses": losses.pop("rows"),
+            "published_losses": losses.pop("published"),
+            "labels": label_rows(labels),
+        },
+    }
 
 
 def label_statements(numbers: dict[str, Any]) -> dict[str, dict[str, dict[str, Any]]]:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from experiments.documents.bench import BENCH_TABLES, measured
-from experiments.documents.label_lookups import label_ends, label_rows, label_statements
+from experiments.documents.label_lookups import label_names
 from experiments.documents.numbers import Names, Quantity, summaries, written
 
 COVERAGE_ROWS = {
@@ -49,21 +49,18 @@ def names() -> Names:
     recipe[label][noise][quantity]      how a recipe of pruning_recipe ended after equal steps
     recipe_statement[name][noise]       a statement of its plan, once settled: [found], [verdict]
     bench[steps][shape][candidate]      what `make bench` measured last; see `bench.measured`
-    label_statement[name][shape][noise] a statement of pruning_labels after equal steps: [found], [verdict]
-    label_end[form][shape][noise]       how its methods ended after equal steps: [method][ends][quantity]
-    losses                              what came out of long_tail_losses: [verdict], and in points [difference][a][b]
     images                              what came out on images, in points: [verdict], [difference], [placebos], [lead]
     times[experiment][preset]           how long a preset takes, as --help says it
     tables[name]                        a whole table
+    and those of `label_names`
     """
-    from experiments import cifar_lt, long_tail_losses
+    from experiments import cifar_lt
 
     found = summaries()
     answer, tracking = found["pruning_answer"].value, found["stage_tracking"].value
     quick = found["stage_tracking_quick"].value
     images = cifar_lt.quoted(found["cifar_lt"].value)
-    losses = long_tail_losses.quoted_methods(found["long_tail_losses"].value)
-    labels = found["pruning_labels"].value
+    labels = label_names(found)
     details, recipes = found["pruning_comparison"].value["details"], found["pruning_recipe"].value
     shorter = {
         "stage_ends": stage_ends(tracking),
@@ -81,12 +78,9 @@ def names() -> Names:
         "recipe_statement": rows_by_noise(recipes["statements"], "name"),
         "bench": (bench := measured()),
         "times": times(),
-        "label_statement": label_statements(labels),
-        "label_end": label_ends(labels),
-        "losses": losses,
         "images": images,
-        "tables": whole_tables(found, {"accuracy": images["rows"], "losses": losses["rows"]}, bench)
-        | {"published_losses": markdown(losses["published"]), "labels": markdown(label_rows(labels))},
+        "tables": whole_tables(found, {"accuracy": images["rows"]} | labels.pop("rows"), bench),
+        **labels,
     }
     found.update({name: Quantity(value, name) for name, value in shorter.items()})
     return found

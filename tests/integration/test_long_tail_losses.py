@@ -103,7 +103,8 @@ def test_the_published_table_runs_nothing(capsys, tmp_path):
     [
         ("--methods ACL ACL", "methods: wanted at least one method, none of them twice"),
         ("--methods nothing", "methods: wanted one of 'cross-entropy', 'Balanced Softmax, one view'"),
-        ("--contrastive paco", "contrastive: wanted one of none, sup_con, bcl, rcl, acl, got 'paco'"),
+        ("--contrastive pacoo", "contrastive: wanted one of none, sup_con, kcl, tsc, paco"),
+        ("--methods KCL --parts.queue 300", "have no such part, got 300; name the loss too, as in --contrastive kcl"),
         ("--data-folder nowhere", "nowhere: wanted CIFAR-10"),
         ("--views none", "views: wanted 4 for view_counts by_size"),
         ("--measured 0", "measured: wanted an integer of at least 1"),

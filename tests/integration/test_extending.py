@@ -55,7 +55,7 @@ def test_views(example, capsys):
 
 def test_lists_of_files(example, capsys):
     recipe = example("lists")["recipe"]
-    assert recipe.training.network.architecture == "resnext50"
+    assert recipe.training.network.architecture == "resnext50_32x4d"
     assert f"{recipe.images} {recipe.training.epochs} {recipe.source}" in capsys.readouterr().out
 
 

@@ -189,7 +189,7 @@ def compute(experiment: Experiment[OptionsT, RunsT], options: OptionsT, folder: 
     numbers, reduced = experiment.analyse(runs, options)
     numbers["config_hash"] = experiment.config_hash(options)
     numbers.setdefault("provenance", results.provenance())
-    numbers["total_wall_s"] = round(time.perf_counter() - began + bar.earlier_s, 1)  # a stopped study is one study
+    numbers["total_wall_s"] = round(time.perf_counter() - began + bar.earlier_s, 1)  # with the parts of earlier calls
     if experiment.curves:
         results.save_many(reduced, folder / "curves.nc")
     results.save_json(numbers, folder / "summary.json")

@@ -156,8 +156,8 @@ def check_study(options: LongTailLosses) -> None:
     trainings: dict[str, str] = {}
     for name in method_names(options.methods):
         same = trainings.setdefault(repr(KNOWN_METHODS[name].change(options.training)), name)
-        twice = f"{name} and {same}, which are the same with these options"
-        require(same == name, "methods", "trainings that differ", twice, "leave one of them out")
+        alike = "they are the same with these options; leave one of them out"
+        require(same == name, "methods", "trainings that differ", f"{name} and {same}", alike)
     if options.encoder is not None:
         from dynsim.bridge.networks import load_safetensors
 

@@ -172,6 +172,27 @@ def test_verdicts_that_are_typed_follow_from_the_summary():
     assert largest["interval"][0] > largest["predicted"]
 
 
+def test_what_is_said_of_losses_with_labels_follows_from_the_summaries():
+    """Their headings in experiments/README.md are typed: a new run that says otherwise must change them."""
+    names = lookups.names()
+    said, ends = names["label_statement"].value, names["label_end"].value
+    for noise in ("1 percent", "default"):
+        at = {name: shapes["wide"][noise] for name, shapes in said.items() if "wide" in shapes}
+        assert {at[name]["verdict"] for name in ("LABELS", "SUPCON", "MASK", "MASK BEYOND LABELS")} == {"supported"}
+        assert at["TRUE LABELS"]["found"]["high"] < 0 and at["REBALANCED"]["verdict"] != "supported"
+        assert not ends["inner products"]["wide"][noise]["ACL"]["settled"]
+        alone = ends["unit length"]["base"][noise]["no labels"]["ends"]["minority coverage"]
+        assert alone["estimate"] == 1 and said["COST OF LABELS"]["base"][noise]["found"]["low"] > 0
+    assert said["ALIGNED AND REWEIGHTED"]["wide"]["1 percent"]["verdict"] == "undecided"
+    assert said["ALIGNED AND REWEIGHTED"]["wide"]["default"]["verdict"] == "supported"
+    found = names["losses"].value["difference"]
+    views = found["Balanced Softmax, one view"]["Balanced Softmax"]
+    assert views["all_classes"]["high"] < 0 and views["few"]["high"] < 0
+    for loss in ("SupCon", "BCL", "RCL", "ACL"):
+        one = found[loss]["Balanced Softmax"]["all_classes"]
+        assert one["low"] < 0 < one["high"]
+
+
 def minutes(words):
     """Return the times in a text, in minutes."""
     fixed = {"half an hour": 30.0, "an hour": 60.0, "half a minute": 0.5, "a minute": 1.0, "seven hours": 420.0}

@@ -175,7 +175,7 @@ def probe_controls(config: Config, seeds: range) -> dict[str, dict[str, Any]]:
     import jax
     import jax.numpy as jnp
 
-    from dynsim.engine import linear_probe, train
+    from dynsim.engine import initial, linear_probe, train
     from dynsim.engine.numbers import resolve
     from dynsim.stats.intervals import t_paired
 
@@ -185,13 +185,12 @@ def probe_controls(config: Config, seeds: range) -> dict[str, dict[str, Any]]:
     states = {"untrained encoder": linear_probe.untrained_state, "ideal encoder": linear_probe.ideal_state}
 
     @jax.jit
-    def measure(seed: Any) -> dict[str, linear_probe.ProbeAccuracy]:
-        state, world = train.init(seed, numbers, parts)
+    def measure(state: Any, world: Any) -> dict[str, linear_probe.ProbeAccuracy]:
         return {
             name: linear_probe.probe_accuracy(make(state, world, parts), world, parts) for name, make in states.items()
         }
 
-    each = jax.device_get([measure(np.uint32(seed)) for seed in seeds])
+    each = jax.device_get([measure(*initial.init(jnp.uint32(seed), numbers, parts)) for seed in seeds])
     return {
         name: {
             f"minority probe, {labels} labels": t_paired(

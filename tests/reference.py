@@ -10,10 +10,11 @@ from functools import lru_cache
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from dynsim.config import Config, DataConfig, EncoderConfig, TrainConfig, replace
-from dynsim.engine import train
+from dynsim.engine import initial, train
 from dynsim.engine.data import Batch, DataModel, batch_at
 from dynsim.engine.numbers import resolve
 from dynsim.engine.train import Carry, Parts, World
@@ -32,9 +33,9 @@ def toy(**changes: Any) -> Config:
 
 @lru_cache
 def compiled(parts: Parts) -> tuple[Callable[..., Any], Callable[..., Carry]]:
-    """Return the compiled (seed, numbers) -> (state, world) and (carry, world, begin, end) -> carry."""
+    """Return (seed, numbers) -> (state, world), and the compiled (carry, world, begin, end) -> carry."""
     return (
-        jax.jit(lambda seed, numbers: train.init(seed, numbers, parts)),
+        lambda seed, numbers: initial.init(seed, numbers, parts),
         jax.jit(lambda carry, world, first, last: train.advance(carry, world, first, last, parts)),
     )
 
@@ -45,7 +46,7 @@ built_in = lru_cache(train.built_in_parts)
 def begin(config: Config, seed: int = 0, parts: Parts | None = None) -> tuple[Carry, World, Parts]:
     """Return carry, world and parts of a run before its first step."""
     parts = parts or built_in(resolve(config).structure)
-    state, world = compiled(parts)[0](np.uint32(seed), resolve(config).numbers)
+    state, world = compiled(parts)[0](jnp.uint32(seed), resolve(config).numbers)
     return train.start(state), world, parts
 
 

@@ -11,6 +11,7 @@ distribution given that there is one, and the coordinates after it are drawn as 
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -240,6 +241,7 @@ class DataModel(NamedTuple):
     These samples are never trained on; they are used to measure which neurons fire on which feature."""
 
 
+@functools.lru_cache(maxsize=64)  # so that what is compiled for a data model is found again
 def sparse_coding(structure: DataConfig, n_probe: int = 8) -> DataModel:
     """Return the built-in data model for the data section of a configuration (theory 1, 3)."""
 

@@ -5,6 +5,7 @@ An encoder consists of two functions: `init(key, numbers) -> params` draws the f
 as `apply` for many samples at once, and faster.
 """
 
+import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -108,6 +109,7 @@ def embedding_path(config: EncoderConfig, data: DataConfig, n_bytes: int) -> str
     return f"hand-written gradient, neurons in {n_blocks} block{'s' if n_blocks > 1 else ''}"
 
 
+@functools.lru_cache(maxsize=64)  # so that what is compiled for an encoder is found again
 def make_encoder(config: EncoderConfig, data: DataConfig) -> Encoder:
     """Return the built-in encoder.
 

@@ -24,7 +24,7 @@ from jaxtyping import Array, Integer, PyTree
 
 from dynsim.config import Config
 from dynsim.config.checks import require
-from dynsim.engine import train
+from dynsim.engine import initial, train
 from dynsim.engine.data import DataModel
 from dynsim.engine.encoder import Encoder, Params
 from dynsim.engine.numbers import Numbers
@@ -50,7 +50,7 @@ def runs_one_by_one(config: Config) -> bool:
 
 
 class Program:
-    """The compiled functions `init`, `advance` and `record` of a structure, for a set of runs."""
+    """The compiled functions `advance` and `record` of a structure, and `init`, for a set of runs."""
 
     def __init__(self, parts: Parts, record_fn: RecordFn, one_by_one: bool) -> None:
         """Prepare the functions. Each is compiled when it is first called."""
@@ -60,10 +60,6 @@ class Program:
         self.n_threads = os.cpu_count() or 1
         self._pool: ThreadPoolExecutor | None = None
 
-        def init(seed: Integer[Array, ""], numbers: Numbers) -> Run:
-            state, world = train.init(seed, numbers, parts)
-            return train.start(state), world
-
         def advance(carry: Carry, world: World, begin: Integer[Array, ""], end: Integer[Array, ""]) -> Carry:
             return train.advance(carry, world, begin, end, parts)
 
@@ -71,7 +67,6 @@ class Program:
             return record_fn(carry.state, world), carry.total, train.start(carry.state)
 
         wrap: Callable[..., Any] = (lambda fn, axes: fn) if one_by_one else jax.vmap
-        self._init = jax.jit(wrap(init, (0, 0)))
         self._advance = jax.jit(wrap(advance, (0, 0, None, None)))
         self._record = jax.jit(wrap(record, (0, 0)))
         self._ready: dict[tuple[Wrapped, Forms], Compiled] = {}
@@ -111,13 +106,16 @@ class Program:
 
     def init(self, seeds: np.ndarray, numbers: Sequence[Numbers]) -> Runs:
         """Return the runs of the given seeds, each with its own numbers, before their first step."""
+
+        def begin(seed: Integer[Array, ""], numbers: Numbers) -> Run:
+            state, world = initial.init(seed, numbers, self.parts)
+            return train.start(state), world
+
         if self.one_by_one:
-            return [
-                self._init(jnp.asarray(seed), jax.tree.map(jnp.asarray, one))
-                for seed, one in zip(seeds, numbers, strict=True)
-            ]
+            given = zip(seeds, numbers, strict=True)
+            return [begin(jnp.asarray(seed), one) for seed, one in given]
         stacked = jax.tree.map(lambda *leaves: jnp.asarray(np.stack(leaves)), *numbers)
-        return self._init(jnp.asarray(seeds), stacked)
+        return jax.vmap(begin)(jnp.asarray(seeds), stacked)
 
     def advance(self, runs: Runs, begin: int, end: int) -> Runs:
         """Train the runs from update `begin` to update `end`, wait until that is done, and return them."""

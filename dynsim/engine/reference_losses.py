@@ -15,12 +15,12 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from dynsim.config import Config, PruneConfig
-from dynsim.engine import train
+from dynsim.engine import initial, train
 from dynsim.engine.data import Batch
 from dynsim.engine.numbers import Numbers, resolve
 from dynsim.engine.replay import held_out_batch, with_weights
 from dynsim.engine.thresholds import init_thresholds
-from dynsim.engine.train import TrainState
+from dynsim.engine.train import TrainState, World
 
 N_BATCHES = 16
 SCALES = np.geomspace(0.3, 6.0, 40)
@@ -60,7 +60,7 @@ def ideal_losses(
 
 @functools.lru_cache(maxsize=32)
 def _all_losses(structure: Config, n_batches: int) -> Callable[[Array, Array, Numbers], Array]:
-    """Return the compiled (seed, scales, numbers) -> losses of ideal encoders; a structure is compiled once."""
+    """Return the function (seed, scales, numbers) -> losses of ideal encoders, compiled once for a structure."""
     parts = train.built_in_parts(structure)
 
     def loss_at(scale: Array, batch: Batch, state: TrainState, dictionary: Array, numbers: Numbers) -> Array:
@@ -70,16 +70,18 @@ def _all_losses(structure: Config, n_batches: int) -> Callable[[Array, Array, Nu
         no_penalty = numbers._replace(l2_penalty=0 * scale)
         return train.objective(ideal.params, ideal.thresholds.value, batch, no_penalty, parts)[0]
 
-    def all_losses(seed: Array, scales: Array, numbers: Numbers) -> Array:
-        state, world = train.init(seed, numbers, parts)
-
+    @jax.jit
+    def of_world(scales: Array, state: TrainState, world: World) -> Array:
         def of_batch(position: Array) -> Array:
             batch = held_out_batch(world, parts, position)
-            return jax.lax.map(lambda scale: loss_at(scale, batch, state, world.dictionary, numbers), scales)
+            return jax.lax.map(lambda scale: loss_at(scale, batch, state, world.dictionary, world.numbers), scales)
 
         return jnp.mean(jax.lax.map(of_batch, jnp.arange(n_batches, dtype=jnp.int32)), axis=0)
 
-    return jax.jit(all_losses)
+    def all_losses(seed: Array, scales: Array, numbers: Numbers) -> Array:
+        return of_world(scales, *initial.init(seed, numbers, parts))
+
+    return all_losses
 
 
 def ideal_floor(config: Config, seed: int, *, thresholded: bool) -> Floor:

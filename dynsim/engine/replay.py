@@ -15,7 +15,7 @@ from jaxtyping import Array, Float, Integer
 
 from dynsim.config import Config
 from dynsim.config.checks import require
-from dynsim.engine import train
+from dynsim.engine import initial, train
 from dynsim.engine.data import Batch, batch_at
 from dynsim.engine.numbers import Numbers
 from dynsim.engine.train import Parts, TrainState, World
@@ -85,7 +85,7 @@ def restored(
         seed, numbers, parts: what the run was started with.
         weight, thresholds: from `recorded`.
     """
-    state, world = train.init(seed, numbers, parts)
+    state, world = initial.init(seed, numbers, parts)
     return with_weights(state, weight, thresholds), world
 
 
@@ -101,22 +101,24 @@ def held_out_batches(world: World, parts: Parts, n_batches: int) -> Batch:
 
 @functools.lru_cache(maxsize=32)
 def mean_pull(structure: Config, n_batches: int) -> Callable[[Array, Array, Array, Numbers], Array]:
-    """Return the compiled (seed, weight, thresholds, numbers) -> pull, which a structure has once.
+    """Return the function (seed, weight, thresholds, numbers) -> pull, compiled once for a structure.
 
     The pull, (neuron, feature), is <-grad_i, M_j>: the mean over held-out batches of the gradient of the loss with its
     penalty in w_i, along each feature.
     """
     parts = train.built_in_parts(structure)
 
-    def of_run(seed: Array, weight: Array, thresholds: Array, numbers: Numbers) -> Array:
-        state, world = restored(seed, numbers, parts, weight, thresholds)
-
+    @jax.jit
+    def at_state(state: TrainState, world: World) -> Array:
         def of_batch(position: Array) -> Array:
             batch = held_out_batch(world, parts, position)
             gradient = jax.grad(train.objective, has_aux=True)
-            grads, _ = gradient(state.params, state.thresholds.value, batch, numbers, parts)
+            grads, _ = gradient(state.params, state.thresholds.value, batch, world.numbers, parts)
             return -grads.weight @ world.dictionary
 
         return jnp.mean(jax.lax.map(of_batch, jnp.arange(n_batches, dtype=jnp.int32)), axis=0)
 
-    return jax.jit(of_run)
+    def of_run(seed: Array, weight: Array, thresholds: Array, numbers: Numbers) -> Array:
+        return at_state(*restored(seed, numbers, parts, weight, thresholds))
+
+    return of_run

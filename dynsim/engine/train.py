@@ -23,11 +23,11 @@ from dynsim.config.checks import ConfigError, require
 from dynsim.engine.data import Batch, DataModel, batch_at, sparse_coding
 from dynsim.engine.encoder import Encoder, Params, batched, make_encoder
 from dynsim.engine.numbers import Numbers
-from dynsim.engine.pruning import Moment, PruneState, init_pruning, thresholds_under, update_pruning
-from dynsim.engine.thresholds import ThresholdState, init_thresholds, update_thresholds
+from dynsim.engine.pruning import Moment, PruneState, thresholds_under, update_pruning
+from dynsim.engine.thresholds import ThresholdState, update_thresholds
 from dynsim.losses.contrastive import LossValue, contrastive_loss, l2_penalty, nt_xent
 from dynsim.prune.gradients import branches
-from dynsim.randomness.streams import RunKeys, run_keys
+from dynsim.randomness.streams import RunKeys
 
 _FINITE = "updates that are finite"
 
@@ -156,23 +156,6 @@ def check_optimizer(config: OptimizerConfig, precision: str = "float32") -> None
     except Exception as error:  # optax's own checks raise errors of many kinds
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ConfigError(f"optimizer.name: {config.name} cannot be used here ({reason}); try sgd or adam") from None
-
-
-def init(seed: Integer[Array, ""], numbers: Numbers, parts: Parts) -> tuple[TrainState, World]:
-    """Return the state of a run before its first step, and its `World`; all randomness comes from `seed`."""
-    keys = run_keys(seed)
-    dictionary = parts.data.init(keys.dictionary, numbers)
-    params = parts.encoder.init(keys.weights, numbers)
-    probe, probe_codes = parts.data.probe(keys.probe, dictionary, numbers)
-    structure = parts.structure
-    thresholds = init_thresholds(
-        params.weight, structure.threshold, numbers.threshold_scale, numbers.learning_rate, structure.data.n_features
-    )
-    opt_state = make_optimizer(structure.optimizer, numbers.learning_rate).init(params)
-    now = Moment(params, jnp.asarray(0, jnp.int32), thresholds.switch_step, dictionary)
-    pruning = init_pruning(now, structure.prune, numbers, keys.pruning)
-    state = TrainState(params, thresholds, opt_state, jnp.asarray(-1, jnp.int32), jnp.asarray(True), pruning)
-    return state, World(keys, numbers, dictionary, probe, probe_codes)
 
 
 def objective(

@@ -26,7 +26,7 @@ PROBE_MOMENTS = ("stage 1", "thresholds on", "T2", "end")
 
 
 class Functions(NamedTuple):
-    """The compiled functions of one structure; masks are stacked on a leading axis."""
+    """The functions of one structure, whose computation is compiled; masks are stacked on a leading axis."""
 
     restored: Callable[..., tuple[TrainState, World]]
     """(seed, numbers, weight, thresholds) -> (state, world), as `replay.restored`."""
@@ -57,7 +57,7 @@ def functions(parts: Parts, semantics: str, n_batches: int) -> Functions:
         return dense, jax.lax.map(lambda mask: mask_effect.driver(state, world, parts, mask, semantics, batches), kept)
 
     return Functions(
-        jax.jit(lambda seed, numbers, *at: replay.restored(seed, numbers, parts, *at)),
+        lambda seed, numbers, *at: replay.restored(seed, numbers, parts, *at),
         jax.jit(masks, static_argnums=2),
         jax.jit(growth),
         jax.jit(driver),
@@ -96,7 +96,7 @@ class _Replay(NamedTuple):
     def at(self, seed: int, record: int) -> tuple[TrainState, World]:
         """Return (state, world) of one run with its weights and thresholds at one record; both are positions."""
         weights = replay.recorded(self.result, seed, record)
-        return self.measured.restored(np.uint32(self.result["seed"].values[seed]), self.numbers, *weights)
+        return self.measured.restored(jnp.uint32(self.result["seed"].values[seed]), self.numbers, *weights)
 
 
 def _replay(result: xr.Dataset, semantics: str, n_batches: int) -> _Replay:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dynsim.config import Config, replace
-from dynsim.engine import train
+from dynsim.engine import initial, train
 from dynsim.engine.data import batch_at
 from dynsim.engine.numbers import resolve
 
@@ -20,7 +20,7 @@ def test_loss_and_gradient_agree(threshold):
     config = replace(Config(), **{"data.batch_size": 32, "encoder.init_std": 0.1, "data.n_tokens": 3})
     parts = train.built_in_parts(resolve(config).structure)
     numbers = jax.tree.map(jnp.asarray, resolve(config).numbers)
-    state, world = train.init(jnp.uint32(0), numbers, parts)
+    state, world = initial.init(jnp.uint32(0), numbers, parts)
     batch = batch_at(parts.data, world.keys, jnp.int32(5), world.dictionary, numbers)
     b = jnp.full((256,), threshold, jnp.float32)
     (value, _), grads = jax.value_and_grad(train.objective, has_aux=True)(state.params, b, batch, numbers, parts)

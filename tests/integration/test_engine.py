@@ -16,7 +16,7 @@ from dynsim.config import (
     TrainConfig,
     replace,
 )
-from dynsim.engine import simulate, train
+from dynsim.engine import initial, simulate, train
 from dynsim.engine.encoder import make_encoder
 from dynsim.engine.numbers import resolve
 from dynsim.engine.snapshot import snapshot
@@ -173,7 +173,7 @@ def test_every_structure_traces_in_its_own_precision(options, precision):
     parts = train.built_in_parts(resolve(config).structure)
 
     def run(seed, numbers):
-        state, world = train.init(seed, numbers, parts)
+        state, world = initial.init(seed, numbers, parts)
         carry = train.advance(train.start(state), world, jnp.int32(0), jnp.int32(3), parts)
         return carry, snapshot(carry.state, world, parts)
 

@@ -1,0 +1,88 @@
+"""The beginning of a run: what is drawn once for the whole run, and the state before the first step.
+
+To compile these draws takes as long as to compile a step, and they depend on few options: the sizes, how samples and
+the first weights are drawn. So they are compiled apart from the rest, and structures that draw alike share them.
+"""
+
+import functools
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Integer, Key, PyTree
+
+from dynsim.config import OptimizerConfig, PruneConfig, ThresholdConfig
+from dynsim.engine.numbers import Numbers
+from dynsim.engine.pruning import Moment, init_pruning
+from dynsim.engine.thresholds import init_thresholds
+from dynsim.engine.train import Parts, TrainState, World, make_optimizer
+from dynsim.randomness.streams import RunKeys, run_keys
+
+N_KEPT = 64
+"""How many compiled draws of each kind are kept for later runs; as many as programs."""
+_FINDING = threading.Lock()
+"""Held while a compiled draw is looked up: its cache alone would let two threads each make one."""
+
+
+class _Compiled:
+    """A function that is compiled once, also when it is called in several threads."""
+
+    def __init__(self, fn: Callable[..., Any]) -> None:
+        self._fn = jax.jit(fn)
+        self._lock = threading.RLock()
+
+    def __call__(self, *arguments: PyTree) -> Any:
+        with self._lock:
+            return self._fn(*arguments)
+
+
+@functools.lru_cache(maxsize=N_KEPT)
+def _data_drawer(init: Callable[..., Array], probe: Callable[..., tuple[Array, Array]]) -> _Compiled:
+    """Return the compiled (seed, numbers) -> (keys of the run, dictionary, probe samples, their codes)."""
+
+    def draw(seed: Integer[Array, ""], numbers: Numbers) -> tuple[RunKeys, Array, Array, Array]:
+        keys = run_keys(seed)
+        dictionary = init(keys.dictionary, numbers)
+        return keys, dictionary, *probe(keys.probe, dictionary, numbers)
+
+    return _Compiled(draw)
+
+
+@functools.lru_cache(maxsize=N_KEPT)
+def _params_drawer(init: Callable[..., PyTree]) -> _Compiled:
+    """Return the compiled (key, numbers) -> first parameters of the encoder."""
+    return _Compiled(init)
+
+
+@functools.lru_cache(maxsize=N_KEPT)
+def _state_maker(
+    threshold: ThresholdConfig, optimizer: OptimizerConfig, prune: PruneConfig, n_features: int
+) -> _Compiled:
+    """Return the compiled (parameters, dictionary, key, numbers) -> state before the first step."""
+
+    def make(params: PyTree, dictionary: Array, key: Key[Array, ""], numbers: Numbers) -> TrainState:
+        scale, rate = numbers.threshold_scale, numbers.learning_rate
+        thresholds = init_thresholds(params.weight, threshold, scale, rate, n_features)
+        opt_state = make_optimizer(optimizer, rate).init(params)
+        now = Moment(params, jnp.asarray(0, jnp.int32), thresholds.switch_step, dictionary)
+        pruning = init_pruning(now, prune, numbers, key)
+        return TrainState(params, thresholds, opt_state, jnp.asarray(-1, jnp.int32), jnp.asarray(True), pruning)
+
+    return _Compiled(make)
+
+
+def init(seed: Integer[Array, ""], numbers: Numbers, parts: Parts) -> tuple[TrainState, World]:
+    """Return the state of a run before its first step, and its `World`; all randomness comes from `seed`.
+
+    It need not be compiled: its parts are. NumPy numbers become JAX arrays, which is what all else in a run takes.
+    """
+    structure, numbers = parts.structure, jax.tree.map(jnp.asarray, numbers)
+    with _FINDING:
+        draw = _data_drawer(parts.data.init, parts.data.probe)
+        draw_params = _params_drawer(parts.encoder.init)
+        make = _state_maker(structure.threshold, structure.optimizer, structure.prune, structure.data.n_features)
+    keys, dictionary, probe, probe_codes = draw(seed, numbers)
+    params = draw_params(keys.weights, numbers)
+    return make(params, dictionary, keys.pruning, numbers), World(keys, numbers, dictionary, probe, probe_codes)

@@ -77,11 +77,12 @@ class StudyPart(NamedTuple):
     options: Mapping[str, Any]
 
 
-def simulate_ahead(folder: Path, parts: Sequence[StudyPart], at_once: int) -> None:
-    """Simulate parts that `simulate_part` will ask for, several at once, and save them in the folder.
+def simulate_ahead(folder: Path, parts: Sequence[StudyPart], at_once: int) -> dict[str, xr.Dataset]:
+    """Simulate parts, several at once, save them in the folder, and return those that were simulated, by name.
 
     This pays for many short parts: compiling one takes a single core, on the others another one runs meanwhile. An
-    interrupt is heeded when the parts that have begun are finished.
+    interrupt is heeded when the parts that have begun are finished. Parts that an earlier call finished are left to
+    `simulate_part`.
 
     Errors: those of `simulate_part`; parts that have not begun are then left out.
     """
@@ -100,6 +101,7 @@ def simulate_ahead(folder: Path, parts: Sequence[StudyPart], at_once: int) -> No
         finally:
             for future in futures:
                 future.cancel()
+        return {name: future.result() for future, name in futures.items()}
 
 
 def _finished_part(folder: Path, part: StudyPart, others: Sequence[Path] = ()) -> tuple[xr.Dataset, Path] | None:

@@ -87,7 +87,7 @@ def run(options: CheckOptions) -> None:
             summary, arrays = report.make(checks, source)
         summary, arrays = report.save(summary, arrays, folder)
     formats = report.COMMITTED_FORMATS if folder == FOLDER else report.OTHER_FORMATS
-    for path in report.draw_all(checks, arrays, summary, figures, formats):
+    for path in report.draw_in_processes(list(checks), arrays, summary, figures, formats):
         print(path)
     print(document.table_text(summary))
     (folder / "README.md").write_text(

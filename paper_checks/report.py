@@ -1,9 +1,11 @@
 """The report: measures and judges checks, saves numbers, arrays and figures, and computes every number again."""
 
 import math
+import multiprocessing
 import time
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import xarray as xr
@@ -12,6 +14,7 @@ from dynsim import results, study
 from dynsim.plots import save_figure
 from dynsim.results.sealed import Json, ResultError
 from dynsim.stats.verdicts import CHECK_VERDICTS
+from paper_checks import registry
 from paper_checks.check import ORIGINS, Check, Row
 from paper_checks.runs import RUN_SETS, Source
 
@@ -19,6 +22,8 @@ SUMMARY, ARRAYS = "report.json", "report.nc"
 COMMITTED_FORMATS, OTHER_FORMATS = ("png", "pdf"), ("png",)
 """Formats of the figures of the committed report, and of all others: to draw one takes half a second."""
 Arrays = dict[str, xr.Dataset]
+PROCESSES, WORTH_A_PROCESS = 2, 10
+"""How many processes draw figures, and from how many figures on: to begin takes as long as a few of them."""
 
 
 def measure_all(checks: Mapping[str, Check], source: Source) -> tuple[Arrays, dict[str, float]]:
@@ -153,6 +158,26 @@ def draw_all(
         plt.close(figure)
         paths.append(files[0])
     return paths
+
+
+def draw_in_processes(
+    codes: Sequence[str], arrays: Arrays, summary: Json, folder: Path, formats: Sequence[str]
+) -> list[Path]:
+    """Do what `draw_all` does, for these of the registered checks; where they are many, in several processes."""
+    if len(codes) < WORTH_A_PROCESS:
+        return draw_all(registry.chosen(codes), arrays, summary, folder, formats)
+    shares = [codes[k::PROCESSES] for k in range(PROCESSES)]
+    with ProcessPoolExecutor(PROCESSES, multiprocessing.get_context("spawn")) as pool:
+        given = [{code: arrays[code] for code in share if code in arrays} for share in shares]
+        more = [[one] * PROCESSES for one in (summary, folder, formats)]
+        drawn = {path.stem: path for paths in pool.map(_draw_share, shares, given, *more) for path in paths}
+    return [drawn[figure_name(code)] for code in codes if figure_name(code) in drawn]
+
+
+def _draw_share(
+    codes: Sequence[str], arrays: Arrays, summary: Json, folder: Path, formats: Sequence[str]
+) -> list[Path]:
+    return draw_all(registry.chosen(codes), arrays, summary, folder, formats)
 
 
 def figure_name(code: str) -> str:

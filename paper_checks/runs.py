@@ -55,6 +55,8 @@ class Source:
     preset: Preset = "default"
     first_seed: int = FIRST_SEED
     _made: dict[str, "dict[Point, xr.Dataset]"] = field(default_factory=dict)
+    _ahead: "dict[str, xr.Dataset]" = field(default_factory=dict)
+    """Runs that this call has made ahead, by name."""
 
     def seeds(self, name: str) -> range:
         """Return the seeds of a run set."""
@@ -87,11 +89,13 @@ class Source:
         """
         from dynsim.study import simulate_part
 
+        def one(label: str, config: Config) -> "xr.Dataset":
+            if label in self._ahead:
+                return self._ahead[label]
+            return simulate_part(self.folder, label, config, self.seeds(name), **self._own(name, config))
+
         if name not in self._made:
-            self._made[name] = {
-                point: simulate_part(self.folder, label, config, self.seeds(name), **self._own(name, config))
-                for point, (label, config) in self.parts(name).items()
-            }
+            self._made[name] = {point: one(*part) for point, part in self.parts(name).items()}
         return self._made[name]
 
     def _own(self, name: str, config: Config) -> dict[str, Any]:
@@ -111,7 +115,7 @@ class Source:
             for name in names
             for label, config in self.parts(name).values()
         }
-        simulate_ahead(self.folder, list(parts.values()), AT_ONCE)
+        self._ahead |= simulate_ahead(self.folder, list(parts.values()), AT_ONCE)
 
     def wall_s(self, names: Iterable[str]) -> float:
         """Return how many seconds the simulations of these run sets took when they were made."""

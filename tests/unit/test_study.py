@@ -111,13 +111,15 @@ def test_parts_made_ahead_are_those_that_would_be_made_in_turn(tmp_path, calls, 
     wanted = [simulate_part(tmp_path / "other", *part[:3]) for part in parts]
     simulate_part(tmp_path, *parts[0][:3])
     with study.one_bar("study") as bar:
-        simulate_ahead(tmp_path, parts, 2)
+        ahead = simulate_ahead(tmp_path, parts, 2)
+        assert list(ahead) == ["b"]
         assert bar.counted == {"b"} and len(calls) == 4  # what was there is left to the call that asks for it
         got = [simulate_part(tmp_path, *part[:3]) for part in parts]
         assert bar.counted == {"a", "b"} and bar.tqdm.n == bar.tqdm.total
     assert len(calls) == 4
     for one, other in zip(got, wanted, strict=True):
         assert one.drop_attrs().equals(other.drop_attrs())
+    assert ahead["b"].identical(got[1])
 
 
 def test_the_time_of_a_stopped_study_is_that_of_all_its_calls(tmp_path, calls):

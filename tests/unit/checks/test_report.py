@@ -179,6 +179,18 @@ def test_the_document_has_a_row_a_figure_and_a_section_for_each(made):
     assert "2 checks say 2 verdicts" in document.table_text(summary)
 
 
+@pytest.mark.slow
+def test_figures_drawn_in_several_processes_are_those_of_one(tmp_path, monkeypatch):
+    summary, arrays = report.load(FOLDER)
+    codes = ["S1e", "I2", "S1d"]
+    wanted = report.draw_all(registry.chosen(codes), arrays, summary, tmp_path / "one", ("png",))
+    monkeypatch.setattr(report, "WORTH_A_PROCESS", len(codes))
+    got = report.draw_in_processes(codes, arrays, summary, tmp_path / "two", ("png",))
+    assert [path.name for path in got] == [f"{code.lower()}.png" for code in codes]
+    for name in [path.name for path in wanted]:
+        assert (tmp_path / "two" / name).read_bytes() == (tmp_path / "one" / name).read_bytes()
+
+
 def test_repeats_are_counted_by_the_usual_verdict(tmp_path):
     found = {"A1 | r | c": [SUPPORTED] * 9 + [UNDECIDED], "B1 | r | c": [NOT_SUPPORTED] * 10}
     found["A1 | r | d"] = [SUPPORTED] * 8 + [NOT_SUPPORTED] * 2

@@ -188,15 +188,11 @@ def check_outputs(own: Mapping[str, Any], parts: Parts, record_fn: RecordFn, con
         parts.loss(query, key, batch, numbers)
         return seed
 
-    def look(seed: Array, numbers: Numbers) -> Array:
-        _check_record(record_fn(*initial.init(seed, numbers, parts)))
-        return seed
-
     seed = jax.ShapeDtypeStruct((), jnp.uint32)
     if set(own) != {"record_fn"}:  # dynsim's own parts need no check
         jax.eval_shape(walk, seed, numbers)
     if "record_fn" in own:
-        jax.eval_shape(look, seed, numbers)
+        jax.eval_shape(lambda s, n: _check_record(record_fn(*initial.init(s, n, parts))), seed, numbers)
 
 
 def _check_probe(probe: Any, d: int, d1: int) -> None:

@@ -49,6 +49,7 @@ def summarise_methods(rows: "Sequence[MethodRow]", methods: Sequence[str], margi
         "methods": {name: _of_groups(rows, name) for name in methods},
         "contrasts": contrasts,
         "verdict": plan_verdict(contrasts, margin),
+        "mask_verdicts": mask_verdicts(contrasts, margin),
         "by_class": {name: _by_size(rows, name) for name in methods},
         "claims": {name: _claims(rows, name) for name in methods},
         "rows": [{key: value for key, value in row.items() if key not in large} for row in rows],
@@ -79,25 +80,47 @@ def method_contrast(rows: "Sequence[MethodRow]", one: MethodContrast) -> dict[st
 
 def plan_verdict(contrasts: Sequence[dict[str, Any]], margin: float) -> str:
     """Return what the rules of experiments/long_tail/plan.toml make of the differences; "" where they were not run."""
-    from dynsim.stats.intervals import equivalence_p_value
-    from dynsim.stats.verdicts import HARMS, HELPS, NOTHING, SIGNIFICANCE, UNDECIDED
+    from dynsim.stats.verdicts import HARMS, HELPS, NOTHING, UNDECIDED
 
-    of_plan = [
-        next((c for c in contrasts if (c["first"], c["second"], c["metric"]) == (ACL, other, "all_classes")), None)
-        for other in (ONE_VIEW, BALANCED)
-    ]
-    published, matched = of_plan
-    if published is None or matched is None or published["low"] is None or matched["low"] is None:
+    published, matched = (_over_all(contrasts, ACL, other) for other in (ONE_VIEW, BALANCED))
+    if published is None or matched is None:
         return ""
     if matched["low"] > 0 and published["low"] > 0:
         return HELPS
     if matched["high"] < 0:
         return HARMS
-    # two one-sided tests at 5 %: the same as a 90 % interval within the margin
-    within = equivalence_p_value(np.array(matched["values"]), margin) < SIGNIFICANCE
     if published["low"] > 0:
+        within = _is_within(matched, margin)
         return "helps by its views: no difference beyond them" if within else "helps, beyond its views undecided"
-    return NOTHING if within else UNDECIDED
+    return NOTHING if _is_within(matched, margin) else UNDECIDED
+
+
+def mask_verdicts(contrasts: Sequence[dict[str, Any]], margin: float) -> dict[str, str]:
+    """Return what the rules of experiments/long_tail/plan_masks.toml make of smallest against random, by loss."""
+    from dynsim.stats.verdicts import HARMS, HELPS, NOTHING, UNDECIDED
+
+    found = {}
+    for pair in MASK_PAIRS:
+        one = _over_all(contrasts, *pair)
+        if one is not None:
+            other = NOTHING if _is_within(one, margin) else UNDECIDED
+            found[VARIANTS[pair[0]].base] = HELPS if one["low"] > 0 else HARMS if one["high"] < 0 else other
+    return found
+
+
+def _over_all(contrasts: Sequence[dict[str, Any]], first: str, second: str) -> dict[str, Any] | None:
+    """Return the difference of two methods over all classes; None where it has no interval."""
+    names = first, second, "all_classes"
+    found = (c for c in contrasts if (c["first"], c["second"], c["metric"]) == names and c["low"] is not None)
+    return next(found, None)
+
+
+def _is_within(contrast: dict[str, Any], margin: float) -> bool:
+    """Return whether a difference counts as none: two one-sided tests at 5 %, the same as a 90 % interval within."""
+    from dynsim.stats.intervals import equivalence_p_value
+    from dynsim.stats.verdicts import SIGNIFICANCE
+
+    return equivalence_p_value(np.array(contrast["values"]), margin) < SIGNIFICANCE
 
 
 def _of_groups(rows: "Sequence[MethodRow]", method: str) -> dict[str, dict[str, object]]:

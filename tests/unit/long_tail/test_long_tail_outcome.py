@@ -9,12 +9,20 @@ import pytest
 
 from dynsim.bridge.options import LossParts, Masking, NetworkShape, Supervised
 from dynsim.config.checks import ConfigError
+from dynsim.stats.power import detectable_difference
 from experiments import long_tail
 from experiments.long_tail.methods import ACL, COMPARED_METHODS, LOSS_METHODS
 from experiments.long_tail.outcome import PAIRS, plan_verdict, planned_differences, summarise_methods
 from experiments.long_tail.projection import principal_components, shown_classes
 from experiments.long_tail.table import published_losses, quoted_losses, table_text
-from experiments.long_tail.variants import KNOWN_METHODS, VARIANT_SETS, VARIANTS, method_names
+from experiments.long_tail.variants import (
+    KNOWN_METHODS,
+    MASK_PAIRS,
+    MASKED_SHARE,
+    VARIANT_SETS,
+    VARIANTS,
+    method_names,
+)
 from experiments.long_tail_losses import PRESETS, check_study
 
 BASE = Supervised(views=("probe",) * 4)
@@ -160,6 +168,33 @@ def test_the_plan_is_that_of_the_preset():
     ]
     assert decides == list(PAIRS[:2])
     assert {(one.first, one.second) for one in planned_differences(COMPARED_METHODS)} == set(PAIRS)
+
+
+def test_the_plan_of_the_masks_is_that_of_the_preset_and_of_its_set():
+    path = Path(long_tail.__file__).with_name("plan_masks.toml")
+    plan, cpu = tomllib.loads(path.read_text(encoding="utf-8")), PRESETS["cpu"]
+    assert {tuple(pair) for pair in plan["question"]["pairs"]} <= set(MASK_PAIRS)
+    assert set(plan["methods"]) == {name for pair in plan["question"]["pairs"] for name in pair}
+    assert len(plan["seeds"]) == cpu.seeds and not set(plan["seeds"]) & set(range(cpu.seed, cpu.seed + cpu.seeds))
+    assert plan["rules"]["margin"] == cpu.margin and plan["question"]["share"] == MASKED_SHARE
+    power = plan["power"]
+    assert detectable_difference(power["scatter_seen"], cpu.seeds) == pytest.approx(power["detectable_then"], abs=5e-4)
+
+
+@pytest.mark.parametrize(
+    ("by_seed", "expected"),
+    [
+        ((0.02, 0.021, 0.022), "helps"),
+        ((-0.02, -0.021, -0.022), "harms"),
+        ((0.001, 0.0, -0.001), "nothing"),
+        ((0.05, 0.0, -0.04), "undecided"),
+    ],
+)
+def test_a_mask_is_judged_against_random_ones_under_the_same_loss(by_seed, expected):
+    random = np.array([0.50, 0.52, 0.57])
+    rows = rows_of(**{"ACL, smallest masked": random + by_seed, "ACL, random masked": random, "ACL": random - 0.1})
+    summary = summarise_methods(rows, ("ACL", "ACL, smallest masked", "ACL, random masked"), 0.01)
+    assert summary["mask_verdicts"] == {"ACL": expected} and summary["verdict"] == ""
 
 
 @pytest.mark.parametrize("name", VARIANT_SETS)

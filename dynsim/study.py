@@ -4,12 +4,14 @@ Finished parts, and checkpoints of the one that is running, lie in `<folder>/unf
 again loads the finished parts and resumes from the last checkpoint. `finish` removes them once the results are saved.
 """
 
+import functools
 import json
 import re
 import shutil
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
@@ -77,31 +79,40 @@ class StudyPart(NamedTuple):
     options: Mapping[str, Any]
 
 
-def simulate_ahead(folder: Path, parts: Sequence[StudyPart], at_once: int) -> dict[str, xr.Dataset]:
-    """Simulate parts, several at once, save them in the folder, and return those that were simulated, by name.
+@contextmanager
+def simulated_meanwhile(
+    folder: Path, parts: Sequence[StudyPart], at_once: int
+) -> Iterator[dict[str, "Future[xr.Dataset]"]]:
+    """Simulate parts in other threads while this block runs, several at once, and save them in the folder.
 
-    This pays for many short parts: compiling one takes a single core, on the others another one runs meanwhile. An
-    interrupt is heeded when the parts that have begun are finished. Parts that an earlier call finished are left to
-    `simulate_part`.
+    This pays for many short parts: compiling one takes a single core, on the others another one runs meanwhile. The
+    block gets the futures of the parts by name, but for those that an earlier call finished: these are left to
+    `simulate_part`. It ends when all parts are finished. After an error in it, or an interrupt, it ends with the parts
+    that have begun.
 
-    Errors: those of `simulate_part`; parts that have not begun are then left out.
+    Errors: those of `simulate_part`, where a future is asked for its result.
     """
     with shared_bar("parts") as bar, ThreadPoolExecutor(at_once) as pool:
         for name, config, seeds, _ in parts:
             bar.announce(name, config, len(seeds))
         left = {part.name: part for part in parts if _finished_part(folder, part) is None}
-        futures = {pool.submit(_simulated, folder, part, False): name for name, part in left.items()}
-        clock = time.perf_counter()
+        last, telling = [time.perf_counter()], threading.Lock()
+
+        def tell(name: str, future: "Future[xr.Dataset]") -> None:
+            if not future.cancelled() and future.exception() is None:
+                with telling:
+                    before, last[0] = last[0], time.perf_counter()
+                    bar.finished_elsewhere(name, last[0] - before)
+
+        futures = {name: pool.submit(_simulated, folder, part, False) for name, part in left.items()}
+        for name, future in futures.items():
+            future.add_done_callback(functools.partial(tell, name))
         try:
-            for future in as_completed(futures):
-                future.result()
-                now = time.perf_counter()
-                bar.finished_elsewhere(futures[future], now - clock)
-                clock = now
-        finally:
-            for future in futures:
+            yield futures
+        except BaseException:
+            for future in futures.values():
                 future.cancel()
-        return {name: future.result() for future, name in futures.items()}
+            raise
 
 
 def _finished_part(folder: Path, part: StudyPart, others: Sequence[Path] = ()) -> tuple[xr.Dataset, Path] | None:

@@ -30,16 +30,16 @@ def measure_all(checks: Mapping[str, Check], source: Source) -> tuple[Arrays, di
     """Return the arrays of each check, and how many seconds each took beside the simulations."""
     needed = dict.fromkeys(name for check in checks.values() for name in check.sets if name in RUN_SETS)
     source.announce(needed)
-    source.make_ahead(needed)
     arrays, took = {}, {}
-    for code, check in checks.items():
-        for name in check.sets:
-            if name in RUN_SETS:
-                source.runs(name)
-        began = time.perf_counter()
-        arrays[code] = check.measure(source)
-        took[code] = time.perf_counter() - began
-        study.say(f"{code}: measured in {took[code]:.1f} s")
+    with source.made_meanwhile(needed):
+        for code, check in checks.items():
+            for name in check.sets:
+                if name in RUN_SETS:
+                    source.runs(name)
+            began = time.perf_counter()
+            arrays[code] = check.measure(source)
+            took[code] = time.perf_counter() - began
+            study.say(f"{code}: measured in {took[code]:.1f} s")
     return arrays, took
 
 

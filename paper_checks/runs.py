@@ -2,7 +2,9 @@
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -55,8 +57,8 @@ class Source:
     preset: Preset = "default"
     first_seed: int = FIRST_SEED
     _made: dict[str, "dict[Point, xr.Dataset]"] = field(default_factory=dict)
-    _ahead: "dict[str, xr.Dataset]" = field(default_factory=dict)
-    """Runs that this call has made ahead, by name."""
+    _meanwhile: "dict[str, Future[xr.Dataset]]" = field(default_factory=dict)
+    """Runs that other threads make, by name."""
 
     def seeds(self, name: str) -> range:
         """Return the seeds of a run set."""
@@ -90,8 +92,8 @@ class Source:
         from dynsim.study import simulate_part
 
         def one(label: str, config: Config) -> "xr.Dataset":
-            if label in self._ahead:
-                return self._ahead[label]
+            if label in self._meanwhile:
+                return self._meanwhile[label].result()
             return simulate_part(self.folder, label, config, self.seeds(name), **self._own(name, config))
 
         if name not in self._made:
@@ -104,18 +106,21 @@ class Source:
 
         return {"record_fn": _record_fn(resolve(config).structure)} if RUN_SETS[name].probed else {}
 
-    def make_ahead(self, names: Iterable[str]) -> None:
-        """Make the runs of these sets where they are many and short: in the preset quick."""
-        from dynsim.study import StudyPart, simulate_ahead
+    @contextmanager
+    def made_meanwhile(self, names: Iterable[str]) -> Iterator[None]:
+        """Make the runs of these sets while this block runs, where they are many and short: in the preset quick."""
+        from dynsim.study import StudyPart, simulated_meanwhile
 
         if self.preset != "quick":
+            yield
             return
         parts = {
             label: StudyPart(label, config, self.seeds(name), self._own(name, config))
             for name in names
             for label, config in self.parts(name).values()
         }
-        self._ahead |= simulate_ahead(self.folder, list(parts.values()), AT_ONCE)
+        with simulated_meanwhile(self.folder, list(parts.values()), AT_ONCE) as self._meanwhile:
+            yield
 
     def wall_s(self, names: Iterable[str]) -> float:
         """Return how many seconds the simulations of these run sets took when they were made."""

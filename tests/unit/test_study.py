@@ -7,7 +7,7 @@ from dynsim import results, study
 from dynsim.engine import simulate
 from dynsim.engine.program import Program
 from dynsim.losses.contrastive import LossValue
-from dynsim.study import StudyPart, finish, part_path, simulate_ahead, simulate_part
+from dynsim.study import StudyPart, finish, part_path, simulate_part, simulated_meanwhile
 from tests.reference import toy
 
 SEEDS = [3, 8]
@@ -106,20 +106,20 @@ def test_an_interrupted_part_goes_on(tmp_path, calls, monkeypatch):
     assert [path.name for path in (tmp_path / "unfinished").iterdir()] == ["training.nc"]
 
 
-def test_parts_made_ahead_are_those_that_would_be_made_in_turn(tmp_path, calls, monkeypatch):
+def test_parts_made_meanwhile_are_those_that_would_be_made_in_turn(tmp_path, calls, monkeypatch):
     parts = [StudyPart("a", toy(), SEEDS, {}), StudyPart("b", toy(data__minority_ratio=0.9), SEEDS, {})]
     wanted = [simulate_part(tmp_path / "other", *part[:3]) for part in parts]
     simulate_part(tmp_path, *parts[0][:3])
     with study.one_bar("study") as bar:
-        ahead = simulate_ahead(tmp_path, parts, 2)
-        assert list(ahead) == ["b"]
+        with simulated_meanwhile(tmp_path, parts, 2) as meanwhile:
+            assert list(meanwhile) == ["b"]
         assert bar.counted == {"b"} and len(calls) == 4  # what was there is left to the call that asks for it
         got = [simulate_part(tmp_path, *part[:3]) for part in parts]
         assert bar.counted == {"a", "b"} and bar.tqdm.n == bar.tqdm.total
     assert len(calls) == 4
     for one, other in zip(got, wanted, strict=True):
         assert one.drop_attrs().equals(other.drop_attrs())
-    assert ahead["b"].identical(got[1])
+    assert meanwhile["b"].result().identical(got[1])
 
 
 def test_the_time_of_a_stopped_study_is_that_of_all_its_calls(tmp_path, calls):
@@ -138,11 +138,12 @@ def test_the_time_of_a_stopped_study_is_that_of_all_its_calls(tmp_path, calls):
         assert bar.earlier_s == took + kept
 
 
-def test_a_part_that_fails_ahead_ends_the_study(tmp_path, monkeypatch):
+def test_a_part_that_fails_meanwhile_ends_the_study(tmp_path, monkeypatch):
     def broken(config, seeds, **options):
         raise ValueError(options["label"])
 
     monkeypatch.setattr(study, "simulate", broken)
-    with pytest.raises(ValueError, match=r"^[abc]$"):
-        simulate_ahead(tmp_path, [StudyPart(name, toy(), SEEDS, {}) for name in "abc"], 1)
+    parts = [StudyPart(name, toy(), SEEDS, {}) for name in "abc"]
+    with pytest.raises(ValueError, match=r"^a$"), simulated_meanwhile(tmp_path, parts, 1) as meanwhile:
+        meanwhile["a"].result()
     assert not [name for name in "abc" if part_path(tmp_path, name).exists()]

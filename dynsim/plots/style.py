@@ -11,7 +11,6 @@ from typing import Any
 
 import matplotlib
 from matplotlib.figure import Figure
-from matplotlib.layout_engine import PlaceHolderLayoutEngine
 
 from dynsim.results.sealed import atomic_write
 
@@ -111,13 +110,14 @@ def save_figure(fig: Figure, path: Path, caption: str, metadata: Mapping[str, ob
         texts["Keywords"] = ", ".join(keywords)
     else:
         raise ValueError(f"{path}: wanted a suffix of {', '.join(FORMATS)}, got {kind or 'none'}; rename the figure")
-    with matplotlib.rc_context(STYLE):
+    no_layout = {"figure.autolayout": False, "figure.constrained_layout.use": False}
+    with matplotlib.rc_context(STYLE | no_layout):
         # each drawing moves things a little, so the layout is computed once, for texts as wide as they are at this
         # resolution, and then fixed, so that all files of a figure show the same
-        if not isinstance(fig.get_layout_engine(), PlaceHolderLayoutEngine):  # that of a layout already fixed
+        if fig.get_layout_engine() is not None:  # with one, even one that does nothing, saving draws once more
             given = fig.dpi
             fig.set_dpi(DPI)
             fig.draw_without_rendering()
-            fig.set_layout_engine("none")
+            fig.set_layout_engine(None)
             fig.set_dpi(given)
         atomic_write(path, lambda temporary: fig.savefig(temporary, format=kind, metadata=texts, **options))

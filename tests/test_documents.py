@@ -183,6 +183,17 @@ def test_what_is_said_of_losses_with_labels_follows_from_the_summaries():
         assert not ends["inner products"]["wide"][noise]["ACL"]["settled"]
         alone = ends["unit length"]["base"][noise]["no labels"]["ends"]["minority coverage"]
         assert alone["estimate"] == 1 and said["COST OF LABELS"]["base"][noise]["found"]["low"] > 0
+    later, ends_later = names["label_statement_long"].value, names["pruning_labels_long"].value["methods"]
+    assert all(row["equal_steps"]["settled"] for row in ends_later)  # "every method has settled"
+    for noise in ("1 percent", "default"):
+        at = {name: shapes["wide"][noise] for name, shapes in later.items()}
+        assert {at[name]["verdict"] for name in ("LABELS", "SUPCON", "MASK")} == {"supported"}
+        assert at["TRUE LABELS"]["found"]["high"] < 0  # the signs are the same, and little moves
+        for name, one in at.items():
+            assert abs(one["found"]["estimate"] - said[name]["wide"][noise]["found"]["estimate"]) < 0.06
+    beyond = later["MASK BEYOND LABELS"]["wide"]
+    assert [beyond[noise]["verdict"] for noise in ("1 percent", "default")] == ["supported", "undecided"]
+    assert beyond["default"]["found"]["low"] > 0  # "by Holm's rule"
     assert said["ALIGNED AND REWEIGHTED"]["wide"]["1 percent"]["verdict"] == "undecided"
     assert said["ALIGNED AND REWEIGHTED"]["wide"]["default"]["verdict"] == "supported"
     found = names["losses"].value["difference"]

@@ -20,7 +20,7 @@ from dynsim.engine.thresholds import init_thresholds
 from dynsim.engine.train import Parts, TrainState, World, make_optimizer
 from dynsim.randomness.streams import RunKeys, run_keys
 
-N_KEPT = 64
+N_KEPT = 48
 """How many compiled draws of each kind are kept for later runs; as many as programs."""
 _FINDING = threading.Lock()
 """Held while a compiled draw is looked up: its cache alone would let two threads each make one."""

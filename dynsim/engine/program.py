@@ -154,7 +154,8 @@ class Program:
         return jax.tree.map(lambda *leaves: np.stack(leaves), *parts)
 
 
-@functools.lru_cache(maxsize=64)
+# Each takes 300 to 600 pieces of memory, of which Linux gives a process 65,530; so they cannot all be kept.
+@functools.lru_cache(maxsize=48)
 def program(
     structure: Config,
     one_by_one: bool,

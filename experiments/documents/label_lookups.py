@@ -9,6 +9,7 @@ def label_names(found: Names) -> dict[str, Any]:
     """Return names for what came out of losses with labels, and under `rows` tables by name.
 
     label_statement[name][shape][noise] a statement of pruning_labels after equal steps: [found], [verdict]
+    label_statement_long[name][shape][noise]  the same of its preset long: more steps, other seeds
     label_end[form][shape][noise]       how its methods ended after equal steps: [method][ends][quantity]
     losses                              what came out of long_tail_losses: [verdict], and in points [difference][a][b]
     """
@@ -18,6 +19,7 @@ def label_names(found: Names) -> dict[str, Any]:
     labels = found["pruning_labels"].value
     return {
         "label_statement": label_statements(labels),
+        "label_statement_long": label_statements(found["pruning_labels_long"].value),
         "label_end": label_ends(labels),
         "losses": losses,
         "rows": {

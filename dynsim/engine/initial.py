@@ -7,10 +7,10 @@ the first weights are drawn. So they are compiled apart from the rest, and struc
 import functools
 import threading
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.stages import Wrapped
 from jaxtyping import Array, Integer, Key, PyTree
 
 from dynsim.config import OptimizerConfig, PruneConfig, ThresholdConfig
@@ -23,23 +23,12 @@ from dynsim.randomness.streams import RunKeys, run_keys
 N_KEPT = 48
 """How many compiled draws of each kind are kept for later runs; as many as programs."""
 _FINDING = threading.Lock()
-"""Held while a compiled draw is looked up: its cache alone would let two threads each make one."""
-
-
-class _Compiled:
-    """A function that is compiled once, also when it is called in several threads."""
-
-    def __init__(self, fn: Callable[..., Any]) -> None:
-        self._fn = jax.jit(fn)
-        self._lock = threading.RLock()
-
-    def __call__(self, *arguments: PyTree) -> Any:
-        with self._lock:
-            return self._fn(*arguments)
+"""Held while a compiled draw is looked up: its cache alone would let two threads each make one. JAX itself compiles a
+function once, however many threads call it."""
 
 
 @functools.lru_cache(maxsize=N_KEPT)
-def _data_drawer(init: Callable[..., Array], probe: Callable[..., tuple[Array, Array]]) -> _Compiled:
+def _data_drawer(init: Callable[..., Array], probe: Callable[..., tuple[Array, Array]]) -> Wrapped:
     """Return the compiled (seed, numbers) -> (keys of the run, dictionary, probe samples, their codes)."""
 
     def draw(seed: Integer[Array, ""], numbers: Numbers) -> tuple[RunKeys, Array, Array, Array]:
@@ -47,19 +36,19 @@ def _data_drawer(init: Callable[..., Array], probe: Callable[..., tuple[Array, A
         dictionary = init(keys.dictionary, numbers)
         return keys, dictionary, *probe(keys.probe, dictionary, numbers)
 
-    return _Compiled(draw)
+    return jax.jit(draw)
 
 
 @functools.lru_cache(maxsize=N_KEPT)
-def _params_drawer(init: Callable[..., PyTree]) -> _Compiled:
+def _params_drawer(init: Callable[..., PyTree]) -> Wrapped:
     """Return the compiled (key, numbers) -> first parameters of the encoder."""
-    return _Compiled(init)
+    return jax.jit(init)
 
 
 @functools.lru_cache(maxsize=N_KEPT)
 def _state_maker(
     threshold: ThresholdConfig, optimizer: OptimizerConfig, prune: PruneConfig, n_features: int
-) -> _Compiled:
+) -> Wrapped:
     """Return the compiled (parameters, dictionary, key, numbers) -> state before the first step."""
 
     def make(params: PyTree, dictionary: Array, key: Key[Array, ""], numbers: Numbers) -> TrainState:
@@ -70,7 +59,7 @@ def _state_maker(
         pruning = init_pruning(now, prune, numbers, key)
         return TrainState(params, thresholds, opt_state, jnp.asarray(-1, jnp.int32), jnp.asarray(True), pruning)
 
-    return _Compiled(make)
+    return jax.jit(make)
 
 
 def init(seed: Integer[Array, ""], numbers: Numbers, parts: Parts) -> tuple[TrainState, World]:

@@ -1,6 +1,7 @@
 """The beginning of a run: what is drawn, and which structures share the compiled draws."""
 
 import threading
+import time
 
 import jax
 import jax.numpy as jnp
@@ -60,18 +61,21 @@ def test_each_draw_has_its_own_stream_and_the_state_is_that_before_the_first_ste
     assert all(isinstance(value, jax.Array) for value in jax.tree.leaves(world.numbers))
 
 
-def test_threads_compile_a_draw_once():
+def test_runs_in_several_threads_trace_a_draw_once():
+    resolved = resolve(toy())
+    parts = train.built_in_parts(resolved.structure)
     n_traced, together = [], threading.Barrier(3)
 
     def slow(key, numbers):
         n_traced.append(1)
-        return jax.random.normal(key, (2,)) * numbers
+        time.sleep(0.05)  # the others come meanwhile
+        return parts.encoder.init(key, numbers)
 
-    draw = initial._params_drawer(slow)
+    own = parts._replace(encoder=parts.encoder._replace(init=slow))
 
     def call():
         together.wait()
-        draw(jax.random.key(0), jnp.ones((2,)))
+        initial.init(jnp.uint32(0), resolved.numbers, own)
 
     threads = [threading.Thread(target=call) for _ in range(3)]
     for thread in threads:

@@ -8,7 +8,6 @@ import functools
 import json
 import re
 import shutil
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -90,25 +89,28 @@ def simulated_meanwhile(
     `simulate_part`. It ends when all parts are finished. After an error in it, or an interrupt, it ends with the parts
     that have begun.
 
-    Errors: those of `simulate_part`, where a future is asked for its result.
+    Errors: those of `simulate_part`, where a future is asked for its result, and at the end.
     """
     with shared_bar("parts") as bar, ThreadPoolExecutor(at_once) as pool:
         for name, config, seeds, _ in parts:
             bar.announce(name, config, len(seeds))
         left = {part.name: part for part in parts if _finished_part(folder, part) is None}
-        last, telling = [time.perf_counter()], threading.Lock()
+        last = [time.perf_counter()]
 
         def tell(name: str, future: "Future[xr.Dataset]") -> None:
             if not future.cancelled() and future.exception() is None:
-                with telling:
+                with bar.lock:
                     before, last[0] = last[0], time.perf_counter()
                     bar.finished_elsewhere(name, last[0] - before)
 
-        futures = {name: pool.submit(_simulated, folder, part, False) for name, part in left.items()}
-        for name, future in futures.items():
-            future.add_done_callback(functools.partial(tell, name))
+        futures: dict[str, Future[xr.Dataset]] = {}
         try:
+            for name, part in left.items():
+                futures[name] = pool.submit(_simulated, folder, part, False)
+                futures[name].add_done_callback(functools.partial(tell, name))
             yield futures
+            for future in futures.values():
+                future.result()  # a part that nobody asked for may have failed
         except BaseException:
             for future in futures.values():
                 future.cancel()

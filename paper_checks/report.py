@@ -2,10 +2,12 @@
 
 import math
 import multiprocessing
+import signal
 import time
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import xarray as xr
@@ -27,7 +29,7 @@ PROCESSES, WORTH_A_PROCESS = 2, 10
 
 
 def measure_all(checks: Mapping[str, Check], source: Source) -> tuple[Arrays, dict[str, float]]:
-    """Return the arrays of each check, and how many seconds each took beside the simulations."""
+    """Return the arrays of each check, and the seconds of measuring it; runs may be made meanwhile."""
     needed = dict.fromkeys(name for check in checks.values() for name in check.sets if name in RUN_SETS)
     source.announce(needed)
     arrays, took = {}, {}
@@ -167,10 +169,15 @@ def draw_in_processes(
     if len(codes) < WORTH_A_PROCESS:
         return draw_all(registry.chosen(codes), arrays, summary, folder, formats)
     shares = [codes[k::PROCESSES] for k in range(PROCESSES)]
-    with ProcessPoolExecutor(PROCESSES, multiprocessing.get_context("spawn")) as pool:
-        given = [{code: arrays[code] for code in share if code in arrays} for share in shares]
-        more = [[one] * PROCESSES for one in (summary, folder, formats)]
-        drawn = {path.stem: path for paths in pool.map(_draw_share, shares, given, *more) for path in paths}
+    given = [{code: arrays[code] for code in share if code in arrays} for share in shares]
+    more = [[one] * PROCESSES for one in (summary, folder, formats)]
+    # a Ctrl-C reaches all processes, and this one says it
+    quiet = (signal.SIGINT, signal.SIG_IGN)
+    try:
+        with ProcessPoolExecutor(PROCESSES, multiprocessing.get_context("spawn"), signal.signal, quiet) as pool:
+            drawn = {path.stem: path for paths in pool.map(_draw_share, shares, given, *more) for path in paths}
+    except BrokenProcessPool:
+        raise ResultError("figures: a process that draws was killed; run the same command with --redraw") from None
     return [drawn[figure_name(code)] for code in codes if figure_name(code) in drawn]
 
 

@@ -119,8 +119,11 @@ class Source:
             for name in names
             for label, config in self.parts(name).values()
         }
-        with simulated_meanwhile(self.folder, list(parts.values()), AT_ONCE) as self._meanwhile:
-            yield
+        try:
+            with simulated_meanwhile(self.folder, list(parts.values()), AT_ONCE) as self._meanwhile:
+                yield
+        finally:
+            self._meanwhile = {}
 
     def wall_s(self, names: Iterable[str]) -> float:
         """Return how many seconds the simulations of these run sets took when they were made."""

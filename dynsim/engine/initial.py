@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jax.stages import Wrapped
 from jaxtyping import Array, Integer, Key, PyTree
 
-from dynsim.config import OptimizerConfig, PruneConfig, ThresholdConfig
+from dynsim.config import Config, OptimizerConfig, PruneConfig, ThresholdConfig
 from dynsim.engine.numbers import Numbers
 from dynsim.engine.pruning import Moment, init_pruning
 from dynsim.engine.thresholds import init_thresholds
@@ -21,15 +21,21 @@ from dynsim.engine.train import Parts, TrainState, World, make_optimizer
 from dynsim.randomness.streams import RunKeys, run_keys
 
 N_KEPT = 48
-"""How many compiled draws of each kind are kept for later runs; as many as programs."""
+"""How many compiled draws of each kind, and how many programs, are kept for later runs. A program takes 300 to 600
+memory mappings, a draw about 50, and Linux gives a process 65,530 of them."""
 _FINDING = threading.Lock()
 """Held while a compiled draw is looked up: its cache alone would let two threads each make one. JAX itself compiles a
 function once, however many threads call it."""
 
 
 @functools.lru_cache(maxsize=N_KEPT)
-def _data_drawer(init: Callable[..., Array], probe: Callable[..., tuple[Array, Array]]) -> Wrapped:
-    """Return the compiled (seed, numbers) -> (keys of the run, dictionary, probe samples, their codes)."""
+def _data_drawer(
+    init: Callable[..., Array], probe: Callable[..., tuple[Array, Array]], only_for: Config | None
+) -> Wrapped:
+    """Return the compiled (seed, numbers) -> (keys of the run, dictionary, probe samples, their codes).
+
+    The user's own functions may read values that have changed since, so theirs are compiled for one structure only.
+    """
 
     def draw(seed: Integer[Array, ""], numbers: Numbers) -> tuple[RunKeys, Array, Array, Array]:
         keys = run_keys(seed)
@@ -40,9 +46,13 @@ def _data_drawer(init: Callable[..., Array], probe: Callable[..., tuple[Array, A
 
 
 @functools.lru_cache(maxsize=N_KEPT)
-def _params_drawer(init: Callable[..., PyTree]) -> Wrapped:
-    """Return the compiled (key, numbers) -> first parameters of the encoder."""
-    return jax.jit(init)
+def _params_drawer(init: Callable[..., PyTree], only_for: Config | None) -> Wrapped:
+    """Return the compiled (key, numbers) -> first parameters of the encoder; `only_for` as in `_data_drawer`."""
+
+    def draw(key: Key[Array, ""], numbers: Numbers) -> PyTree:
+        return init(key, numbers)
+
+    return jax.jit(draw)  # JAX would find `init` itself compiled already, for another structure
 
 
 @functools.lru_cache(maxsize=N_KEPT)
@@ -69,8 +79,9 @@ def init(seed: Integer[Array, ""], numbers: Numbers, parts: Parts) -> tuple[Trai
     """
     structure, numbers = parts.structure, jax.tree.map(jnp.asarray, numbers)
     with _FINDING:
-        draw = _data_drawer(parts.data.init, parts.data.probe)
-        draw_params = _params_drawer(parts.encoder.init)
+        own = {name: structure if name in parts.own else None for name in ("data_model", "encoder")}
+        draw = _data_drawer(parts.data.init, parts.data.probe, own["data_model"])
+        draw_params = _params_drawer(parts.encoder.init, own["encoder"])
         make = _state_maker(structure.threshold, structure.optimizer, structure.prune, structure.data.n_features)
     keys, dictionary, probe, probe_codes = draw(seed, numbers)
     params = draw_params(keys.weights, numbers)

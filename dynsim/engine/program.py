@@ -154,8 +154,7 @@ class Program:
         return jax.tree.map(lambda *leaves: np.stack(leaves), *parts)
 
 
-# Each takes 300 to 600 pieces of memory, of which Linux gives a process 65,530; so they cannot all be kept.
-@functools.lru_cache(maxsize=48)
+@functools.lru_cache(maxsize=initial.N_KEPT)
 def program(
     structure: Config,
     one_by_one: bool,

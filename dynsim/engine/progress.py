@@ -5,6 +5,7 @@ whatever is done between two sets of runs do not count, nor do steps that an ear
 """
 
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import TracebackType
@@ -126,6 +127,8 @@ class StudyBar(Bar):
         self.counted: set[str] = set()
         self.earlier_s = 0.0
         """Seconds that earlier calls spent on parts of this study."""
+        self.lock = threading.RLock()
+        """Held while parts are counted: some are finished in other threads."""
 
     def announce(self, name: str, config: Config, n_seeds: int) -> None:
         """Add the work of a part to the total, once for each name."""
@@ -145,14 +148,16 @@ class StudyBar(Bar):
 
     def finished_earlier(self, name: str, text: str, took_s: float) -> None:
         """Count a part that took so many seconds, and print a line; a part that is used twice counts once."""
-        if name not in self.counted:
-            self.counted.add(name)
-            self.earlier_s += took_s
-            self.say(text)
-            self.skip(self.announced[name])
+        with self.lock:
+            if name not in self.counted:
+                self.counted.add(name)
+                self.earlier_s += took_s
+                self.say(text)
+                self.skip(self.announced[name])
 
     def finished_elsewhere(self, name: str, took_s: float) -> None:
         """Count a part that ran in another thread or process, so many seconds after the one before."""
-        self.counted.add(name)
-        self.trained_s += took_s
-        self._move(self.announced[name])
+        with self.lock:
+            self.counted.add(name)
+            self.trained_s += took_s
+            self._move(self.announced[name])

@@ -17,6 +17,8 @@ PAIRS = (
     *((other, BALANCED) for other in (ONE_VIEW, "cross-entropy", "SupCon", "BCL", "RCL")),
 )
 """The differences that are reported of the methods of the plan, the first two of which it decides by."""
+MASK_MARGINS = {"all_classes": 0.01, "few": 0.03}
+"""Largest difference that counts as none in plan_masks.toml, by classes: those that decide, and the rarest."""
 OTHER_PAIRS = tuple(
     (name, other) for name in ("KCL", "TSC", "PaCo", "GPaCo", "published BCL") for other in (BALANCED, "SupCon")
 )
@@ -49,7 +51,6 @@ def summarise_methods(rows: "Sequence[MethodRow]", methods: Sequence[str], margi
         "methods": {name: _of_groups(rows, name) for name in methods},
         "contrasts": contrasts,
         "verdict": plan_verdict(contrasts, margin),
-        "mask_verdicts": mask_verdicts(contrasts, margin),
         "by_class": {name: _by_size(rows, name) for name in methods},
         "claims": {name: _claims(rows, name) for name in methods},
         "rows": [{key: value for key, value in row.items() if key not in large} for row in rows],
@@ -82,7 +83,7 @@ def plan_verdict(contrasts: Sequence[dict[str, Any]], margin: float) -> str:
     """Return what the rules of experiments/long_tail/plan.toml make of the differences; "" where they were not run."""
     from dynsim.stats.verdicts import HARMS, HELPS, NOTHING, UNDECIDED
 
-    published, matched = (_over_all(contrasts, ACL, other) for other in (ONE_VIEW, BALANCED))
+    published, matched = (_between(contrasts, ACL, other, "all_classes") for other in (ONE_VIEW, BALANCED))
     if published is None or matched is None:
         return ""
     if matched["low"] > 0 and published["low"] > 0:
@@ -95,22 +96,27 @@ def plan_verdict(contrasts: Sequence[dict[str, Any]], margin: float) -> str:
     return NOTHING if _is_within(matched, margin) else UNDECIDED
 
 
-def mask_verdicts(contrasts: Sequence[dict[str, Any]], margin: float) -> dict[str, str]:
-    """Return what the rules of experiments/long_tail/plan_masks.toml make of smallest against random, by loss."""
+def mask_verdicts(contrasts: Sequence[dict[str, Any]]) -> dict[str, dict[str, str]]:
+    """Return what the rules of experiments/long_tail/plan_masks.toml make of smallest against random, by loss.
+
+    Returns: {loss: {"all_classes": word, which decides, "few": word}}; {} where no such pair was run.
+    """
     from dynsim.stats.verdicts import HARMS, HELPS, NOTHING, UNDECIDED
 
-    found = {}
+    found: dict[str, dict[str, str]] = {}
     for pair in MASK_PAIRS:
-        one = _over_all(contrasts, *pair)
-        if one is not None:
-            other = NOTHING if _is_within(one, margin) else UNDECIDED
-            found[VARIANTS[pair[0]].base] = HELPS if one["low"] > 0 else HARMS if one["high"] < 0 else other
+        for metric, margin in MASK_MARGINS.items():
+            one = _between(contrasts, *pair, metric)
+            if one is not None:
+                other = NOTHING if _is_within(one, margin) else UNDECIDED
+                word = HELPS if one["low"] > 0 else HARMS if one["high"] < 0 else other
+                found.setdefault(VARIANTS[pair[0]].base, {})[metric] = word
     return found
 
 
-def _over_all(contrasts: Sequence[dict[str, Any]], first: str, second: str) -> dict[str, Any] | None:
-    """Return the difference of two methods over all classes; None where it has no interval."""
-    names = first, second, "all_classes"
+def _between(contrasts: Sequence[dict[str, Any]], first: str, second: str, metric: str) -> dict[str, Any] | None:
+    """Return the difference of two methods over some classes; None where it was not run or has no interval."""
+    names = first, second, metric
     found = (c for c in contrasts if (c["first"], c["second"], c["metric"]) == names and c["low"] is not None)
     return next(found, None)
 

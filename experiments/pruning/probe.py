@@ -26,7 +26,7 @@ PROBE_MOMENTS = ("stage 1", "thresholds on", "T2", "end")
 
 
 class Functions(NamedTuple):
-    """The functions of one structure, whose computation is compiled; masks are stacked on a leading axis."""
+    """The functions of one structure, which run compiled; masks are stacked on a leading axis."""
 
     restored: Callable[..., tuple[TrainState, World]]
     """(seed, numbers, weight, thresholds) -> (state, world), as `replay.restored`."""

@@ -21,6 +21,7 @@ from dynsim.engine.mask_effect import driver
 from dynsim.engine.numbers import Numbers, resolve
 from dynsim.engine.pruning import draw_mask
 from dynsim.engine.replay import held_out_batches, recorded, restored
+from dynsim.engine.train import TrainState, World
 from dynsim.results.dataset import config_of
 from dynsim.stats.intervals import FEWEST_SEEDS, bca_interval
 from experiments.pruning import regimes
@@ -52,19 +53,21 @@ def feature_drivers_at_end(
 def _program(
     structure: Config, readings: tuple[tuple[str, PruneConfig], ...], n_batches: int
 ) -> Callable[..., dict[str, Array]]:
-    """Return the compiled (seed, numbers, weight, thresholds) -> {name: D_j}."""
+    """Return the function (seed, numbers, weight, thresholds) -> {name: D_j}, compiled once for a structure."""
     parts = train.built_in_parts(structure)
 
     @jax.jit
-    def compute(seed: Array, numbers: Numbers, weight: Array, thresholds: Array) -> dict[str, Array]:
-        state, world = restored(seed, numbers, parts, weight, thresholds)
+    def at_state(state: TrainState, world: World) -> dict[str, Array]:
         batches = held_out_batches(world, parts, n_batches)
         found = {"dense": driver(state, world, parts, None, "literal", batches)}
         for name, config in readings:
-            rate = jnp.asarray(config.rate, weight.dtype)
+            rate = jnp.asarray(config.rate, state.params.weight.dtype)
             mask = draw_mask(state.params, config, rate, world.keys.pruning, jnp.asarray(0, jnp.int32))
             found[name] = driver(state, world, parts, mask, config.semantics, batches)
         return found
+
+    def compute(seed: Array, numbers: Numbers, weight: Array, thresholds: Array) -> dict[str, Array]:
+        return at_state(*restored(seed, numbers, parts, weight, thresholds))
 
     return compute
 

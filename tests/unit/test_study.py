@@ -1,5 +1,7 @@
 """A study fills up part by part: finished parts are reused, unfinished ones go on, nothing stays behind."""
 
+import threading
+
 import jax.numpy as jnp
 import pytest
 
@@ -138,12 +140,45 @@ def test_the_time_of_a_stopped_study_is_that_of_all_its_calls(tmp_path, calls):
         assert bar.earlier_s == took + kept
 
 
-def test_a_part_that_fails_meanwhile_ends_the_study(tmp_path, monkeypatch):
-    def broken(config, seeds, **options):
-        raise ValueError(options["label"])
+def test_parts_are_made_while_the_block_runs(tmp_path, monkeypatch):
+    asked, real = threading.Event(), study.simulate
 
+    def waiting(config, seeds, **options):
+        assert asked.wait(20)
+        return real(config, seeds, **options)
+
+    monkeypatch.setattr(study, "simulate", waiting)
+    with simulated_meanwhile(tmp_path, [StudyPart("a", toy(), SEEDS, {})], 1) as meanwhile:
+        assert not meanwhile["a"].done()
+        asked.set()
+        assert meanwhile["a"].result().sizes["seed"] == len(SEEDS)
+
+
+@pytest.mark.parametrize("ask", [True, False])
+def test_a_part_that_fails_meanwhile_ends_the_study(tmp_path, monkeypatch, ask):
+    begun, left = [], threading.Event()
+
+    def broken(config, seeds, **options):
+        begun.append(options["label"])
+        if options["label"] == "a":
+            raise ValueError("a")
+        assert left.wait(20)
+        return results.load(part_path(tmp_path, "there"))
+
+    simulate_part(tmp_path, "there", toy(), SEEDS)
     monkeypatch.setattr(study, "simulate", broken)
     parts = [StudyPart(name, toy(), SEEDS, {}) for name in "abc"]
-    with pytest.raises(ValueError, match=r"^a$"), simulated_meanwhile(tmp_path, parts, 1) as meanwhile:
-        meanwhile["a"].result()
-    assert not [name for name in "abc" if part_path(tmp_path, name).exists()]
+
+    def fail():
+        with simulated_meanwhile(tmp_path, parts, 1) as meanwhile:
+            if ask:
+                try:
+                    meanwhile["a"].result()
+                finally:
+                    threading.Timer(0.2, left.set).start()  # b ends when c has been cancelled
+            left.set()
+
+    with pytest.raises(ValueError, match=r"^a$"):
+        fail()
+    assert "c" not in begun or not ask
+    assert not part_path(tmp_path, "a").exists()

@@ -9,10 +9,18 @@ import pytest
 
 from dynsim.bridge.options import LossParts, Masking, NetworkShape, Supervised
 from dynsim.config.checks import ConfigError
+from dynsim.results.sealed import load_json
 from dynsim.stats.power import detectable_difference
 from experiments import long_tail
 from experiments.long_tail.methods import ACL, COMPARED_METHODS, LOSS_METHODS
-from experiments.long_tail.outcome import PAIRS, plan_verdict, planned_differences, summarise_methods
+from experiments.long_tail.outcome import (
+    MASK_MARGINS,
+    PAIRS,
+    mask_verdicts,
+    plan_verdict,
+    planned_differences,
+    summarise_methods,
+)
 from experiments.long_tail.projection import principal_components, shown_classes
 from experiments.long_tail.table import published_losses, quoted_losses, table_text
 from experiments.long_tail.variants import (
@@ -177,8 +185,18 @@ def test_the_plan_of_the_masks_is_that_of_the_preset_and_of_its_set():
     assert set(plan["methods"]) == {name for pair in plan["question"]["pairs"] for name in pair}
     assert len(plan["seeds"]) == cpu.seeds and not set(plan["seeds"]) & set(range(cpu.seed, cpu.seed + cpu.seeds))
     assert plan["rules"]["margin"] == cpu.margin and plan["question"]["share"] == MASKED_SHARE
+    assert list(MASK_MARGINS) == plan["question"]["classes"]
+    assert list(MASK_MARGINS.values()) == pytest.approx([cpu.margin, 3 * cpu.margin])  # "three times the margin"
     power = plan["power"]
     assert detectable_difference(power["scatter_seen"], cpu.seeds) == pytest.approx(power["detectable_then"], abs=5e-4)
+    committed = Path(long_tail.__file__).parents[2] / "figures" / "data" / "long_tail_losses.json"
+    alike = {"SupCon", "BCL", "RCL", "ACL", BALANCED}
+    seen = [
+        np.std(one["values"], ddof=1)
+        for one in load_json(committed)["contrasts"]
+        if one["metric"] == "all_classes" and {one["first"], one["second"]} <= alike
+    ]
+    assert max(seen) == pytest.approx(power["scatter_seen"], abs=5e-4)
 
 
 @pytest.mark.parametrize(
@@ -194,7 +212,21 @@ def test_a_mask_is_judged_against_random_ones_under_the_same_loss(by_seed, expec
     random = np.array([0.50, 0.52, 0.57])
     rows = rows_of(**{"ACL, smallest masked": random + by_seed, "ACL, random masked": random, "ACL": random - 0.1})
     summary = summarise_methods(rows, ("ACL", "ACL, smallest masked", "ACL, random masked"), 0.01)
-    assert summary["mask_verdicts"] == {"ACL": expected} and summary["verdict"] == ""
+    assert mask_verdicts(summary["contrasts"])["ACL"]["all_classes"] == expected and summary["verdict"] == ""
+    assert f"masks, ACL, smallest against random: {expected} (Few: " in table_text(summary)
+
+
+def test_the_rarest_classes_have_a_margin_of_their_own():
+    random = np.array([0.50, 0.52, 0.57])
+    rows = rows_of(**{"ACL, smallest masked": random + np.array([0.021, 0.02, -0.001]), "ACL, random masked": random})
+    summary = summarise_methods(rows, ("ACL, smallest masked", "ACL, random masked"), 0.01)
+    # a mean of 0.0133 with a standard error of 0.0072 has a 90 % interval of [-0.0076, 0.0343]: not within 0.03
+    assert mask_verdicts(summary["contrasts"])["ACL"] == {"all_classes": "undecided", "few": "undecided"}
+    rows = rows_of(**{"ACL, smallest masked": random + np.array([0.011, 0.01, -0.001]), "ACL, random masked": random})
+    summary = summarise_methods(rows, ("ACL, smallest masked", "ACL, random masked"), 0.01)
+    # a mean of 0.0067 with a standard error of 0.0038: [-0.0046, 0.0179], within 0.03 alone
+    assert mask_verdicts(summary["contrasts"])["ACL"] == {"all_classes": "undecided", "few": "nothing"}
+    assert mask_verdicts([]) == {}
 
 
 @pytest.mark.parametrize("name", VARIANT_SETS)

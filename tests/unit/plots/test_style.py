@@ -10,6 +10,7 @@ import matplotlib
 import numpy as np
 import pytest
 from matplotlib.colors import CSS4_COLORS
+from matplotlib.figure import Figure
 from PIL import Image
 
 from dynsim.plots import parts, style
@@ -137,3 +138,20 @@ def test_plots_choose_no_backend():
                 continue  # a notebook may choose
             text = path.read_text(encoding="utf-8")
             assert "pyplot" not in text.replace("pyplot or a magic command", "") and "matplotlib.use(" not in text, path
+
+
+def test_a_figure_is_laid_out_once_whatever_the_users_settings(tmp_path, monkeypatch):
+    drawn, draw = [], Figure.draw
+
+    def counted(self, renderer):
+        drawn.append(renderer)
+        return draw(self, renderer)
+
+    monkeypatch.setattr(Figure, "draw", counted)
+    with matplotlib.rc_context({"figure.constrained_layout.use": True}):
+        figure = Figure(layout="constrained")
+        figure.subplots().plot([1, 2])
+        style.save_figure(figure, tmp_path / "a.png", "caption", {})
+        assert len(drawn) == 2 and figure.get_layout_engine() is None
+        style.save_figure(figure, tmp_path / "a.pdf", "caption", {})
+    assert len(drawn) == 3 and figure.get_layout_engine() is None

@@ -206,6 +206,17 @@ def test_what_is_said_of_losses_with_labels_follows_from_the_summaries():
         assert one["low"] < 0 < one["high"]
 
 
+def test_what_is_said_of_masks_under_losses_with_labels_follows_from_the_summary():
+    """The heading is typed: "is not seen here, and not excluded", and "more than was planned for"."""
+    masks = lookups.names()["loss_masks"].value
+    words = masks["masks"]
+    assert words["SupCon"] == {"all_classes": "undecided", "few": "nothing"}  # "within the plan's margin"
+    assert words["ACL"] == {"all_classes": "undecided", "few": "undecided"}
+    for loss in ("SupCon", "ACL"):
+        found = masks["difference"][f"{loss}, smallest masked"][f"{loss}, random masked"]
+        assert found["all_classes"]["detectable"] > 3.9
+
+
 def minutes(words):
     """Return the times in a text, in minutes."""
     fixed = {"half an hour": 30.0, "an hour": 60.0, "half a minute": 0.5, "a minute": 1.0, "seven hours": 420.0}

@@ -11,6 +11,7 @@ def label_names(found: Names) -> dict[str, Any]:
     label_statement[name][shape][noise] a statement of pruning_labels after equal steps: [found], [verdict]
     label_statement_long[name][shape][noise]  the same of its preset long: more steps, other seeds
     label_end[form][shape][noise]       how its methods ended after equal steps: [method][ends][quantity]
+    loss_masks                          what came out of its masks, [masks][loss][classes] being the verdicts
     losses                              what came out of long_tail_losses: [verdict], and in points [difference][a][b]
     """
     from experiments import long_tail_losses
@@ -22,6 +23,7 @@ def label_names(found: Names) -> dict[str, Any]:
         "label_statement_long": label_statements(found["pruning_labels_long"].value),
         "label_end": label_ends(labels),
         "losses": losses,
+        "loss_masks": long_tail_losses.quoted_methods(found["long_tail_masks"].value),
         "rows": {
             "losses": losses.pop("rows"),
             "published_losses": losses.pop("published"),

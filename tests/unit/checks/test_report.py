@@ -30,7 +30,9 @@ from paper_checks.check import (
     vacuous,
 )
 from paper_checks.repeats import first_seeds, main_claims, table
+from paper_checks.run_sets import RunSet
 from paper_checks.runs import RUN_SETS, Point, Source
+from tests.reference import toy
 
 
 def judge(arrays):
@@ -78,6 +80,23 @@ def test_fewer_seeds_than_planned_decide_nothing_whatever_comes_out(found):
     assert few.note == "4 seeds cannot decide this: at least 6 were planned; and this"
     assert planned(one, 6, 6) == one
     assert planned(out_of_regime("c", "r", "q", "why"), 4, 6).verdict == OUT_OF_REGIME
+
+
+def test_quick_runs_are_made_while_checks_measure(tmp_path, monkeypatch):
+    points = {Point(level=k): toy(data__minority_ratio=ratio) for k, ratio in enumerate((0.5, 0.9))}
+    monkeypatch.setitem(RUN_SETS, "toy", RunSet("two toys", lambda preset: points, (2, 2)))
+    source = Source(tmp_path, "quick")
+    with source.made_meanwhile(["toy"]):
+        futures = dict(source._meanwhile)
+        found = source.runs("toy")
+    assert list(found) == list(points) and [one.sizes["seed"] for one in found.values()] == [2, 2]
+    assert all(one is future.result() for one, future in zip(found.values(), futures.values(), strict=True))
+    assert source._meanwhile == {} and source.runs("toy") is found
+    again = Source(tmp_path, "quick").runs("toy")  # from the folder
+    assert all(one.identical(again[point]) for point, one in found.items())
+    other = Source(tmp_path / "other", "default")
+    with other.made_meanwhile(["toy"]):
+        assert other._meanwhile == {}
 
 
 def test_reseedings_have_seeds_of_their_own(tmp_path):

@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -267,8 +268,10 @@ def test_a_failed_move_leaves_nothing_behind(saved, monkeypatch):
     assert list(saved.parent.iterdir()) == [saved] and saved.read_bytes() == before
 
 
-def test_provenance_is_plain_and_says_how_to_make_the_result_again():
+def test_provenance_is_plain_and_says_how_to_make_the_result_again(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["/x/long_tail_losses.py", "--methods", "ACL, random masked", "--seed", "1"])
     info = results.provenance()
+    assert info["command"] == "long_tail_losses.py --methods 'ACL, random masked' --seed 1"
     assert json.loads(json.dumps(info)) == info
     assert {"command", "commit", "dirty", "python", "versions", "device", "n_devices", "x64"} <= set(info)
     assert info["code"] == results.CODE and info["cpu_count"] >= 1

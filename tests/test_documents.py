@@ -5,10 +5,11 @@ import re
 
 import pytest
 
-from experiments import make_documents, make_figures, stage_tracking
+from experiments import make_figures, stage_tracking
 from experiments.documents import bench, lookups
 from experiments.documents.numbers import ROOT, DocumentError, Names, Quantity
 from experiments.documents.sources import NOT_TEXT, SETTINGS, render, source_files, typed_numbers, wrap
+from tests import quoted
 
 ROWS = [
     {"reading": "literal", "noise": "none", "against": {"estimate": -0.771, "low": -0.85, "high": -0.69}},
@@ -18,7 +19,7 @@ NAMES = Names(run=Quantity({"rows": ROWS, "ends": [184, 175, 178], "0": {"share"
 
 
 def test_every_document_is_up_to_date():
-    for path, text in make_documents.documents().items():
+    for path, text in quoted.documents().items():
         there = (ROOT / path).read_text(encoding="utf-8") if (ROOT / path).exists() else ""
         if there != text:
             pytest.fail(f"{path} is out of date: run make documents", pytrace=False)
@@ -102,13 +103,13 @@ def test_every_setting_is_typed_somewhere():
 
 
 def test_every_summary_has_a_name():
-    assert {path.stem for path in (ROOT / "figures" / "data").glob("*.json")} <= set(lookups.names())
+    assert {path.stem for path in (ROOT / "figures" / "data").glob("*.json")} <= set(quoted.names())
 
 
 def test_the_benchmarks_are_those_of_the_measurement():
     """The ratio of masks is that within rounds where it was kept, and the commit is the one that was measured."""
     report = json.loads(bench.MEASURED.read_text(encoding="utf-8"))
-    text = make_documents.documents()["tests/benchmarks/README.md"]
+    text = quoted.documents()["tests/benchmarks/README.md"]
     assert f"commit {report['provenance']['commit'][:7]} ({report['date'][:10]})" in text
     found = bench.measured()
     assert (
@@ -146,7 +147,7 @@ def test_the_benchmark_on_images_is_shown_once_it_was_measured(tmp_path, monkeyp
 
 
 def test_what_the_paper_says_is_told_with_its_refutation():
-    answer = lookups.names()["pruning_answer"].value
+    answer = quoted.names()["pruning_answer"].value
     told = lookups.paper_rows(answer).splitlines()
     of_paper = {
         row["claim"].rstrip(".") for row in answer["statements"] if row["said_by"].startswith(("Theorem", "Alg"))
@@ -159,7 +160,7 @@ def test_what_the_paper_says_is_told_with_its_refutation():
 
 def test_verdicts_that_are_typed_follow_from_the_summary():
     """The tables of both READMEs begin with rows of stage_tracking, which judges nothing itself."""
-    found = lookups.names()["stage_tracking"].value
+    found = quoted.names()["stage_tracking"].value
     ends, counts, n_seeds = lookups.stage_ends(found), found["specialists"]["end"], len(found["seeds"])
     assert found["stages_found"]["minority"]["T3"] == found["stages_found"]["majority"]["T3"] == n_seeds
     assert all(late > early for late, early in zip(ends["minority"]["T2"], ends["majority"]["T2"], strict=True))
@@ -174,7 +175,7 @@ def test_verdicts_that_are_typed_follow_from_the_summary():
 
 def test_what_is_said_of_losses_with_labels_follows_from_the_summaries():
     """Their headings in experiments/README.md are typed: a new run that says otherwise must change them."""
-    names = lookups.names()
+    names = quoted.names()
     said, ends = names["label_statement"].value, names["label_end"].value
     for noise in ("1 percent", "default"):
         at = {name: shapes["wide"][noise] for name, shapes in said.items() if "wide" in shapes}
@@ -208,7 +209,7 @@ def test_what_is_said_of_losses_with_labels_follows_from_the_summaries():
 
 def test_what_is_said_of_masks_under_losses_with_labels_follows_from_the_summary():
     """The heading is typed: "is not seen here, and not excluded", and "more than was planned for"."""
-    masks = lookups.names()["loss_masks"].value
+    masks = quoted.names()["loss_masks"].value
     words = masks["masks"]
     assert words["SupCon"] == {"all_classes": "undecided", "few": "nothing"}  # "within the plan's margin"
     assert words["ACL"] == {"all_classes": "undecided", "few": "undecided"}
@@ -231,20 +232,20 @@ def test_times_are_told_alike_and_as_measured(one):
     (told,) = (" ".join(part.split()) for part in one.about.split("\n\n") if part.startswith("Time:"))
     for preset, words in one.about_presets.items():
         assert preset not in ("default", "quick") or minutes(words)[0] in minutes(told), preset
-    taken = lookups.names()[one.name].value["total_wall_s"] / 60
+    taken = quoted.names()[one.name].value["total_wall_s"] / 60
     said = minutes(told)[0] + (minutes(told)[-1] if "controls" in one.command else 0)
     assert said / 3 < taken < 1.5 * said  # the upper third may be compilation, which a second run has not
 
 
 def test_the_time_of_all_figures_is_the_sum_of_the_experiments():
     (told,) = (part for part in make_figures.__doc__.split("\n\n") if part.startswith("Time:"))
-    taken = sum(lookups.names()[one.name].value["total_wall_s"] for one in make_figures.EXPERIMENTS) / 60
+    taken = sum(quoted.names()[one.name].value["total_wall_s"] for one in make_figures.EXPERIMENTS) / 60
     assert minutes(told)[-1] == pytest.approx(taken, rel=0.2)
 
 
 def test_the_readme_takes_its_times_from_the_presets():
     help_says = stage_tracking.EXPERIMENT.about_presets
-    text = make_documents.documents()["README.md"]
+    text = quoted.documents()["README.md"]
     for preset in ("quick", "default"):
         assert help_says[preset].rpartition("; ")[2] in " ".join(text.split())
 

@@ -73,8 +73,8 @@ def restored(
     seed: Integer[Array, ""],
     numbers: Numbers,
     parts: Parts,
-    weight: Float[Array, "neuron token_dim"],
-    thresholds: Float[Array, " neuron"],
+    weight: Float[Array | np.ndarray, "neuron token_dim"],
+    thresholds: Float[Array | np.ndarray, " neuron"],
 ) -> tuple[TrainState, World]:
     """Return the state of a run with the given weights and thresholds, and its `World`.
 
@@ -86,7 +86,7 @@ def restored(
         weight, thresholds: from `recorded`.
     """
     state, world = initial.init(seed, numbers, parts)
-    return with_weights(state, weight, thresholds), world
+    return with_weights(state, jnp.asarray(weight), jnp.asarray(thresholds)), world
 
 
 def held_out_batch(world: World, parts: Parts, position: Integer[Array, ""]) -> Batch:
@@ -100,7 +100,7 @@ def held_out_batches(world: World, parts: Parts, n_batches: int) -> Batch:
 
 
 @functools.lru_cache(maxsize=32)
-def mean_pull(structure: Config, n_batches: int) -> Callable[[Array, Array, Array, Numbers], Array]:
+def mean_pull(structure: Config, n_batches: int) -> Callable[..., Array]:
     """Return the function (seed, weight, thresholds, numbers) -> pull, compiled once for a structure.
 
     The pull, (neuron, feature), is <-grad_i, M_j>: the mean over held-out batches of the gradient of the loss with its
@@ -118,7 +118,7 @@ def mean_pull(structure: Config, n_batches: int) -> Callable[[Array, Array, Arra
 
         return jnp.mean(jax.lax.map(of_batch, jnp.arange(n_batches, dtype=jnp.int32)), axis=0)
 
-    def of_run(seed: Array, weight: Array, thresholds: Array, numbers: Numbers) -> Array:
+    def of_run(seed: Array, weight: Array | np.ndarray, thresholds: Array | np.ndarray, numbers: Numbers) -> Array:
         return at_state(*restored(seed, numbers, parts, weight, thresholds))
 
     return of_run

@@ -66,7 +66,7 @@ def _program(
             found[name] = driver(state, world, parts, mask, config.semantics, batches)
         return found
 
-    def compute(seed: Array, numbers: Numbers, weight: Array, thresholds: Array) -> dict[str, Array]:
+    def compute(seed: Array, numbers: Numbers, weight: np.ndarray, thresholds: np.ndarray) -> dict[str, Array]:
         return at_state(*restored(seed, numbers, parts, weight, thresholds))
 
     return compute

@@ -9,10 +9,10 @@ import pytest
 from dynsim import results
 from dynsim.stats import verdicts
 from experiments import pruning_answer, pruning_comparison, pruning_recipe, pruning_regimes
-from experiments.documents import lookups
 from experiments.pruning import comparison_table, regime_table
 from experiments.pruning.comparison_table import count_lines, p_text
 from experiments.pruning.plan import title
+from tests import quoted
 
 DATA = Path(__file__).resolve().parents[3] / "figures" / "data"
 
@@ -149,6 +149,6 @@ def test_every_table_begins_with_the_least_noise_as_the_figures_do(one):
 
 def test_the_tables_of_the_documents_begin_with_the_least_noise_too():
     for name in ("coverage", "probe", "verdicts", "recipes"):
-        head = lookups.names()["tables"][name].value.splitlines()[0]
+        head = quoted.names()["tables"][name].value.splitlines()[0]
         rates = [float(cell.split("false firing")[1].split("%")[0]) for cell in head.split("|") if "false" in cell]
         assert rates == sorted(rates) and len(rates) > 1, head

@@ -59,7 +59,7 @@ notebooks-run: $(NOTEBOOK) ## Run the notebooks from top to bottom (two minutes)
 checks: $(CORE) ## Every statement of the theory as a check (an hour); VERIFY=1 computes the committed report again
 	$(RUN) -m paper_checks $(if $(VERIFY),--verify) $(ARGS)
 
-checks-quick: $(CORE) ## The same checks with few seeds and sizes (three minutes)
+checks-quick: $(CORE) ## The same checks with few seeds and sizes (four minutes)
 	$(RUN) -m paper_checks --preset quick $(ARGS)
 
 # Two processes at most: each compiles for itself, and a test file stays in one of them. They begin with the files that

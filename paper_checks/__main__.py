@@ -10,7 +10,7 @@ Command:  make checks                         simulate, judge, write paper_check
 
           make checks VERIFY=1                compute every number of the committed report again from its arrays
 
-Time:     an hour on 2 CPU cores; quick: 3 minutes; VERIFY: seconds. Killed runs are resumed by the same command.
+Time:     an hour on 2 CPU cores; quick: 4 minutes; VERIFY: seconds. Killed runs are resumed by the same command.
 """
 
 from collections.abc import Sequence

@@ -167,7 +167,7 @@ def draw_in_processes(
 ) -> list[Path]:
     """Do what `draw_all` does, for these of the registered checks; where they are many, in several processes."""
     if len(codes) < WORTH_A_PROCESS:
-        return draw_all(registry.chosen(codes), arrays, summary, folder, formats)
+        return _draw_share(codes, arrays, summary, folder, formats)
     shares = [codes[k::PROCESSES] for k in range(PROCESSES)]
     given = [{code: arrays[code] for code in share if code in arrays} for share in shares]
     more = [[one] * PROCESSES for one in (summary, folder, formats)]

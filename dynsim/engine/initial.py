@@ -21,8 +21,8 @@ from dynsim.engine.train import Parts, TrainState, World, make_optimizer
 from dynsim.randomness.streams import RunKeys, run_keys
 
 N_KEPT = 48
-"""How many compiled draws of each kind, and how many programs, are kept for later runs. A program takes 300 to 600
-memory mappings, a draw about 50, and Linux gives a process 65,530 of them."""
+"""How many compiled draws of each kind, and how many programs, are kept for later runs. A small program and its draws
+were seen to take some 420 memory mappings, larger ones take more, and Linux gives a process 65,530 of them."""
 _FINDING = threading.Lock()
 """Held while a compiled draw is looked up: its cache alone would let two threads each make one. JAX itself compiles a
 function once, however many threads call it."""

@@ -2,6 +2,8 @@
 
 import math
 import re
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 
 import numpy as np
@@ -208,6 +210,16 @@ def test_figures_drawn_in_several_processes_are_those_of_one(tmp_path, monkeypat
     assert [path.name for path in got] == [f"{code.lower()}.png" for code in codes]
     for name in [path.name for path in wanted]:
         assert (tmp_path / "two" / name).read_bytes() == (tmp_path / "one" / name).read_bytes()
+
+
+def test_a_drawing_process_that_was_killed_is_told_in_one_line(tmp_path, monkeypatch):
+    class Broken(ProcessPoolExecutor):
+        def map(self, *given, **options):
+            raise BrokenProcessPool("a process was terminated abruptly")
+
+    monkeypatch.setattr(report, "ProcessPoolExecutor", Broken)
+    with pytest.raises(ResultError, match=r"^figures: a process that draws was killed; run .* --redraw$"):
+        report.draw_in_processes([f"A{k}" for k in range(report.WORTH_A_PROCESS)], {}, {}, tmp_path, ("png",))
 
 
 def test_repeats_are_counted_by_the_usual_verdict(tmp_path):

@@ -99,7 +99,7 @@ def parse(
     kind, told = type(presets[name]), {one: (about_presets or {}).get(one, "") for one in presets}
     set_help(kind)
     preset_type = Annotated[Literal[tuple(presets)], tyro.conf.arg(help=preset_text(told))]  # type: ignore[valid-type]
-    options_type = Annotated[kind, tyro.conf.arg(name="")]  # type: ignore[valid-type]
+    options_type = Annotated[kind, tyro.conf.arg(name="", help="")]  # type: ignore[valid-type]
     # a class with --preset before the options: it is for the help alone, since the preset has been chosen already
     both = make_dataclass("Chosen", [("preset", preset_type), ("options", options_type)])
     default = both(preset=name, options=presets[name])

@@ -57,14 +57,19 @@ def running_text(text: str) -> str:
 
 
 def set_help(kind: type) -> None:
-    """Give every field of a dataclass, and of the dataclasses in it, its docstring as help text."""
+    """Give every field of a dataclass, and of the dataclasses in it, its docstring as help text.
+
+    A dataclass in it that has none is told by its own. So tyro finds all texts here and reads no source by itself.
+    """
     docs = attribute_docs(kind)
     hints = typing.get_type_hints(kind)
     for field in dataclasses.fields(kind):
-        if dataclasses.is_dataclass(hints[field.name]):
-            set_help(hints[field.name])
-        elif field.name in docs:
-            field.metadata = types.MappingProxyType({**field.metadata, "help": docs[field.name]})
+        text = docs.get(field.name)
+        if isinstance(inner := hints[field.name], type) and dataclasses.is_dataclass(inner):
+            set_help(inner)
+            text = text or inspect.getdoc(inner)
+        if text is not None:
+            field.metadata = types.MappingProxyType({**field.metadata, "help": text})
 
 
 def preset_text(presets: Mapping[str, str]) -> str:

@@ -73,7 +73,7 @@ def _fields_of(axis: object, base: Config) -> tuple[str, ...]:
     if not names or not all(isinstance(name, str) for name in names):
         raise ConfigError(f"axes: wanted the name of a field or a tuple of names, got {axis!r}")
     for name in names:
-        if name not in field_names(base):
+        if name not in field_names():
             replace(base, **{name: None})  # refuses it, and names the nearest
     return names
 

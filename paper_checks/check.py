@@ -6,7 +6,7 @@ arrays in which the claim holds, or does not.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -176,14 +176,19 @@ def at_points(parts: Mapping[Point, xr.Dataset]) -> xr.Dataset:
     The fields of `Point` are coordinates along it. Dimensions are aligned by position, so that features of different
     sizes share an axis.
     """
-    numbered = []
-    for part in parts.values():
-        bare = {dim: np.arange(size) for dim, size in part.sizes.items() if dim not in part.coords}
-        numbered.append(part.assign_coords(bare))
-    out = xr.concat(numbered, "point", join="outer", data_vars="all")
+    if len({tuple(sorted(part.sizes.items())) for part in parts.values()}) > 1:  # to align takes longer than to join
+        parts = {point: part.assign_coords(_positions(part)) for point, part in parts.items()}
+    out = xr.concat(list(parts.values()), "point", join="outer", data_vars="all")
+    out = out.assign_coords(_positions(out))
     fields = {name: np.array([getattr(point, name) for point in parts]) for name in Point._fields}
     as_text = {name: values.astype(object) if values.dtype.kind == "U" else values for name, values in fields.items()}
     return out.assign_coords({name: ("point", values) for name, values in as_text.items()})
+
+
+def _positions(part: xr.Dataset) -> dict[Hashable, np.ndarray]:
+    """Return 0, 1, ... for each dimension that has no coordinate, but for `point`."""
+    bare = set(part.sizes) - {"point", *part.coords}
+    return {dim: np.arange(part.sizes[dim]) for dim in part.sizes if dim in bare}
 
 
 def only(arrays: xr.Dataset, **axes: float | str) -> xr.Dataset:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import difflib
+import functools
 import math
 import typing
 from collections.abc import Iterable
@@ -38,9 +39,9 @@ class Section:
     """A dataclass that names the nearest of its fields where it is given one that it does not have."""
 
     def __new__(cls, *values: object, **named: object) -> typing.Self:
-        known = [field.name for field in dataclasses.fields(cls)]  # type: ignore[arg-type]
         for name in named:
-            if name not in known:
+            if name not in cls.__dataclass_fields__:  # type: ignore[attr-defined]
+                known = list(cls.__dataclass_fields__)  # type: ignore[attr-defined]
                 near = did_you_mean(name, known) or f"; the fields are {', '.join(known)}"
                 raise ConfigError(f"{cls.__name__}: no such field: {name}{near}")
         return super().__new__(cls)
@@ -80,11 +81,18 @@ def choice(name: str, value: object, options: tuple[str, ...]) -> None:
     require(known, name, "one of " + ", ".join(repr(word) if quoted else word for word in options), value, near)
 
 
-def words_and_flags(part: typing.Any) -> None:
+def words_and_flags(part: object) -> None:
     """Refuse an unknown word in a `Literal` field of a dataclass, and anything but true or false in a bool field."""
-    for field in dataclasses.fields(part):
-        value = getattr(part, field.name)
-        if typing.get_origin(field.type) is typing.Literal:
-            choice(field.name, value, typing.get_args(field.type))
-        elif field.type is bool:
-            require(isinstance(value, bool), field.name, "true or false", value)
+    words, flags = _words_and_flags(type(part))
+    for name, options in words.items():
+        choice(name, getattr(part, name), options)
+    for name in flags:
+        require(isinstance(value := getattr(part, name), bool), name, "true or false", value)
+
+
+@functools.cache
+def _words_and_flags(kind: type) -> tuple[dict[str, tuple[str, ...]], list[str]]:
+    """Return the words of each `Literal` field of a dataclass, and the names of its bool fields."""
+    fields = dataclasses.fields(kind)
+    words = {one.name: typing.get_args(one.type) for one in fields if typing.get_origin(one.type) is typing.Literal}
+    return words, [one.name for one in fields if one.type is bool]

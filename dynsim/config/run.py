@@ -5,6 +5,7 @@ a table of the symbols. Errors are `ConfigError`s with a message of one line.
 """
 
 import dataclasses
+import functools
 import typing
 from dataclasses import dataclass, field
 from typing import Any
@@ -40,7 +41,7 @@ class Config(Section):
     train: TrainConfig = field(default_factory=TrainConfig)
 
     def __post_init__(self) -> None:
-        for name, kind in typing.get_type_hints(Config).items():
+        for name, kind in section_types().items():
             part = getattr(self, name)
             require(isinstance(part, kind), name, f"a {kind.__name__}", part)
         relu = self.encoder.architecture == "relu"
@@ -82,7 +83,7 @@ def replace(config: Config, **changes: Any) -> Config:
     Errors: `ConfigError` for an unknown field, and whatever the changed section's own checks refuse.
     """
     parts: dict[str, dict[str, Any]] = {}
-    known = field_names(config)
+    known = field_names()
     for dotted, value in changes.items():
         if dotted not in known:
             raise _no_such_field(dotted, config)
@@ -92,15 +93,21 @@ def replace(config: Config, **changes: Any) -> Config:
     return dataclasses.replace(config, **new)
 
 
-def field_names(config: Config) -> list[str]:
+@functools.cache
+def section_types() -> dict[str, type]:
+    """Return the class of each section, by name."""
+    return typing.get_type_hints(Config)
+
+
+@functools.cache
+def field_names() -> tuple[str, ...]:
     """Return the dotted names of all fields, such as "data.n_features"."""
-    sections = [section.name for section in dataclasses.fields(config)]
-    return [f"{name}.{field.name}" for name in sections for field in dataclasses.fields(getattr(config, name))]
+    return tuple(f"{name}.{field.name}" for name, kind in section_types().items() for field in dataclasses.fields(kind))
 
 
 def _no_such_field(dotted: str, config: Config) -> ConfigError:
     """Return the error for a name that is not known: it may lack its section, have another's, or be a near miss."""
-    known = field_names(config)
+    known = field_names()
     sections = [section.name for section in dataclasses.fields(config)]
     if dotted in sections:
         return ConfigError(f"{dotted}: wanted a field of this section, such as {dotted}.{_first(config, dotted)}")

@@ -4,6 +4,7 @@ Reading is strict: a wrong type, an unknown name or another schema number is ref
 """
 
 import dataclasses
+import functools
 import hashlib
 import json
 import types
@@ -22,10 +23,10 @@ that the texts, and with them the hashes, of earlier configurations stay what th
 def to_dict(config: Config) -> dict[str, Any]:
     """Return `config` as nested plain values; tuples become lists, and equal configurations give equal values."""
     normal = _build(Config, dataclasses.asdict(config), "config")  # 1 and 1.0 are equal; JSON tells them apart
-    values, default = dataclasses.asdict(normal), dataclasses.asdict(Config())
+    values, default = dataclasses.asdict(normal), Config()
     for section, names in ADDED.items():
         for name in names:
-            if values[section][name] == default[section][name]:
+            if values[section][name] == getattr(getattr(default, section), name):
                 del values[section][name]
     return {"schema": SCHEMA, **_plain(values)}
 
@@ -51,10 +52,13 @@ def from_dict(values: dict[str, Any]) -> Config:
     return _build(Config, values, "config")
 
 
+_hints = functools.cache(typing.get_type_hints)
+
+
 def _build(cls: type, values: Any, path: str) -> Any:
     if not isinstance(values, dict):
         raise ConfigError(f"{path}: wanted a dictionary, got {_short(values)}")
-    hints = typing.get_type_hints(cls)
+    hints = _hints(cls)
     for name in values:
         if name not in hints:
             raise ConfigError(f"{path}.{name}: no such field{did_you_mean(name, hints)}")

@@ -10,6 +10,7 @@ One pure function per quantity, in float64, with no constant to fit. Terms, whic
   given keep probability.
 """
 
+import functools
 import math
 from typing import NamedTuple
 
@@ -39,6 +40,11 @@ def relative_frequency(data: DataConfig) -> Features:
 
 def is_minority(data: DataConfig) -> Bool[np.ndarray, " feature"]:
     """Return which features are minority ones: the `n_minority` rarest, and of equally rare features the last."""
+    return _minority(data).copy()
+
+
+@functools.lru_cache
+def _minority(data: DataConfig) -> Bool[np.ndarray, " feature"]:
     order = np.argsort(-relative_frequency(data), kind="stable")
     return np.isin(np.arange(data.n_features), order[data.n_features - data.n_minority :])
 
@@ -67,6 +73,7 @@ class _CodeLaw(NamedTuple):
     accepted: float  # Pr(a drawn sample is used): 1 - empty with resampling, else 1
 
 
+@functools.lru_cache
 def _code_law(data: DataConfig) -> _CodeLaw:
     c = data.co_occurrence
     n = 1 if data.sampling_rule == "aggregate" else data.n_tokens  # number of independent signed draws that zhat_j sums
@@ -79,7 +86,7 @@ def _code_law(data: DataConfig) -> _CodeLaw:
     nonzero = np.sum(law[:, value > 0], axis=1)
     with np.errstate(divide="ignore"):  # log(0) = -inf is right where p = 1: such a group is never silent
         # a group is active with chance (1-c)(1 - prod (1-p_j)^n); the sample is empty when neither group is
-        log_silent = [n * np.sum(np.log1p(-p[is_minority(data) == group, 0])) for group in (False, True)]
+        log_silent = [n * np.sum(np.log1p(-p[_minority(data) == group, 0])) for group in (False, True)]
         log_empty = float(sum(np.log1p((1 - c) * np.expm1(silent)) for silent in log_silent))
     accepted = -math.expm1(log_empty) if data.empties == "resample" else 1.0
     return _CodeLaw(nonzero, law @ value / nonzero, law @ value**2 / nonzero, math.exp(log_empty), accepted)
@@ -185,7 +192,7 @@ def _equal_code_moment(data: DataConfig, law: _CodeLaw, n: int) -> Features:
     silent = (1 - law.nonzero) ** (n + 1)
     log_either = np.log(active + silent)
     moment = active.copy()
-    for group in (is_minority(data), ~is_minority(data)):
+    for group in (_minority(data), ~_minority(data)):
         total = np.sum(log_either[group])
         others = gate * np.exp(total - log_either)  # for the group of j: its other features, all gates open
         # the n+1 samples agree on the group without j: active and equal there, or all of them silent there

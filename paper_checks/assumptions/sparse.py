@@ -32,7 +32,8 @@ from matplotlib.figure import Figure
 
 from paper_checks import drawing, slopes
 from paper_checks.check import OURS, Check, Row, about, over_seeds, row
-from paper_checks.runs import Source, base
+from paper_checks.run_sets import BASE_RATE
+from paper_checks.runs import Source
 from paper_checks.size_search import from_size_on, smallest_size
 
 SIZES = (16, 32, 64, 128, 256)
@@ -58,7 +59,7 @@ class Sparsity(NamedTuple):
 
 
 def sparsity(d: int, ratio: float) -> Sparsity:
-    """Return the closed forms for `runs.base`: half of the features are active with chance q, half with ratio q."""
+    """Return the closed forms for `run_sets.base`: half of the features are active with chance q, half with ratio q."""
     q = np.array([1.0, ratio]) * base_rate(d)
     half = np.array([d - round(d / 2), round(d / 2)])
     empty = math.exp(float(half @ np.log1p(-q)))
@@ -68,8 +69,7 @@ def sparsity(d: int, ratio: float) -> Sparsity:
 
 def base_rate(d: int) -> float:
     """Return the chance that a majority feature is active in a sample of size d, before replacement."""
-    at_16 = base(16).data.activation_rate
-    return at_16 * (math.log(math.log(d)) / d) / (math.log(math.log(16)) / 16)
+    return BASE_RATE * (math.log(math.log(d)) / d) / (math.log(math.log(16)) / 16)
 
 
 def measure(source: Source) -> xr.Dataset:

@@ -51,6 +51,7 @@ def test_set_help_reaches_the_parts():
     set_help(Whole)
     assert [one.metadata.get("help") for one in fields(Part)] == [attribute_docs(Part)["size"], None]
     assert fields(Whole)[1].metadata["help"].startswith("What is run.\n- a")
+    assert fields(Whole)[0].metadata["help"] == Part.__doc__  # it has no text of its own
 
 
 def test_every_field_of_the_configuration_has_its_text():

@@ -130,16 +130,18 @@ import resource, signal, sys
 from pathlib import Path
 import numpy as np, xarray as xr
 from dynsim import cli, results
-from dynsim.engine import checkpoint
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
 big = xr.Dataset({"a": ("x", np.arange(10_000.0))})
 path, kind = Path(sys.argv[1]), sys.argv[2]
+def checkpoint():
+    from dynsim.engine import checkpoint  # loads JAX, which takes as long as all the rest
+    checkpoint.save(path, 3, {"a": np.arange(10_000.0)}, {})
 save = {
     "one": lambda: results.save(big, path),
     "many": lambda: results.save_many({"a": big}, path),
     "json": lambda: results.save_json({"a": list(range(10_000))}, path),
-    "checkpoint": lambda: checkpoint.save(path, 3, {"a": np.arange(10_000.0)}, {}),
+    "checkpoint": checkpoint,
 }
 cli.run_main(save[kind], "test.py")
 """

@@ -26,6 +26,9 @@ else
   NOTEBOOK = $(VENV)/.notebook-stamp
 endif
 
+# Containers tend to forbid byte code, and then every process compiles all sources again.
+export PYTHONDONTWRITEBYTECODE :=
+
 .DEFAULT_GOAL := help
 .PHONY: help install stages figures documents notebooks notebook-packages notebooks-run checks checks-quick test \
   test-slow bench lint types wheels clean check-python

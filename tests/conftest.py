@@ -90,9 +90,18 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 LONG = ("test_all_pairs", "test_readme", "test_pruning_comparison", "test_pruning_answer", "test_pruning_and_gradients")
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(collector: pytest.Collector) -> Iterator[None]:
+    """Let the second process import the files from the last one on: so each finds half of them compiled by the other."""
+    report = yield
+    if os.environ.get("PYTEST_XDIST_WORKER") == "gw1" and isinstance(collector, pytest.Directory):
+        report.result.reverse()
+    return report
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the files that take the longest first. Skip the tests marked gpu where JAX sees only a CPU."""
-    items.sort(key=lambda item: LONG.index(item.path.stem) if item.path.stem in LONG else len(LONG))
+    items.sort(key=lambda item: (LONG.index(item.path.stem) if item.path.stem in LONG else len(LONG), item.path))
     marked = [item for item in items if item.get_closest_marker("gpu")]
     if marked and jax.default_backend() == "cpu":
         for item in marked:

@@ -83,7 +83,8 @@ def choice(name: str, value: object, options: tuple[str, ...]) -> None:
 
 def words_and_flags(part: object) -> None:
     """Refuse an unknown word in a `Literal` field of a dataclass, and anything but true or false in a bool field."""
-    words, flags = _words_and_flags(type(part))
+    kind: type = type(part)
+    words, flags = _words_and_flags(kind)
     for name, options in words.items():
         choice(name, getattr(part, name), options)
     for name in flags:

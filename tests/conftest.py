@@ -92,7 +92,7 @@ LONG = ("test_all_pairs", "test_readme", "test_pruning_comparison", "test_prunin
 
 @pytest.hookimpl(wrapper=True)
 def pytest_make_collect_report(collector: pytest.Collector) -> Iterator[None]:
-    """Let the second process import the files from the last one on: so each finds half of them compiled by the other."""
+    """Let the second process import the files from the last one on: each then finds half of them compiled."""
     report = yield
     if os.environ.get("PYTEST_XDIST_WORKER") == "gw1" and isinstance(collector, pytest.Directory):
         report.result.reverse()

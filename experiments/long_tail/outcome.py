@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from experiments.long_tail.methods import ACL, BALANCED, ONE_VIEW
-from experiments.long_tail.variants import MASK_PAIRS, VARIANTS
+from experiments.long_tail.variants import MASK_PAIRS, PART_PAIRS, VARIANTS
 
 if TYPE_CHECKING:
     from experiments.long_tail.runs import MethodRow
@@ -17,8 +17,8 @@ PAIRS = (
     *((other, BALANCED) for other in (ONE_VIEW, "cross-entropy", "SupCon", "BCL", "RCL")),
 )
 """The differences that are reported of the methods of the plan, the first two of which it decides by."""
-MASK_MARGINS = {"all_classes": 0.01, "few": 0.03}
-"""Largest difference that counts as none in plan_masks.toml, by classes: those that decide, and the rarest."""
+PLAN_MARGINS = {"all_classes": 0.01, "few": 0.03}
+"""Largest difference that counts as none in the plans of masks and parts, by classes: those that decide, the rarest."""
 OTHER_PAIRS = tuple(
     (name, other) for name in ("KCL", "TSC", "PaCo", "GPaCo", "published BCL") for other in (BALANCED, "SupCon")
 )
@@ -101,16 +101,34 @@ def mask_verdicts(contrasts: Sequence[dict[str, Any]]) -> dict[str, dict[str, st
 
     Returns: {loss: {"all_classes": word, which decides, "few": word}}; {} where no such pair was run.
     """
+    judged = ((VARIANTS[first].base, _by_classes(contrasts, first, second)) for first, second in MASK_PAIRS)
+    return {loss: words for loss, words in judged if words}
+
+
+def part_verdicts(contrasts: Sequence[dict[str, Any]]) -> dict[str, dict[str, dict[str, str]]]:
+    """Return what the rules of experiments/long_tail/plan_parts.toml make of parts of a loss that are left out.
+
+    Returns: {loss: {loss with fewer parts: {"all_classes": word, "few": word}}}, the words being those of the parts
+        that are missing: "helps" where the loss is worse without them. Only "no part" decides.
+    """
+    found: dict[str, dict[str, dict[str, str]]] = {}
+    for name, loss in PART_PAIRS:
+        if words := _by_classes(contrasts, name, loss, sign=-1):
+            found.setdefault(loss, {})[name] = words
+    return found
+
+
+def _by_classes(contrasts: Sequence[dict[str, Any]], first: str, second: str, sign: int = 1) -> dict[str, str]:
+    """Return {classes: word} for first - second, or for second - first with the sign -1; {} where it was not run."""
     from dynsim.stats.verdicts import HARMS, HELPS, NOTHING, UNDECIDED
 
-    found: dict[str, dict[str, str]] = {}
-    for pair in MASK_PAIRS:
-        for metric, margin in MASK_MARGINS.items():
-            one = _between(contrasts, *pair, metric)
-            if one is not None:
-                other = NOTHING if _is_within(one, margin) else UNDECIDED
-                word = HELPS if one["low"] > 0 else HARMS if one["high"] < 0 else other
-                found.setdefault(VARIANTS[pair[0]].base, {})[metric] = word
+    found = {}
+    for metric, margin in PLAN_MARGINS.items():
+        one = _between(contrasts, first, second, metric)
+        if one is not None:
+            low, high = sorted((sign * one["low"], sign * one["high"]))
+            other = NOTHING if _is_within(one, margin) else UNDECIDED
+            found[metric] = HELPS if low > 0 else HARMS if high < 0 else other
     return found
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from dynsim.bridge.data.groups import groups_by_size
 from dynsim.bridge.options.labels import VIEWS_BY_SIZE
 from dynsim.stats.texts import in_points, percent_and_range, points_text
-from experiments.long_tail.outcome import ACCURACY_GROUPS, mask_verdicts
+from experiments.long_tail.outcome import ACCURACY_GROUPS, mask_verdicts, part_verdicts
 from experiments.long_tail.published import PUBLISHED_ACCURACIES
 from experiments.long_tail.variants import KNOWN_METHODS
 
@@ -30,6 +30,10 @@ def table_text(summary: dict[str, Any]) -> str:
     for loss, words in mask_verdicts(summary["contrasts"]).items():
         lines += ["", f"By the rules for masks, {loss}, smallest against random: {words['all_classes']}"]
         lines[-1] += f" (Few: {words['few']})" if "few" in words else ""
+    for loss, by_method in part_verdicts(summary["contrasts"]).items():
+        lines += ["", f"By the rules for parts, what {loss} gains by the parts that are left out:"]
+        for name, words in by_method.items():
+            lines.append(f"  {name}: {words['all_classes']}" + (f" (Few: {words['few']})" if "few" in words else ""))
     return "\n".join([*lines, "", *_claim_lines(summary["claims"])])
 
 
@@ -69,7 +73,8 @@ def quoted_losses(summary: dict[str, Any]) -> dict[str, Any]:
     Keys: `verdict`; `difference`, {first: {second: {metric: report}}}; `rows`, the table of accuracies, heads first;
     `published`, that of published accuracies with ours beside them; `conflicts`, {trained with: {measured under:
     [largest ratio, images of the class that has it, ratio of the rarest class]}} at the end; `about`, what was run;
-    `views`, how many views classes have; `masks`, the verdicts on masks (`outcome.mask_verdicts`).
+    `views`, how many views classes have; `masks` and `parts`, the
+    verdicts on them (`outcome.mask_verdicts`, `outcome.part_verdicts`).
     """
     difference: dict[str, Any] = {}
     for one in summary["contrasts"]:
@@ -91,6 +96,7 @@ def quoted_losses(summary: dict[str, Any]) -> dict[str, Any]:
         "about": summary["about"],
         "views": _views_text(summary),
         "masks": mask_verdicts(summary["contrasts"]),
+        "parts": part_verdicts(summary["contrasts"]),
     }
 
 

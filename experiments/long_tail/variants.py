@@ -103,6 +103,10 @@ VARIANT_SETS: dict[str, dict[str, Variant]] = {
 MASK_PAIRS = tuple((f"{name}, {HIDDEN['lowest']}", f"{name}, {HIDDEN['random_fixed']}") for name in MASKED_LOSSES)
 """The differences that are those of the mask alone: against its base, a masked method has a view of each image less for
 the classifier, and batch norms of their own for the masked views."""
+PART_PAIRS = tuple(
+    (name, one.base) for of in ("acl-parts", "rcl-parts") for name, one in VARIANT_SETS[of].items() if ": " in name
+)
+"""The loss with some of its parts, and with all of them. RCL's margins are no part that can be left out."""
 VARIANTS = {name: one for of in VARIANT_SETS.values() for name, one in of.items()}
 KNOWN_METHODS = LOSS_METHODS | {name: one.method for name, one in VARIANTS.items()}
 

@@ -14,9 +14,10 @@ from dynsim.stats.power import detectable_difference
 from experiments import long_tail
 from experiments.long_tail.methods import ACL, COMPARED_METHODS, LOSS_METHODS
 from experiments.long_tail.outcome import (
-    MASK_MARGINS,
     PAIRS,
+    PLAN_MARGINS,
     mask_verdicts,
+    part_verdicts,
     plan_verdict,
     planned_differences,
     summarise_methods,
@@ -27,6 +28,7 @@ from experiments.long_tail.variants import (
     KNOWN_METHODS,
     MASK_PAIRS,
     MASKED_SHARE,
+    PART_PAIRS,
     VARIANT_SETS,
     VARIANTS,
     method_names,
@@ -185,8 +187,8 @@ def test_the_plan_of_the_masks_is_that_of_the_preset_and_of_its_set():
     assert set(plan["methods"]) == {name for pair in plan["question"]["pairs"] for name in pair}
     assert len(plan["seeds"]) == cpu.seeds and not set(plan["seeds"]) & set(range(cpu.seed, cpu.seed + cpu.seeds))
     assert plan["rules"]["margin"] == cpu.margin and plan["question"]["share"] == MASKED_SHARE
-    assert list(MASK_MARGINS) == plan["question"]["classes"]
-    assert list(MASK_MARGINS.values()) == pytest.approx([cpu.margin, 3 * cpu.margin])  # "three times the margin"
+    assert list(PLAN_MARGINS) == plan["question"]["classes"]
+    assert list(PLAN_MARGINS.values()) == pytest.approx([cpu.margin, 3 * cpu.margin])  # "three times the margin"
     power = plan["power"]
     assert detectable_difference(power["scatter_seen"], cpu.seeds) == pytest.approx(power["detectable_then"], abs=5e-4)
     committed = Path(long_tail.__file__).parents[2] / "figures" / "data" / "long_tail_losses.json"
@@ -199,15 +201,40 @@ def test_the_plan_of_the_masks_is_that_of_the_preset_and_of_its_set():
     assert max(seen) == pytest.approx(power["scatter_seen"], abs=5e-4)
 
 
-@pytest.mark.parametrize(
-    ("by_seed", "expected"),
-    [
-        ((0.02, 0.021, 0.022), "helps"),
-        ((-0.02, -0.021, -0.022), "harms"),
-        ((0.001, 0.0, -0.001), "nothing"),
-        ((0.05, 0.0, -0.04), "undecided"),
-    ],
-)
+def test_the_plan_of_the_parts_is_that_of_the_preset_and_of_its_sets():
+    path = Path(long_tail.__file__).with_name("plan_parts.toml")
+    plan, cpu = tomllib.loads(path.read_text(encoding="utf-8")), PRESETS["cpu"]
+    assert {tuple(pair) for pair in plan["question"]["pairs"]} <= set(PART_PAIRS)
+    for loss in ("acl", "rcl"):
+        whole, *parts = plan[f"methods_of_{loss}"]
+        assert {(name, whole) for name in parts} <= set(PART_PAIRS) and whole == loss.upper()
+    assert len(plan["seeds"]) == cpu.seeds and not set(plan["seeds"]) & {0, 1, 2, 10, 11, 12}  # those of earlier runs
+    assert plan["rules"]["margin"] == cpu.margin == PLAN_MARGINS["all_classes"]
+    assert list(PLAN_MARGINS) == plan["question"]["classes"]
+    power = plan["power"]
+    assert detectable_difference(power["scatter_seen"], cpu.seeds) == pytest.approx(power["detectable_then"], abs=5e-4)
+
+
+BY_SEED = [
+    ((0.02, 0.021, 0.022), "helps"),
+    ((-0.02, -0.021, -0.022), "harms"),
+    ((0.001, 0.0, -0.001), "nothing"),
+    ((0.05, 0.0, -0.04), "undecided"),
+]
+
+
+@pytest.mark.parametrize(("by_seed", "expected"), BY_SEED)
+def test_parts_help_where_the_loss_is_worse_without_them(by_seed, expected):
+    without = np.array([0.50, 0.52, 0.57])
+    rows = rows_of(**{"ACL": without + by_seed, "ACL: no part": without, "RCL": without})
+    summary = summarise_methods(rows, ("ACL", "ACL: no part", "RCL"), 0.01)
+    found = part_verdicts(summary["contrasts"])
+    assert set(found) == {"ACL"} and set(found["ACL"]) == {"ACL: no part"}
+    assert found["ACL"]["ACL: no part"]["all_classes"] == expected
+    assert f"  ACL: no part: {expected} (Few: " in table_text(summary)
+
+
+@pytest.mark.parametrize(("by_seed", "expected"), BY_SEED)
 def test_a_mask_is_judged_against_random_ones_under_the_same_loss(by_seed, expected):
     random = np.array([0.50, 0.52, 0.57])
     rows = rows_of(**{"ACL, smallest masked": random + by_seed, "ACL, random masked": random, "ACL": random - 0.1})

@@ -59,7 +59,8 @@ def running_text(text: str) -> str:
 def set_help(kind: type) -> None:
     """Give every field of a dataclass, and of the dataclasses in it, its docstring as help text.
 
-    A dataclass in it that has none is told by its own. So tyro finds all texts here and reads no source by itself.
+    A field that holds a dataclass and has no docstring takes that of the dataclass. Where every field has a text, tyro
+    reads no source.
     """
     docs = attribute_docs(kind)
     hints = typing.get_type_hints(kind)

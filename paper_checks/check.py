@@ -186,7 +186,7 @@ def at_points(parts: Mapping[Point, xr.Dataset]) -> xr.Dataset:
 
 
 def _positions(part: xr.Dataset) -> dict[Hashable, np.ndarray]:
-    """Return 0, 1, ... for each dimension that has no coordinate, but for `point`."""
+    """Return 0, 1, ... for each dimension that has no coordinate, except for `point`."""
     bare = set(part.sizes) - {"point", *part.coords}
     return {dim: np.arange(part.sizes[dim]) for dim in part.sizes if dim in bare}
 

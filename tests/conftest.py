@@ -100,7 +100,10 @@ def pytest_make_collect_report(collector: pytest.Collector) -> Iterator[None]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the files that take the longest first. Skip the tests marked gpu where JAX sees only a CPU."""
+    """Put the files that take the longest first. Skip the tests marked gpu where JAX sees only a CPU.
+
+    The others go by path: all processes must list the same order, whichever end they began with.
+    """
     items.sort(key=lambda item: (LONG.index(item.path.stem) if item.path.stem in LONG else len(LONG), item.path))
     marked = [item for item in items if item.get_closest_marker("gpu")]
     if marked and jax.default_backend() == "cpu":

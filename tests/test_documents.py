@@ -218,6 +218,22 @@ def test_what_is_said_of_masks_under_losses_with_labels_follows_from_the_summary
         assert found["all_classes"]["detectable"] > 3.9
 
 
+def test_what_is_said_of_parts_of_losses_follows_from_the_summaries():
+    """Typed are "no part is seen to matter", "none is excluded", "more", "hardly any", "more than was planned for"."""
+    parts = quoted.names()["loss_parts"].value
+    for loss, found in parts.items():
+        assert {words["all_classes"] for words in found["parts"][loss].values()} == {"undecided"}
+        for name in found["parts"][loss]:
+            one = found["difference"][name][loss]["all_classes"]
+            assert one["low"] < 0 < one["high"]
+        assert found["difference"][f"{loss}: no part"][loss]["all_classes"]["detectable"] > 3.9
+    largest = {name: by_loss["sup_con"][0] for name, by_loss in parts["ACL"]["conflicts"].items()}
+    assert min(largest["ACL: aligned"], largest["ACL"]) > 1.3 * largest["ACL: no part"]
+    assert largest["ACL: reweighted"] < 0.05
+    compact = parts["ACL"]["compactness"].values()
+    assert max(compact) - min(compact) < 0.02
+
+
 def minutes(words):
     """Return the times in a text, in minutes."""
     fixed = {"half an hour": 30.0, "an hour": 60.0, "half a minute": 0.5, "a minute": 1.0, "seven hours": 420.0}

@@ -6,7 +6,9 @@ a table of the symbols. Errors are `ConfigError`s with a message of one line.
 
 import dataclasses
 import functools
+import types
 import typing
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -94,9 +96,9 @@ def replace(config: Config, **changes: Any) -> Config:
 
 
 @functools.cache
-def section_types() -> dict[str, type]:
+def section_types() -> Mapping[str, type]:
     """Return the class of each section, by name."""
-    return typing.get_type_hints(Config)
+    return types.MappingProxyType(typing.get_type_hints(Config))
 
 
 @functools.cache

@@ -61,7 +61,7 @@ def random_bits(key: Key[Array, ""], shape: tuple[int, ...], skip: ArrayLike = 0
     return first ^ second
 
 
-@jax.jit  # its operations are traced and lowered once for a shape; the compiler puts them in place all the same
+@jax.jit  # traced once for a shape, and lowered once in each program; the compiler puts the operations in place
 def _threefry(key_0: Array, key_1: Array, x: Array, y: Array) -> tuple[Array, Array]:
     """Return both words of threefry 2x32 with 20 rounds."""
     schedule = (key_0, key_1, key_0 ^ key_1 ^ np.uint32(PARITY))

@@ -46,7 +46,9 @@ def is_minority(data: DataConfig) -> Bool[np.ndarray, " feature"]:
 @functools.lru_cache
 def _minority(data: DataConfig) -> Bool[np.ndarray, " feature"]:
     order = np.argsort(-relative_frequency(data), kind="stable")
-    return np.isin(np.arange(data.n_features), order[data.n_features - data.n_minority :])
+    found = np.isin(np.arange(data.n_features), order[data.n_features - data.n_minority :])
+    found.flags.writeable = False  # it is kept
+    return found
 
 
 def keep_probability(data: DataConfig) -> Features:
@@ -89,7 +91,10 @@ def _code_law(data: DataConfig) -> _CodeLaw:
         log_silent = [n * np.sum(np.log1p(-p[_minority(data) == group, 0])) for group in (False, True)]
         log_empty = float(sum(np.log1p((1 - c) * np.expm1(silent)) for silent in log_silent))
     accepted = -math.expm1(log_empty) if data.empties == "resample" else 1.0
-    return _CodeLaw(nonzero, law @ value / nonzero, law @ value**2 / nonzero, math.exp(log_empty), accepted)
+    of_features = nonzero, law @ value / nonzero, law @ value**2 / nonzero
+    for array in of_features:
+        array.flags.writeable = False  # they are kept
+    return _CodeLaw(*of_features, math.exp(log_empty), accepted)
 
 
 def empty_probability(data: DataConfig) -> float:

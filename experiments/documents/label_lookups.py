@@ -4,6 +4,9 @@ from typing import Any
 
 from experiments.documents.numbers import Names, written
 
+PART_SUMMARIES = {"ACL": "long_tail_acl_parts", "RCL": "long_tail_rcl_parts"}
+"""The summaries of a loss with fewer of its parts."""
+
 
 def label_names(found: Names) -> dict[str, Any]:
     """Return names for what came out of losses with labels, and under `rows` tables by name.
@@ -11,8 +14,9 @@ def label_names(found: Names) -> dict[str, Any]:
     label_statement[name][shape][noise] a statement of pruning_labels after equal steps: [found], [verdict]
     label_statement_long[name][shape][noise]  the same of its preset long: more steps, other seeds
     label_end[form][shape][noise]       how its methods ended after equal steps: [method][ends][quantity]
-    loss_masks                          what came out of its masks, [masks][loss][classes] being the verdicts
     losses                              what came out of long_tail_losses: [verdict], and in points [difference][a][b]
+    loss_masks                          the same of its masks, [masks][loss][classes] being the verdicts
+    loss_parts[loss]                    the same of a loss with fewer parts, [parts][loss][method][classes] being those
     """
     from experiments import long_tail_losses
 
@@ -23,6 +27,7 @@ def label_names(found: Names) -> dict[str, Any]:
         "label_statement_long": label_statements(found["pruning_labels_long"].value),
         "label_end": label_ends(labels),
         "losses": losses,
+        "loss_parts": {loss: long_tail_losses.quoted_methods(found[name].value) for loss, name in PART_SUMMARIES.items()},
         "loss_masks": long_tail_losses.quoted_methods(found["long_tail_masks"].value),
         "rows": {
             "losses": losses.pop("rows"),

@@ -31,7 +31,7 @@ def table_text(summary: dict[str, Any]) -> str:
         lines += ["", f"By the rules for masks, {loss}, smallest against random: {words['all_classes']}"]
         lines[-1] += f" (Few: {words['few']})" if "few" in words else ""
     for loss, by_method in part_verdicts(summary["contrasts"]).items():
-        lines += ["", f"By the rules for parts, what {loss} gains by the parts that are left out:"]
+        lines += ["", f"By the rules for parts, what the parts that are left out do for {loss}:"]
         for name, words in by_method.items():
             lines.append(f"  {name}: {words['all_classes']}" + (f" (Few: {words['few']})" if "few" in words else ""))
     return "\n".join([*lines, "", *_claim_lines(summary["claims"])])
@@ -73,8 +73,8 @@ def quoted_losses(summary: dict[str, Any]) -> dict[str, Any]:
     Keys: `verdict`; `difference`, {first: {second: {metric: report}}}; `rows`, the table of accuracies, heads first;
     `published`, that of published accuracies with ours beside them; `conflicts`, {trained with: {measured under:
     [largest ratio, images of the class that has it, ratio of the rarest class]}} at the end; `about`, what was run;
-    `views`, how many views classes have; `masks` and `parts`, the
-    verdicts on them (`outcome.mask_verdicts`, `outcome.part_verdicts`).
+    `views`, how many views classes have; `masks` and `parts`, the verdicts on them (`outcome.mask_verdicts`,
+    `outcome.part_verdicts`); `compactness`, the mean over classes at the end by method.
     """
     difference: dict[str, Any] = {}
     for one in summary["contrasts"]:
@@ -97,6 +97,7 @@ def quoted_losses(summary: dict[str, Any]) -> dict[str, Any]:
         "views": _views_text(summary),
         "masks": mask_verdicts(summary["contrasts"]),
         "parts": part_verdicts(summary["contrasts"]),
+        "compactness": {name: found["mean_compactness"] for name, found in summary["claims"].items()},
     }
 
 

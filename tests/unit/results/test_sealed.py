@@ -130,18 +130,18 @@ import resource, signal, sys
 from pathlib import Path
 import numpy as np, xarray as xr
 from dynsim import cli, results
+if sys.argv[2] == "checkpoint":  # loads JAX, which takes as long as all the rest
+    from dynsim.engine import checkpoint
+sys.dont_write_bytecode = True  # Python takes a piece of a file, under the limit, for the whole
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
 big = xr.Dataset({"a": ("x", np.arange(10_000.0))})
 path, kind = Path(sys.argv[1]), sys.argv[2]
-def checkpoint():
-    from dynsim.engine import checkpoint  # loads JAX, which takes as long as all the rest
-    checkpoint.save(path, 3, {"a": np.arange(10_000.0)}, {})
 save = {
     "one": lambda: results.save(big, path),
     "many": lambda: results.save_many({"a": big}, path),
     "json": lambda: results.save_json({"a": list(range(10_000))}, path),
-    "checkpoint": checkpoint,
+    "checkpoint": lambda: checkpoint.save(path, 3, {"a": np.arange(10_000.0)}, {}),
 }
 cli.run_main(save[kind], "test.py")
 """

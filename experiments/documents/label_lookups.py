@@ -27,7 +27,9 @@ def label_names(found: Names) -> dict[str, Any]:
         "label_statement_long": label_statements(found["pruning_labels_long"].value),
         "label_end": label_ends(labels),
         "losses": losses,
-        "loss_parts": {loss: long_tail_losses.quoted_methods(found[name].value) for loss, name in PART_SUMMARIES.items()},
+        "loss_parts": {
+            loss: long_tail_losses.quoted_methods(found[name].value) for loss, name in PART_SUMMARIES.items()
+        },
         "loss_masks": long_tail_losses.quoted_methods(found["long_tail_masks"].value),
         "rows": {
             "losses": losses.pop("rows"),

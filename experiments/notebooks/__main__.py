@@ -82,8 +82,22 @@ def executed(source: Path, folder: Path | None) -> dict[str, Any]:
     return report | {"seconds": time.perf_counter() - began}
 
 
+def told(report: dict[str, Any]) -> str:
+    """Return what moving the sliders of a notebook cost, in words, with what was wanted where it cost more."""
+    words = f"sliders redraw within {report['slowest_s']:.1f} s, {report['compiled']} programs compiled for them"
+    if report["compiled"]:
+        words += "; wanted 0: a slider must not change what is compiled"
+    if report["slowest_s"] > REDRAWN_WITHIN_S:
+        words += f"; slower than the {REDRAWN_WITHIN_S:.0f} s that one would like"
+    return words
+
+
 def run_all(folder: Path | None) -> int:
-    """Run all notebooks, two at a time, print a line for each, and return the exit code."""
+    """Run all notebooks, two at a time, print a line for each, and return the exit code.
+
+    A slider that compiles a program is an error. One that redraws slowly is only told: a slow machine is no fault of
+    the notebook.
+    """
     root = HERE.parents[1]
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(root), os.environ.get("PYTHONPATH", "")]))
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(root / ".cache" / "jax"))
@@ -92,11 +106,8 @@ def run_all(folder: Path | None) -> int:
         for source, report in zip(
             notebook_sources(), pool.map(lambda one: executed(one, folder), notebook_sources()), strict=True
         ):
-            fine = report["slowest_s"] <= REDRAWN_WITHIN_S and report["compiled"] == 0
-            well = well and fine
-            told = f"{report['slowest_s']:.1f} s, {report['compiled']} programs compiled for them"
-            wanted = "" if fine else f"; wanted {REDRAWN_WITHIN_S} s and 0"
-            print(f"{source.stem:<18}{report['seconds']:>6.1f} s   sliders redraw within {told}{wanted}", flush=True)
+            well = well and report["compiled"] == 0
+            print(f"{source.stem:<18}{report['seconds']:>6.1f} s   {told(report)}", flush=True)
     return 0 if well else 1
 
 

@@ -7,6 +7,8 @@ these reports since the last record, from which the caller computes the mean los
 """
 
 import contextlib
+import dataclasses
+import functools
 import inspect
 import math
 from collections.abc import Callable, Iterator
@@ -16,6 +18,7 @@ import jax
 import jax.numpy as jnp
 import optax
 from jax import lax
+from jax.stages import Wrapped
 from jaxtyping import Array, Bool, Float, Integer, PyTree
 
 from dynsim.config import Config, LossConfig, OptimizerConfig
@@ -137,18 +140,33 @@ def optax_arithmetic() -> Iterator[None]:
         yield
 
 
+@functools.lru_cache(maxsize=48)
+def _two_updates(config: OptimizerConfig) -> Wrapped:
+    """Return the compiled (learning rate) -> two updates of three numbers, one after the other; shape (6,).
+
+    One program is compiled sooner than each operation by itself, and serves every learning rate.
+    """
+
+    def updates(rate: Float[Array, ""]) -> Float[Array, "six"]:
+        with optax_arithmetic():
+            optimizer = make_optimizer(config, rate)
+            gradient, params = jnp.asarray([1.0, -0.5, 0.0], rate.dtype), jnp.ones((3,), rate.dtype)
+            first, state = optimizer.update(gradient, optimizer.init(params), params)
+            second, _ = optimizer.update(gradient, state, params)
+            return jnp.concatenate([first, second])
+
+    return jax.jit(updates)
+
+
 def check_optimizer(config: OptimizerConfig, precision: str = "float32") -> None:
     """Check that an optimiser works here: it makes two updates of three numbers, one with a gradient of zero.
 
     Errors: `ConfigError` in one line if the optimiser fails or its updates are not finite.
     """
     try:
-        with jax.ensure_compile_time_eval(), optax_arithmetic():
-            optimizer = make_optimizer(config, config.learning_rate)
-            gradient, params = jnp.asarray([1.0, -0.5, 0.0], precision), jnp.ones((3,), precision)
-            first, state = optimizer.update(gradient, optimizer.init(params), params)
-            second, _ = optimizer.update(gradient, state, params)
-            found = jnp.concatenate([first, second]).tolist()
+        with jax.ensure_compile_time_eval():
+            rate = jnp.asarray(config.learning_rate, precision)
+            found = _two_updates(dataclasses.replace(config, learning_rate=1.0))(rate).tolist()
         advice = f"change the learning rate or an argument of {config.name}"
         require(math.isfinite(sum(map(abs, found))), "optimizer.arguments", _FINITE, found, advice)
     except ConfigError:

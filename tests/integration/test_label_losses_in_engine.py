@@ -66,20 +66,21 @@ def numbers():
 
 
 def test_the_class_is_the_rarest_active_feature(batch, numbers):
-    found = rarest_feature(batch, numbers)
+    found = jax.jit(rarest_feature)(batch, numbers)
     assert found.labels.tolist() == LABELS.tolist()
     np.testing.assert_allclose(found.counts, [0.5 * 0.9 * 0.6, 0.1, 0.4 * 0.9], rtol=1e-12)
 
 
 def test_views_classes_and_centres_are_those_of_the_batch(batch, numbers):
     z = np.random.default_rng(0).normal(size=(10, 4))
-    found = with_labels("acl", aligned=False)(jnp.asarray(z[:5]), jnp.asarray(z[5:]), batch, numbers)
+    found = jax.jit(with_labels("acl", aligned=False))(jnp.asarray(z[:5]), jnp.asarray(z[5:]), batch, numbers)
     unit, labels = z / np.linalg.norm(z, axis=1, keepdims=True), np.tile(LABELS, 2)
     sums = np.stack([unit[labels == label].sum(axis=0) for label in range(3)])
     centres = sums / np.linalg.norm(sums, axis=1, keepdims=True)
     classes = Classes(jnp.asarray(np.array([0.27, 0.1, 0.36])), jnp.asarray(centres))
     views = Views(*(jnp.asarray(one) for one in (unit, labels, labels >= 0)))
-    expected = LABEL_LOSSES["acl"].function(views, classes, numbers.temperature, aligned=False)
+    acl = jax.jit(LABEL_LOSSES["acl"].function, static_argnames="aligned")
+    expected = acl(views, classes, numbers.temperature, aligned=False)
     np.testing.assert_allclose(found, expected, rtol=1e-9)
 
 
@@ -169,12 +170,13 @@ def test_runs_of_tsc_that_diverge_are_recorded_and_leave_the_others_alone():
 
 def test_inner_products_are_compared_where_length_is_kept(batch, numbers):
     z = np.random.default_rng(1).normal(size=(10, 4))
-    found = with_labels("sup_con", unit_length=False)(jnp.asarray(z[:5]), jnp.asarray(z[5:]), batch, numbers)
+    given = jnp.asarray(z[:5]), jnp.asarray(z[5:]), batch, numbers
+    found = jax.jit(with_labels("sup_con", unit_length=False))(*given)
     labels = np.tile(LABELS, 2)
     views = Views(*(jnp.asarray(one) for one in (z, labels, labels >= 0)))
-    expected = LABEL_LOSSES["sup_con"].function(views, Classes(), numbers.temperature)
+    expected = jax.jit(LABEL_LOSSES["sup_con"].function)(views, Classes(), numbers.temperature)
     np.testing.assert_allclose(found, expected, rtol=1e-9)
-    assert not np.allclose(found, with_labels("sup_con")(jnp.asarray(z[:5]), jnp.asarray(z[5:]), batch, numbers))
+    assert not np.allclose(found, jax.jit(with_labels("sup_con"))(*given))
 
 
 CENTRES = np.eye(3, 4)

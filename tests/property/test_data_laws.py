@@ -75,6 +75,9 @@ def brute_force(codes: np.ndarray, n_query: int, n_extra: int, mask_equal: bool)
     return allowed
 
 
+compiled_candidates = jax.jit(candidates, static_argnums=(1, 2, 3))
+
+
 @settings(max_examples=80)
 @given(
     codes=hnp.arrays(np.float32, (7, 3), elements=st.sampled_from([-2.0, -1.0, 0.0, 1.0, 2.0])),
@@ -83,6 +86,6 @@ def brute_force(codes: np.ndarray, n_query: int, n_extra: int, mask_equal: bool)
 )
 def test_candidates_against_a_loop(codes, n_extra, mask_equal):
     codes = codes if n_extra else codes[:4]
-    found = candidates(jnp.asarray(codes), 4, n_extra, mask_equal)
+    found = compiled_candidates(jnp.asarray(codes), 4, n_extra, mask_equal)
     np.testing.assert_array_equal(found, brute_force(codes, 4, n_extra, mask_equal))
     assert np.all(np.diagonal(found)), "the own positive is always a candidate"

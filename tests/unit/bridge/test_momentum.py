@@ -46,8 +46,9 @@ def test_loss_is_infonce_against_the_filled_places(valid, filled, gamma):
     random = np.random.default_rng(0)
     query, key = random.normal(size=(2, N, D))
     queue, real = unit(random.normal(size=(LENGTH, D))), np.array(valid, bool)
-    similarity = queue_similarities(*(jnp.asarray(one) for one in (query, unit(key), queue)))
-    found = queue_loss(similarity, jnp.asarray(real), jnp.int32(filled), jnp.asarray(TAU), gamma)
+    similarity = jax.jit(queue_similarities)(*(jnp.asarray(one) for one in (query, unit(key), queue)))
+    loss = jax.jit(queue_loss, static_argnums=4)
+    found = loss(similarity, jnp.asarray(real), jnp.int32(filled), jnp.asarray(TAU), gamma)
     np.testing.assert_allclose(found, reference(query[real], key[real], queue[:filled], gamma), rtol=1e-12, atol=1e-15)
 
 
@@ -71,7 +72,7 @@ def test_queue_by_hand():
         (numbered(99, 99, 99), [False, False, False]),
         (numbered(8, 9, 10), [True, True, True]),
     ):
-        keys = enqueued(keys, new, jnp.array(valid))
+        keys = jax.jit(enqueued)(keys, new, jnp.array(valid))
         after.append((keys.queue[0, :, 0].tolist(), int(keys.place), int(keys.filled)))
     assert after == [
         ([1, 2, 3, 0, 0], 3, 3),
@@ -84,7 +85,7 @@ def test_queue_by_hand():
 
 def test_both_readings_of_a_key_take_the_same_place():
     new = jnp.stack([numbered(1, 2, 3)[0], numbered(-1, -2, -3)[0]])
-    keys = enqueued(empty(2), new, jnp.array([True, False, True]))
+    keys = jax.jit(enqueued)(empty(2), new, jnp.array([True, False, True]))
     assert keys.queue[:, :, 0].tolist() == [[1, 3, 0, 0, 0], [-1, -3, 0, 0, 0]]
 
 
@@ -126,7 +127,8 @@ def found(semantics: str) -> tuple[float, np.ndarray, MomentumKeys, np.ndarray]:
         one, after = momentum_objective(linear_network(), params, count, mask, keys, batch, tau, **keywords)
         return one.loss, (after, one.stats["count"])
 
-    (value, (after, seen)), gradient = jax.value_and_grad(loss, has_aux=True)({"kernel": jnp.asarray(KERNELS[0])})
+    slope = jax.jit(jax.value_and_grad(loss, has_aux=True))
+    (value, (after, seen)), gradient = slope({"kernel": jnp.asarray(KERNELS[0])})
     return float(value), np.asarray(gradient["kernel"]), after, np.asarray(seen)
 
 

@@ -22,11 +22,11 @@ VALID = np.array([True, True, False, True])
 def random_like(tree, seed):
     """Return a tree with random positive values, so that nothing is hidden by a scale of one or a mean of zero."""
     rng = np.random.default_rng(seed)
-    return jax.tree.map(lambda one: jnp.asarray(rng.uniform(0.3, 1.5, one.shape), jnp.float32), tree)
+    return jax.tree.map(lambda one: jnp.asarray(rng.uniform(0.3, 1.5, one.shape).astype(np.float32)), tree)
 
 
 def images(seed=0, side=SIDE):
-    return jnp.asarray(np.random.default_rng(seed).uniform(0, 1, (N_IMAGES, side, side, 3)), jnp.float32)
+    return jnp.asarray(np.random.default_rng(seed).uniform(0, 1, (N_IMAGES, side, side, 3)).astype(np.float32))
 
 
 def shapes_of(net):
@@ -70,7 +70,7 @@ def branch():
 def test_a_training_step_agrees_with_the_reference():
     _, params, stats = network()
     _, mask, ((_, out), _) = branch()
-    reference = Reference(apply_mask(params, mask), stats, train=True, norm_set=1, valid=VALID)
+    reference = Reference(jax.jit(apply_mask)(params, mask), stats, train=True, norm_set=1, valid=VALID)
     features, embeddings = reference(images(), stem="cifar")
     np.testing.assert_allclose(out.features, features, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(np.asarray(out.embeddings)[VALID], embeddings[VALID], rtol=1e-3, atol=1e-4)
@@ -89,6 +89,7 @@ def test_images_that_are_not_valid_leave_the_others_alone():
 def test_a_branch_trains_its_own_norm_set_only():
     _, _, stats = network()
     _, _, ((_, out), gradient) = branch()
+    out, gradient, stats = jax.device_get((out, gradient, stats))
     for new, old in zip(jax.tree.leaves(out.stats), jax.tree.leaves(stats), strict=True):
         np.testing.assert_array_equal(new[0], old[0])
         assert np.all(new[1] != old[1])
@@ -147,7 +148,7 @@ def test_seeds_are_vectorised():
         params, stats = net.init(jax.random.key(seed), SIDE)
         return params, stats, net.apply(params, stats, images(), train=False)
 
-    params, stats, out = jax.jit(jax.vmap(run))(jnp.arange(2, dtype=jnp.uint32))
+    params, stats, out = jax.device_get(jax.jit(jax.vmap(run))(jnp.arange(2, dtype=jnp.uint32)))
     for seed in range(2):
         one_params, one_stats = (jax.tree.map(lambda leaf: leaf[seed], tree) for tree in (params, stats))  # noqa: B023
         features, embeddings = Reference(one_params, one_stats, train=False)(images(), stem="cifar")

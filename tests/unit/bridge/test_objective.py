@@ -33,19 +33,22 @@ def reference(query: np.ndarray, key: np.ndarray, tau: float, gamma: float = 0.0
     return float(np.mean(losses)), float(np.mean(weights))
 
 
+compiled_pair_loss = jax.jit(pair_loss, static_argnums=4)
+
+
 @pytest.mark.parametrize("gamma", [0.0, 2.0])
 @pytest.mark.parametrize("valid", [[1, 1, 1, 1, 1], [1, 0, 1, 1, 0]])
 def test_loss_is_that_of_the_valid_images_alone(valid, gamma):
     query, key = embeddings()
     real = np.array(valid, bool)
-    found = pair_loss(jnp.asarray(query), jnp.asarray(key), jnp.asarray(real), jnp.asarray(0.3), gamma)
+    found = compiled_pair_loss(jnp.asarray(query), jnp.asarray(key), jnp.asarray(real), jnp.asarray(0.3), gamma)
     np.testing.assert_allclose(found, reference(query[real], key[real], 0.3, gamma), rtol=1e-12)
 
 
 def test_padding_gets_no_gradient():
     query, key = (jnp.asarray(one) for one in embeddings())
     valid = jnp.array([True, True, True, False, False])
-    gradient = jax.grad(lambda q: pair_loss(q, key, valid, jnp.asarray(0.3))[0])(query)
+    gradient = jax.jit(jax.grad(lambda q: pair_loss(q, key, valid, jnp.asarray(0.3))[0]))(query)
     assert np.all(gradient[3:] == 0)
     assert np.all(np.any(np.asarray(gradient[:3]) != 0, axis=1))
 
@@ -53,8 +56,8 @@ def test_padding_gets_no_gradient():
 def test_without_padding_it_is_the_simulators_own_loss():
     query, key = (jnp.asarray(one) for one in embeddings())
     all_pairs = jnp.ones((N, N), bool)
-    same = nt_xent(query, key, all_pairs, jnp.asarray(0.5))
-    found = pair_loss(query, key, jnp.ones(N, bool), jnp.asarray(0.5))
+    same = jax.jit(nt_xent)(query, key, all_pairs, jnp.asarray(0.5))
+    found = compiled_pair_loss(query, key, jnp.ones(N, bool), jnp.asarray(0.5))
     np.testing.assert_allclose(found, (same.loss, same.positive_weight), rtol=1e-12)
 
 
@@ -101,17 +104,19 @@ def test_gradients_of_the_readings():
     params, mask, batch = setting()
     w, kept = params["kernel"], mask["kernel"]
     masked = jnp.where(kept, w, 0)
-    of_query, of_key = (jax.grad(losses, argnums=k)(masked, w, batch) for k in (0, 1))
+    both = jax.jit(jax.value_and_grad(losses, argnums=(0, 1)))
+    value_of, (of_query, of_key) = both(masked, w, batch)
+    value_literal, literal = both(masked, masked, batch)
     expected = {
         "one_branch": jnp.where(kept, of_query, 0) + of_key,
         "masked_query": of_query + of_key,
-        "literal": sum(jax.grad(losses, argnums=k)(masked, masked, batch) for k in (0, 1)),
+        "literal": sum(literal),
     }
     for semantics, gradient in expected.items():
-        both = losses(masked, masked if semantics == "literal" else w, batch)
+        wanted = value_literal if semantics == "literal" else value_of
         got, value, _ = found_gradient(semantics)
         np.testing.assert_allclose(got, gradient, rtol=1e-10, err_msg=semantics)
-        np.testing.assert_allclose(value, both, rtol=1e-12, err_msg=semantics)
+        np.testing.assert_allclose(value, wanted, rtol=1e-12, err_msg=semantics)
     assert np.any(np.asarray(of_query)[~np.asarray(kept)] != 0)  # else one_branch and masked_query would be the same
 
 

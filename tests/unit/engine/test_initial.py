@@ -70,9 +70,9 @@ def test_each_draw_has_its_own_stream_and_the_state_is_that_before_the_first_ste
     parts = train.built_in_parts(resolved.structure)
     state, world = initial.init(jnp.uint32(5), resolved.numbers, parts)
     keys, numbers = run_keys(jnp.uint32(5)), jax.tree.map(jnp.asarray, resolved.numbers)
-    dictionary = parts.data.init(keys.dictionary, numbers)
+    dictionary = jax.jit(parts.data.init)(keys.dictionary, numbers)
     np.testing.assert_allclose(world.dictionary, dictionary, rtol=1e-12)
-    for got, wanted in zip(world[3:], parts.data.probe(keys.probe, dictionary, numbers), strict=True):
+    for got, wanted in zip(world[3:], jax.jit(parts.data.probe)(keys.probe, dictionary, numbers), strict=True):
         np.testing.assert_allclose(got, wanted, rtol=1e-12)
     normal = np.asarray(jax.random.normal(keys.weights, (6, 8), "float64"))
     np.testing.assert_allclose(state.params.weight, config.encoder.init_std * normal, rtol=1e-12)

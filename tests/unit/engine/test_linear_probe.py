@@ -21,12 +21,12 @@ def test_ridge_scores_are_the_primal_solution(n_neurons):
     centred = train - train.mean(axis=0)
     penalty = RIDGE * np.mean(np.sum(centred**2, axis=1))
     v = np.linalg.solve(centred.T @ centred + penalty * np.eye(n_neurons), centred.T @ sign)
-    got = ridge_scores(jnp.asarray(train), jnp.asarray(sign), jnp.asarray(fresh))
+    got = jax.jit(ridge_scores)(jnp.asarray(train), jnp.asarray(sign), jnp.asarray(fresh))
     np.testing.assert_allclose(got, (fresh - train.mean(axis=0)) @ v, rtol=1e-9)
 
 
 def test_a_constant_embedding_scores_nothing():
-    got = ridge_scores(jnp.ones((4, 3)), jnp.asarray([1.0, -1.0, 1.0, -1.0]), jnp.ones((2, 3)))
+    got = jax.jit(ridge_scores)(jnp.ones((4, 3)), jnp.asarray([1.0, -1.0, 1.0, -1.0]), jnp.ones((2, 3)))
     assert np.array_equal(got, [0, 0])
 
 
@@ -73,5 +73,5 @@ def test_an_untrained_encoder_is_between(probe):
 def test_fewer_neurons_than_features_leave_the_last_without():
     config = replace(CONFIG, **{"encoder.n_neurons": 3})
     carry, world, parts = begin(config)
-    ideal = linear_probe.ideal_state(carry.state, world, parts)
+    ideal = jax.jit(lambda state, world: linear_probe.ideal_state(state, world, parts))(carry.state, world)
     np.testing.assert_allclose(ideal.params.weight @ world.dictionary, np.eye(3, 5), atol=1e-6)

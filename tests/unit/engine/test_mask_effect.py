@@ -51,7 +51,7 @@ def test_the_driver_is_its_definition(run, cosine):
     batch = run[3][0]
     query, key = hidden(run, np.ones(6), batch)
     arrays = jnp.asarray(query), jnp.asarray(key), Batch(*map(jnp.asarray, batch)), jnp.asarray(0.7)
-    got, count = mask_effect.driver_sums(*arrays, cosine=cosine)
+    got, count = jax.jit(lambda *given: mask_effect.driver_sums(*given, cosine=cosine))(*arrays)
     if cosine:
         query, key = reference.unit(query), reference.unit(key)
     _, q = reference.info_nce(query @ key.T, batch.is_candidate, 0.7, True)

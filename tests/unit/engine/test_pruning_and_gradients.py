@@ -53,8 +53,12 @@ def entries(mask):
     return np.broadcast_to(mask if mask.ndim == 2 else mask[:, None], (m, d1)).astype(float)
 
 
-def ours(config, mask, thresholds, params=None, *, general=False, batch=BATCH):
-    """Return (loss without penalty, gradient) of one masked batch. `general`: as for an encoder of the user's own."""
+def ours(config, mask, thresholds, params=None, *, general=False, batch=BATCH, compiled=False):
+    """Return (loss without penalty, gradient) of one masked batch. `general`: as for an encoder of the user's own.
+
+    `compiled`: as one program. With arrays or a loss that few tests have, that takes less time than to compile each
+    operation by itself.
+    """
     parts = built_in(resolve(config).structure)._replace(own=frozenset(["encoder"] if general else []))
     tree = mask if mask is None or isinstance(mask, Params) else Params(jnp.asarray(mask))
     batch, numbers = jax.tree.map(jnp.asarray, (batch, resolve(config).numbers))
@@ -64,8 +68,7 @@ def ours(config, mask, thresholds, params=None, *, general=False, batch=BATCH):
     def gradient(point, b, batch, numbers, tree):
         return jax.grad(train.objective, has_aux=True)(point, b, batch, numbers, parts, tree)
 
-    # with arrays that no other test has, one program is compiled sooner than each operation by itself
-    gradient = gradient if params is None else jax.jit(gradient)
+    gradient = jax.jit(gradient) if compiled else gradient
     grads, value = gradient(point, jnp.asarray(thresholds), batch, numbers, tree)
     return float(value.loss), grads
 
@@ -187,7 +190,7 @@ def test_thresholds_can_follow_the_norm_that_a_mask_leaves(semantics):
     query = (WEIGHT, thresholds) if semantics == "masked_key" else (thin, lower)
     key = (thin, lower) if semantics in ("literal", "masked_key") else (WEIGHT, thresholds)
     sides = [reference.encode(w, b, tokens) for (w, b), tokens in ((query, X), (key, Y))]
-    loss, grads = ours(config, kept, thresholds)
+    loss, grads = ours(config, kept, thresholds, compiled=True)
     close(loss, reference.embedding_loss(*sides, BATCH.is_candidate, TAU))
 
     def of_query(v):
@@ -204,7 +207,8 @@ def test_straight_through_shows_the_loss_at_the_masked_norm():
     kept, thresholds = MASKS["weight"], 0.5 * np.linalg.norm(WEIGHT, axis=1)
     thin = WEIGHT * kept
     lower = 0.5 * np.linalg.norm(thin, axis=1)
-    loss, _ = ours(pruned("straight_through", "weight", threshold__rule="masked_norm_tracking"), kept, thresholds)
+    config = pruned("straight_through", "weight", threshold__rule="masked_norm_tracking")
+    loss, _ = ours(config, kept, thresholds, compiled=True)
     sides = [reference.encode(thin, lower, tokens) for tokens in (X, Y)]
     close(loss, reference.embedding_loss(*sides, BATCH.is_candidate, TAU))
 
@@ -212,7 +216,7 @@ def test_straight_through_shows_the_loss_at_the_masked_norm():
 def test_the_masked_norm_changes_nothing_in_masks_of_neurons():
     thresholds = np.full(m, 0.3)
     both = [
-        ours(pruned("literal", threshold__rule=rule), MASKS["neuron"], thresholds)
+        ours(pruned("literal", threshold__rule=rule), MASKS["neuron"], thresholds, compiled=True)
         for rule in ("norm_tracking", "masked_norm_tracking")
     ]
     assert both[0][0] == both[1][0] and np.array_equal(both[0][1].weight, both[1][1].weight)
@@ -224,7 +228,7 @@ def test_masked_nt_xent_is_that_of_numpy(semantics):
     kept, thresholds = MASKS["weight"], np.full(m, 0.3)
     changes = {"loss__similarity": "cosine", "loss__symmetric": True, "loss__stop_gradient": False}
     config = pruned(semantics, "weight", loss__kind="nt_xent", loss__temperature_prefactor=False, **changes)
-    loss, grads = ours(config, kept, thresholds)
+    loss, grads = ours(config, kept, thresholds, compiled=True)
     options = {"kind": "nt_xent", "symmetric": True, "prefactor": False}
 
     def f(v):
@@ -344,7 +348,8 @@ def test_trained_attention_is_masked_too(scope):
     params, thresholds = Params(WEIGHT, None, attention), np.full(m, 0.2)
     config = pruned("one_branch", "weight", prune__scope=scope, **options)
     point, key = jax.tree.map(jnp.asarray, params), jax.random.key(0)
-    tree = jax.device_get(pruning.draw_mask(point, config.prune, jnp.asarray(0.4), key, jnp.asarray(0)))
+    draw = jax.jit(lambda point, rate, key, step: pruning.draw_mask(point, config.prune, rate, key, step))
+    tree = jax.device_get(draw(point, jnp.asarray(0.4), key, jnp.asarray(0)))
     sizes = [part.size for part in (WEIGHT, *attention)]
     hidden = [int(np.sum(~np.asarray(part))) for part in (tree.weight, *tree.attention)]
     if scope == "global":
@@ -361,11 +366,11 @@ def test_trained_attention_is_masked_too(scope):
         return Params(p.weight * tree.weight, None, p.attention * tree.attention)
 
     key = embed(params, Y)
-    _, grads = ours(config, tree, thresholds, params)
+    _, grads = ours(config, tree, thresholds, params, compiled=True)
     along(lambda p: reference.embedding_loss(embed(thin(p), X), key, BATCH.is_candidate, TAU), params, grads)
     # neuron masks leave the attention whole
     neurons = Params(MASKS["neuron"])
-    _, grads = ours(pruned("one_branch", **options), neurons, thresholds, params)
+    _, grads = ours(pruned("one_branch", **options), neurons, thresholds, params, compiled=True)
     zeros = entries(MASKS["neuron"])
 
     def rows(p):
@@ -381,7 +386,8 @@ def test_a_masked_neuron_loses_its_bias(semantics):
     params, batch = Params(WEIGHT, bias), BATCH._replace(query=X[:, :1], key=Y[:, :1])
     config = pruned(semantics, **relu, **LOSSES["two-sided"])
     point, key = jax.tree.map(jnp.asarray, params), jax.random.key(0)
-    tree = jax.device_get(pruning.draw_mask(point, config.prune, jnp.asarray(0.4), key, jnp.asarray(0)))
+    draw = jax.jit(lambda point, rate, key, step: pruning.draw_mask(point, config.prune, rate, key, step))
+    tree = jax.device_get(draw(point, jnp.asarray(0.4), key, jnp.asarray(0)))
     assert np.array_equal(tree.weight, tree.bias) and np.sum(~np.asarray(tree.bias)) == 2
 
     def embed(p, tokens, hide):
@@ -392,7 +398,7 @@ def test_a_masked_neuron_loses_its_bias(semantics):
         return reference.embedding_loss(embed(p, X, True), embed(p, Y, semantics == "literal"), OPEN_TO, TAU)
 
     for general in (False, True):
-        _, grads = ours(config, tree, thresholds, params, general=general, batch=batch)
+        _, grads = ours(config, tree, thresholds, params, general=general, batch=batch, compiled=True)
         along(f, params, grads)
 
 
@@ -566,7 +572,8 @@ def test_detected_moments(start, stop, steps):
     switch = [-1] * 3 + [3] * 10
     config = pruned(prune__start=start, prune__stop=stop)
     _, states = schedule(config, walk=walk, switch=switch)
-    counts = [int(pruning.n_covered(jnp.asarray(w), jnp.asarray(np.eye(d1, d)))) for w in walk]
+    covered = jax.jit(pruning.n_covered)
+    counts = [int(covered(jnp.asarray(w), jnp.asarray(np.eye(d1, d)))) for w in walk]
     assert [count == d for count in counts] == [False] * 7 + [True] * 6
     first, last = steps
     for n, state in enumerate(states):

@@ -1,5 +1,6 @@
 """Every threshold rule, step by step, against a plain Python loop over given norms."""
 
+import functools
 import math
 import statistics
 
@@ -19,13 +20,22 @@ DIRECTION = np.array([[0.0, 1.0, 0.0]])
 NORMS = np.cumprod(np.vstack([[1.0, 1.1, 0.9, 1.3], rng.uniform(0.95, 1.6, size=(T, m))]), axis=0)
 
 
+@functools.lru_cache
+def compiled(config):
+    """Return the compiled (weight, scale, eta) -> first state and (state, squared norms, step, scale, eta) -> state."""
+    return (
+        jax.jit(lambda weight, scale, eta: init_thresholds(weight, config, scale, eta, d)),
+        jax.jit(lambda state, square, n, scale, eta: update_thresholds(state, square, n, config, scale, eta, d)),
+    )
+
+
 def run(config, norms, scale=KAPPA, eta=ETA):
     """Return the states after 0, 1, ... updates with the given norms (step, neuron)."""
-    arguments = (config, jnp.asarray(scale), jnp.asarray(eta), d)
-    states = [init_thresholds(jnp.asarray(norms[0][:, None] * DIRECTION), *arguments)]
-    update = jax.jit(lambda state, square, n: update_thresholds(state, square, n, *arguments))
+    arguments = (jnp.asarray(scale), jnp.asarray(eta))
+    first, update = compiled(config)
+    states = [first(jnp.asarray(norms[0][:, None] * DIRECTION), *arguments)]
     for n in range(1, len(norms)):
-        states.append(update(states[-1], jnp.asarray(norms[n] ** 2), jnp.int32(n)))
+        states.append(update(states[-1], jnp.asarray(norms[n] ** 2), jnp.int32(n), *arguments))
     return jax.device_get(states)
 
 

@@ -25,19 +25,22 @@ def close(got, wanted, tolerance=1e-12):
     np.testing.assert_allclose(np.asarray(got), wanted, rtol=tolerance, atol=tolerance)
 
 
+compiled_info_nce = jax.jit(info_nce, static_argnames="prefactor")
+
+
 def test_loss_is_the_log_of_the_number_of_candidates_when_all_agree():
-    value = info_nce(jnp.full((K, C), 3.0), jnp.asarray(MASK), jnp.asarray(TAU), prefactor=False)
+    value = compiled_info_nce(jnp.full((K, C), 3.0), jnp.asarray(MASK), jnp.asarray(TAU), prefactor=False)
     n_candidates = MASK.sum(axis=1)
     close(value.loss, np.mean(np.log(n_candidates)))
     close(value.positive_weight, np.mean(1 / n_candidates))
-    everyone = info_nce(jnp.zeros((K, C)), jnp.ones((K, C), bool), jnp.asarray(TAU), prefactor=True)
+    everyone = compiled_info_nce(jnp.zeros((K, C)), jnp.ones((K, C), bool), jnp.asarray(TAU), prefactor=True)
     close(everyone.loss, TAU * np.log(C))
 
 
 @pytest.mark.parametrize("prefactor", [False, True])
 def test_info_nce_matches_numpy(prefactor):
     similarity = QUERY @ KEY.T
-    value = info_nce(jnp.asarray(similarity), jnp.asarray(MASK), jnp.asarray(TAU), prefactor=prefactor)
+    value = compiled_info_nce(jnp.asarray(similarity), jnp.asarray(MASK), jnp.asarray(TAU), prefactor=prefactor)
     loss, q = reference.info_nce(similarity, MASK, TAU, prefactor)
     close(value.loss, loss)
     close(value.positive_weight, np.mean(np.diagonal(q)))
@@ -45,9 +48,9 @@ def test_info_nce_matches_numpy(prefactor):
 
 def test_large_similarities_do_not_overflow():
     similarity = 1e6 * np.eye(K, C)
-    value = info_nce(jnp.asarray(similarity), jnp.ones((K, C), bool), jnp.asarray(TAU), prefactor=False)
+    value = compiled_info_nce(jnp.asarray(similarity), jnp.ones((K, C), bool), jnp.asarray(TAU), prefactor=False)
     assert (value.loss, value.positive_weight) == (0, 1)
-    value = info_nce(jnp.asarray(-similarity), jnp.ones((K, C), bool), jnp.asarray(TAU), prefactor=True)
+    value = compiled_info_nce(jnp.asarray(-similarity), jnp.ones((K, C), bool), jnp.asarray(TAU), prefactor=True)
     close(value.loss, 1e6 + TAU * np.log(C - 1))
 
 
@@ -56,7 +59,7 @@ def test_gradient_is_that_of_theory_3_3(prefactor):
     def loss(query, key):
         return contrastive_loss(query, key, jnp.asarray(MASK), jnp.asarray(TAU), prefactor=prefactor).loss
 
-    in_query, in_key = jax.grad(loss, (0, 1))(jnp.asarray(QUERY), jnp.asarray(KEY))
+    in_query, in_key = jax.jit(jax.grad(loss, (0, 1)))(jnp.asarray(QUERY), jnp.asarray(KEY))
     _, q = reference.info_nce(QUERY @ KEY.T, MASK, TAU, prefactor)
     # -grad = { (1 - q_Y) h(Y) - sum_V q_V h(V) } / K, over tau without the prefactor; nothing through the keys
     wanted = -np.array([(1 - q[n, n]) * KEY[n] - (q[n] @ KEY - q[n, n] * KEY[n]) for n in range(K)]) / K

@@ -1,5 +1,6 @@
 """What ties each loss with labels to its neighbours: where two must agree, and to how many digits."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -28,7 +29,7 @@ def test_acl_is_info_nce_with_one_positive_no_centre_and_unit_weights(aligned):
     batch = pairs_batch()
     value, gradient = run("acl", batch, aligned=aligned, reweighted=False, centred=False)
     query, key = jnp.asarray(batch["z"][:4]), jnp.asarray(batch["z"][4:8])  # of length one, so cosine changes nothing
-    there = nt_xent(query, key, jnp.ones((4, 4), bool), jnp.asarray(batch["tau"]))
+    there = jax.jit(nt_xent)(query, key, jnp.ones((4, 4), bool), jnp.asarray(batch["tau"]))
     np.testing.assert_allclose(value, there, rtol=DIGITS)
     # class sizes that agree give unit weights, and without centres there is no other part left
     the_same((value, gradient), run("acl", pairs_batch(**NO_CENTRE), aligned=aligned))
@@ -131,7 +132,7 @@ def test_post_hoc_adjustment_takes_back_the_training_one():
     batch = a_batch()
     counts, logits = jnp.asarray(batch["counts"]), jnp.asarray(batch["f"])
     share = batch["counts"] / batch["counts"].sum()
-    moved = post_hoc_logits(logits + 0.7 * jnp.log(jnp.asarray(share))[None, :], counts, 0.7)
+    moved = jax.jit(post_hoc_logits)(logits + jnp.asarray(0.7 * np.log(share)[None, :]), counts, 0.7)
     np.testing.assert_allclose(moved, logits, rtol=DIGITS, atol=DIGITS)
     rare = post_hoc_logits(jnp.zeros((1, C)), counts)
     assert np.argmax(rare) == np.argmin(batch["counts"])  # of equal logits the rarest class wins

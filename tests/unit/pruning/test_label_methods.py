@@ -23,7 +23,7 @@ def classes(rule):
     empty = np.zeros((5, 1, 2))
     batch = Batch(*(jnp.asarray(one) for one in (empty, empty, CODES, np.ones((5, 5), bool))))
     numbers = resolve(toy()).numbers._replace(active_probability=FREQUENCY)
-    found = LABEL_RULES[rule](batch, jax.tree.map(jnp.asarray, numbers))
+    found = jax.jit(LABEL_RULES[rule])(batch, jax.tree.map(jnp.asarray, numbers))
     return found.labels.tolist(), np.asarray(found.counts)
 
 

@@ -1,4 +1,4 @@
-"""The report: saved, kept, verified, written; the frame of the checks; the committed report itself."""
+"""The report: saved, kept, verified, written; the frame of the checks."""
 
 import math
 import re
@@ -17,7 +17,6 @@ from paper_checks import document, drawing, registry, report
 from paper_checks.__main__ import FOLDER, CheckOptions, main
 from paper_checks.check import (
     ABOVE_0,
-    ORIGINS,
     OURS,
     PAPER,
     RIVAL,
@@ -278,35 +277,3 @@ def test_a_part_of_the_report_is_computed_again_alone(made):
     assert report.require_alike({"A1": checks["A1"]}, folder, ["A1"]) == 1
     with pytest.raises(ResultError, match="B1: no check of this name"):
         report.require_alike({"A1": checks["A1"]}, folder)
-
-
-@pytest.fixture(scope="module")
-def committed():
-    """The committed summary and arrays."""
-    return report.load(FOLDER)
-
-
-def test_the_committed_report_is_what_its_arrays_say(committed):
-    assert report.differences(registry.all_checks(), *committed) == []
-
-
-def test_every_exception_to_whose_claims_a_check_makes_names_some_rows(committed):
-    for code, check in registry.all_checks().items():
-        claims = [row["claim"] for row in committed[0]["checks"][code]["rows"]]
-        assert {check.origin, *check.origins.values()} <= set(ORIGINS), code
-        for begins in check.origins:
-            assert any(claim.startswith(begins) for claim in claims), (code, begins)
-
-
-def test_the_committed_readme_is_what_the_report_says(committed):
-    summary, _ = committed
-    written = (FOLDER / "README.md").read_text(encoding="utf-8")
-    assert written == document.render(summary, registry.all_checks(), FOLDER, FOLDER.parent / "figures" / "checks")
-
-
-def test_the_committed_report_is_complete_and_has_its_figures(committed):
-    summary, checks = committed[0], registry.all_checks()
-    assert summary["preset"] == "default" and set(summary["checks"]) == set(checks)
-    assert summary["provenance"]["dirty"] is False
-    names = {path.name for path in (FOLDER.parent / "figures" / "checks").iterdir()}
-    assert names == {f"{report.figure_name(code)}.{kind}" for code in checks for kind in report.COMMITTED_FORMATS}

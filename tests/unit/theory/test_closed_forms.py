@@ -19,14 +19,15 @@ def enumerate_codes(data):
     eps, minority = theory.relative_frequency(data), theory.is_minority(data)
     n = 1 if data.sampling_rule == "aggregate" else data.n_tokens
     c, chance = data.co_occurrence, {}
-    tokens = [np.array(z).reshape(n, -1) for z in itertools.product((-1, 0, 1), repeat=n * data.n_features)]
+    tokens = np.array(list(itertools.product((-1, 0, 1), repeat=n * data.n_features))).reshape(-1, n, data.n_features)
+    probability = np.zeros(len(tokens))
     for gates in itertools.product((0, 1), repeat=2):  # majority, minority
         gate = math.prod(1 - c if on else c for on in gates)
         p = np.where(minority, gates[1], gates[0]) * data.activation_rate * eps / n / (1 - c)
-        for z in tokens:
-            probability = gate * np.prod(np.where(z == 0, 1 - p, p / 2))
-            key = (tuple(z.sum(axis=0)), bool(np.any(z)))
-            chance[key] = chance.get(key, 0.0) + probability
+        probability += gate * np.prod(np.where(tokens == 0, 1 - p, p / 2), axis=(1, 2))
+    keys = zip(map(tuple, tokens.sum(axis=1).tolist()), np.any(tokens, axis=(1, 2)).tolist(), strict=True)
+    for key, one in zip(keys, probability.tolist(), strict=True):
+        chance[key] = chance.get(key, 0.0) + one
     empty = sum(p for (_, some), p in chance.items() if not some)
     used = {}
     for (z, some), p in chance.items():
@@ -40,14 +41,11 @@ def enumerated_drift(data):
     z, p, _ = enumerate_codes(data)
     keep, N = theory.keep_probability(data), theory.n_negatives(data)
     kept_number = np.arange(N + 1)
-    drift = np.zeros(data.n_features)
-    for query, probability in zip(z, p, strict=True):
-        allowed = np.any(np.sign(z) != np.sign(query), axis=1) | (not data.mask_equal_codes)
-        chance = p[allowed].sum()
-        rho = binom.pmf(kept_number, N, min(chance, 1.0)) @ (kept_number / (kept_number + 1))
-        negative = p[allowed] @ z[allowed] / chance if chance > 0 else np.zeros(data.n_features)
-        drift += probability * rho * keep * query * (query - negative)
-    return drift
+    allowed = np.any(np.sign(z)[:, None] != np.sign(z), axis=2) | (not data.mask_equal_codes)  # (query, negative)
+    chance = allowed @ p
+    rho = binom.pmf(kept_number, N, np.minimum(chance, 1.0)[:, None]) @ (kept_number / (kept_number + 1))
+    negative = (allowed * p) @ z / np.where(chance > 0, chance, 1)[:, None]
+    return keep * np.sum((p * rho)[:, None] * z * (z - negative), axis=0)
 
 
 @st.composite

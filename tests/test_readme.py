@@ -88,7 +88,7 @@ def test_every_name_on_the_map_exists():
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("optimised")
+@pytest.mark.usefixtures("as_for_users")
 def test_the_lines_of_python_make_a_plot(tmp_path):
     code = examples.lines_of_python(README)
     assert len([line for line in code.splitlines() if line.strip()]) == 10, "the README calls them ten lines"

@@ -3,7 +3,6 @@
 import itertools
 
 import pytest
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 
 from dynsim import plots
@@ -36,7 +35,7 @@ def drawn_texts(figure):
     figure.set_layout_engine("none")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Text, "draw", draw)
-        FigureCanvasAgg(figure).draw()
+        figure.draw_without_rendering()  # every artist places itself, and nothing is painted
     return found
 
 

@@ -16,9 +16,10 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax import lax
-from jax.stages import Wrapped
+from jax.stages import Compiled
 from jaxtyping import Array, Bool, Float, Integer, PyTree
 
 from dynsim.config import Config, LossConfig, OptimizerConfig
@@ -141,7 +142,7 @@ def optax_arithmetic() -> Iterator[None]:
 
 
 @functools.lru_cache(maxsize=48)
-def _two_updates(config: OptimizerConfig) -> Wrapped:
+def _two_updates(config: OptimizerConfig, dtype: np.dtype) -> Compiled:
     """Return the compiled (learning rate) -> two updates of three numbers, one after the other; shape (6,).
 
     One program is compiled sooner than each operation by itself, and serves every learning rate.
@@ -150,12 +151,12 @@ def _two_updates(config: OptimizerConfig) -> Wrapped:
     def updates(rate: Float[Array, ""]) -> Float[Array, "six"]:
         with optax_arithmetic():
             optimizer = make_optimizer(config, rate)
-            gradient, params = jnp.asarray([1.0, -0.5, 0.0], rate.dtype), jnp.ones((3,), rate.dtype)
+            gradient, params = jnp.asarray([1.0, -0.5, 0.0], dtype), jnp.ones((3,), dtype)
             first, state = optimizer.update(gradient, optimizer.init(params), params)
             second, _ = optimizer.update(gradient, state, params)
             return jnp.concatenate([first, second])
 
-    return jax.jit(updates)
+    return jax.jit(updates).lower(jax.ShapeDtypeStruct((), dtype)).compile()
 
 
 def check_optimizer(config: OptimizerConfig, precision: str = "float32") -> None:
@@ -164,9 +165,10 @@ def check_optimizer(config: OptimizerConfig, precision: str = "float32") -> None
     Errors: `ConfigError` in one line if the optimiser fails or its updates are not finite.
     """
     try:
-        with jax.ensure_compile_time_eval():
-            rate = jnp.asarray(config.learning_rate, precision)
-            found = _two_updates(dataclasses.replace(config, learning_rate=1.0))(rate).tolist()
+        dtype = jax.dtypes.canonicalize_dtype(precision)
+        with np.errstate(over="ignore"):  # the updates show it
+            rate = np.asarray(config.learning_rate, dtype)
+        found = _two_updates(dataclasses.replace(config, learning_rate=1.0), dtype)(rate).tolist()
         advice = f"change the learning rate or an argument of {config.name}"
         require(math.isfinite(sum(map(abs, found))), "optimizer.arguments", _FINITE, found, advice)
     except ConfigError:

@@ -44,21 +44,22 @@ def test_soft_threshold_is_the_difference_of_two_relus():
 
 
 def test_soft_threshold_has_slope_one_outside_the_dead_zone_and_zero_inside():
-    slope = jax.vmap(jax.grad(lambda s: jnp.sum(soft_threshold(s[None], jnp.ones(1)))))
+    slope = jax.jit(jax.vmap(jax.grad(lambda s: jnp.sum(soft_threshold(s[None], jnp.ones(1))))))
     assert np.array_equal(np.asarray(slope(jnp.array([-3.0, -1.0, -0.5, 0.0, 0.5, 1.0, 3.0]))), [1, 0, 0, 0, 0, 0, 1])
 
 
 def test_soft_threshold_without_thresholds_has_slope_one_everywhere():
     """Also at 0, where masked neurons are: the function is the identity."""
-    slope = jax.vmap(jax.grad(lambda s: jnp.sum(soft_threshold(s[None], jnp.zeros(1)))))
+    slope = jax.jit(jax.vmap(jax.grad(lambda s: jnp.sum(soft_threshold(s[None], jnp.zeros(1))))))
     assert np.array_equal(np.asarray(slope(jnp.array([-3.0, -0.0, 0.0, 1e-300, 2.0]))), np.ones(5))
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_attention_weights_match_numpy_and_sum_to_one(kind):
-    got = attention_weights(jnp.asarray(TOKENS @ ATTENTION[0].T), jnp.asarray(TOKENS @ ATTENTION[1].T), kind)
+    weights = jax.jit(attention_weights, static_argnums=2)
+    got = weights(jnp.asarray(TOKENS @ ATTENTION[0].T), jnp.asarray(TOKENS @ ATTENTION[1].T), kind)
     close(got, reference.attention_weights(TOKENS @ ATTENTION[0].T, TOKENS @ ATTENTION[1].T, kind))
-    close(got.sum(axis=1), np.ones(L))
+    close(np.sum(got, axis=1), np.ones(L))
 
 
 @pytest.mark.parametrize("pooling", ["sum", "mean"])

@@ -75,7 +75,7 @@ def test_chance_loss_of_nt_xent_is_that_of_its_candidates():
     K = config.data.batch_size
     same = jnp.ones((K, 3))  # all embeddings agree
     batch = data.Batch(same[:, None], same[:, None], same, jnp.ones((K, K), bool))
-    value = loss(same, same, batch, jax.tree.map(jnp.asarray, resolve(config).numbers))
+    value = jax.jit(loss)(same, same, batch, jax.tree.map(jnp.asarray, resolve(config).numbers))
     assert theory.chance_loss(config) == pytest.approx(float(value.loss))
 
 

@@ -57,12 +57,12 @@ def test_what_a_loss_needs(name, field):
         views = views._replace(logits=None)
     else:
         classes = classes._replace(**{field: None})
-    loss = jax.jit(LABEL_LOSSES[name].function)
     if field == "centres" and name != "acl":
+        loss = jax.jit(LABEL_LOSSES[name].function)
         assert loss(views, classes, temperature).loss != loss(*arguments(name)).loss
     else:
         with pytest.raises(ValueError, match=rf"^(views|classes)\.{field}: wanted .*, got None: pass them[^\n]*$"):
-            loss(views, classes, temperature)
+            LABEL_LOSSES[name].function(views, classes, temperature)
 
 
 @pytest.mark.parametrize("name", [name for name, row in LABEL_LOSSES.items() if row.family == "contrastive"])

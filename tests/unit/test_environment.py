@@ -106,7 +106,7 @@ def test_requirements_are_those_that_are_checked():
 
 def test_what_is_imported_is_required_and_what_is_required_is_imported():
     imported = imports("dynsim", "experiments")
-    modules = set(PACKAGES.values()) - {"jaxlib", "h5netcdf", "h5py"}  # half of JAX; what xarray reads netCDF with
+    modules = set(PACKAGES.values()) - {"jaxlib", "h5netcdf"}  # half of JAX; what xarray reads netCDF with
     notebooks = {"IPython", "ipywidgets", "nbclient", "nbformat", "jupytext", "ipympl"}
     assert modules <= imported, f"required, but imported nowhere: {sorted(modules - imported)}"
     extra = imported - modules - notebooks

@@ -74,7 +74,7 @@ def pytest_collection_finish() -> None:
 
 @pytest.fixture
 def optimised() -> Iterator[None]:
-    """Compile with optimisations, those that `FLAGS` leaves."""
+    """Compile with optimisations, at the level of `FLAGS`."""
     jax.config.update("jax_disable_most_optimizations", False)
     yield
     jax.config.update("jax_disable_most_optimizations", True)

@@ -117,13 +117,11 @@ def _is(value: Any, hint: Any) -> bool:
     return isinstance(value, int | float) if hint is float else isinstance(value, hint)
 
 
-@functools.lru_cache(maxsize=512)  # asked for by every file, key and figure; equal configurations have one text
 def to_json(config: Config) -> str:
     """Return `config` as one line of JSON with sorted keys."""
     return json.dumps(to_dict(config), sort_keys=True)
 
 
-@functools.lru_cache(maxsize=512)  # a configuration cannot be changed, so all may have the same one
 def from_json(text: str) -> Config:
     """Return the configuration that `to_json` wrote. Errors: those of `from_dict`, and `ConfigError` for other text."""
     try:

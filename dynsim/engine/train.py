@@ -7,7 +7,6 @@ these reports since the last record, from which the caller computes the mean los
 """
 
 import contextlib
-import dataclasses
 import functools
 import inspect
 import math
@@ -166,9 +165,8 @@ def check_optimizer(config: OptimizerConfig, precision: str = "float32") -> None
     """
     try:
         dtype = jax.dtypes.canonicalize_dtype(precision)
-        with np.errstate(over="ignore"):  # the updates show it
-            rate = np.asarray(config.learning_rate, dtype)
-        found = _two_updates(dataclasses.replace(config, learning_rate=1.0), dtype)(rate).tolist()
+        tried = OptimizerConfig(config.name, arguments=config.arguments)
+        found = _two_updates(tried, dtype)(np.asarray(config.learning_rate, dtype)).tolist()
         advice = f"change the learning rate or an argument of {config.name}"
         require(math.isfinite(sum(map(abs, found))), "optimizer.arguments", _FINITE, found, advice)
     except ConfigError:

@@ -5,6 +5,7 @@ record, neuron and feature. Its coordinates are `step` (record), the number of u
 `activation_probability` (feature). `results.files` saves and loads results.
 """
 
+import functools
 import json
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
@@ -17,6 +18,11 @@ from dynsim.results.labels import labelled
 from dynsim.results.sealed import Json, ResultError
 
 FORMAT = 1
+
+# Every file and figure asks for these. Equal configurations have one text, and none can be changed: all may have the
+# same one.
+_text_from = functools.lru_cache(maxsize=512)(serial.to_json)
+_config_from = functools.lru_cache(maxsize=512)(serial.from_json)
 
 SNAPSHOT_DIMS = {
     "alignment": ("neuron", "feature"),
@@ -89,7 +95,7 @@ def to_dataset(
     attrs = {
         "dynsim_format": FORMAT,
         "finished": 1,
-        "config": serial.to_json(config),
+        "config": _text_from(config),
         "provenance": json.dumps(provenance, sort_keys=True),
     }
     return labelled(xr.Dataset(variables, coords, attrs))
@@ -107,7 +113,7 @@ def config_of(result: xr.Dataset) -> Config:
 
     Errors: `ResultError` in one line for several joined results, unless one of them is selected.
     """
-    return serial.from_json(_text_of(result, "config"))
+    return _config_from(_text_of(result, "config"))
 
 
 def provenance_of(result: xr.Dataset) -> Json:

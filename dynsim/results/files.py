@@ -26,7 +26,7 @@ def save(result: xr.Dataset, path: str | Path) -> None:
 class _ReadOnce(h5py.File):
     """An HDF5 file that is only read, and looks up each object once.
 
-    h5netcdf looks up an object by its path again for each of its properties, half the time that it takes to load a
+    h5netcdf looks up an object by its path again for each of its properties, which takes half of the time of loading a
     small result.
     """
 
@@ -35,7 +35,7 @@ class _ReadOnce(h5py.File):
         self._found: dict[Any, Any] = {}
 
     def __getitem__(self, name: Any) -> Any:
-        if not isinstance(name, str):  # a reference
+        if not isinstance(name, str):  # such as a reference
             return super().__getitem__(name)
         if name not in self._found:
             self._found[name] = super().__getitem__(name)

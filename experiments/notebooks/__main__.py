@@ -36,7 +36,7 @@ for slider in sliders:
 print(json.dumps({"slowest_s": slowest, "compiled": program.cache_info().misses - compiled}))
 """
 """A cell that is added to each notebook: moves every slider to both its ends, and says how long the slowest took, in
-seconds of the processor, so that other work on the machine does not count."""
+seconds of the processor, so that other work on the machine counts less."""
 
 
 def notebook_sources() -> list[Path]:

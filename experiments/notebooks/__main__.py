@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,8 @@ HERE = Path(__file__).resolve().parent
 NEEDED = ("ipykernel", "ipywidgets", "jupytext", "nbclient")
 TO_OPEN = ("jupyterlab",)
 HOW_TO_GET_THEM = "install the extra: pip install 'dynsim[notebook]', or run make notebooks"
-SECONDS_PER_CELL = 600
+SECONDS_PER_CELL = 180
+"""A whole notebook takes a minute. A cell that takes longer has most likely ended without the runner being told."""
 REDRAWN_WITHIN_S = 2.0
 
 MOVE_SLIDERS = """
@@ -49,6 +51,19 @@ def missing(names: tuple[str, ...]) -> list[str]:
     return [name for name in names if importlib.util.find_spec(name) is None]
 
 
+def once_more(run: Callable[[], Any], name: str) -> Any:
+    """Return what `run` returns; where it takes too long, try once more.
+
+    Now and then the message that a cell has ended is lost between kernel and runner (nbclient, issue 312: cells with
+    widgets). The kernel then waits for work, and the runner for the kernel.
+    """
+    try:
+        return run()
+    except TimeoutError:
+        print(f"{name}: no answer for {SECONDS_PER_CELL} s; once more with a fresh kernel", file=sys.stderr, flush=True)
+        return run()
+
+
 def executed(source: Path, folder: Path | None) -> dict[str, Any]:
     """Run one notebook from top to bottom, with a fresh kernel.
 
@@ -61,7 +76,8 @@ def executed(source: Path, folder: Path | None) -> dict[str, Any]:
         `compiled`, how many programs were compiled for it.
     Errors:
         `ValueError` in one line for a source that would change when it is opened as a notebook and saved;
-        `nbclient.exceptions.CellExecutionError` with the traceback of the first cell that fails.
+        `nbclient.exceptions.CellExecutionError` with the traceback of the first cell that fails; `TimeoutError` where
+        no answer came twice.
     """
     import jupytext
     import nbformat
@@ -69,12 +85,18 @@ def executed(source: Path, folder: Path | None) -> dict[str, Any]:
     from nbclient import NotebookClient
 
     began, paired = time.perf_counter(), load_jupytext_config(str(source))
-    book = jupytext.read(source, config=paired)
-    if jupytext.writes(book, fmt="py:percent", config=paired) != source.read_text(encoding="utf-8"):
+    as_saved = jupytext.writes(jupytext.read(source, config=paired), fmt="py:percent", config=paired)
+    if as_saved != source.read_text(encoding="utf-8"):
         raise ValueError(f"{source.name}: wanted text as jupytext writes it, got other text; run jupytext --sync on it")
-    book.cells.append(nbformat.v4.new_code_cell(MOVE_SLIDERS))
-    where = {"metadata": {"path": str(HERE)}}
-    NotebookClient(book, timeout=SECONDS_PER_CELL, kernel_name="python3", resources=where).execute()
+
+    def execute() -> Any:
+        book = jupytext.read(source, config=paired)
+        book.cells.append(nbformat.v4.new_code_cell(MOVE_SLIDERS))
+        where = {"metadata": {"path": str(HERE)}}
+        NotebookClient(book, timeout=SECONDS_PER_CELL, kernel_name="python3", resources=where).execute()
+        return book
+
+    book = once_more(execute, source.stem)
     report = json.loads("".join(output.get("text", "") for output in book.cells.pop().outputs).splitlines()[-1])
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)

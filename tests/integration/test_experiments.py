@@ -263,6 +263,7 @@ def test_a_penalty_without_a_closed_form(tmp_path):
     assert figures == {"projections", "specialists", "loss", "cosines"}
 
 
+@pytest.mark.usefixtures("quick_figures")
 def test_a_loss_without_a_closed_form(tmp_path):
     config = toy(loss__similarity="cosine", train__n_steps=20)
     _, summary, figures = odd(config, tmp_path)

@@ -89,6 +89,27 @@ def test_a_slow_machine_is_no_error_and_a_slider_that_compiles_is(slowest, compi
         assert ("slower than the 2 s" in line) == (slowest > 2) and ("wanted 0" in line) == bool(compiled)
 
 
+def test_a_kernel_that_does_not_answer_is_given_a_second_chance_and_no_third(capsys):
+    asked = []
+
+    def run(answers_at):
+        asked.append(answers_at)
+        if len(asked) < answers_at:
+            raise TimeoutError("a cell timed out")
+        return "book"
+
+    assert command.once_more(lambda: run(1), "n1") == "book" and capsys.readouterr().err == ""
+    asked.clear()
+    assert command.once_more(lambda: run(2), "n1") == "book"
+    assert capsys.readouterr().err == "n1: no answer for 180 s; once more with a fresh kernel\n"
+    asked.clear()
+    with pytest.raises(TimeoutError):
+        command.once_more(lambda: run(3), "n1")
+    with pytest.raises(ZeroDivisionError):
+        command.once_more(lambda: 1 / 0, "n1")
+    assert len(asked) == 2
+
+
 def test_the_gate_runs_them():
     make = (ROOT / "Makefile").read_text(encoding="utf-8")
     assert "-m experiments.notebooks run" in make and "-m experiments.notebooks open" in make

@@ -21,7 +21,7 @@ NEEDED = ("ipykernel", "ipywidgets", "jupytext", "nbclient")
 TO_OPEN = ("jupyterlab",)
 HOW_TO_GET_THEM = "install the extra: pip install 'dynsim[notebook]', or run make notebooks"
 SECONDS_PER_CELL = 180
-"""A whole notebook takes a minute. A cell that takes longer has most likely ended without the runner being told."""
+"""A whole notebook takes a minute. Where a cell seems to take longer, the runner has most likely overlooked its end."""
 REDRAWN_WITHIN_S = 2.0
 
 MOVE_SLIDERS = """
@@ -54,8 +54,8 @@ def missing(names: tuple[str, ...]) -> list[str]:
 def once_more(run: Callable[[], Any], name: str) -> Any:
     """Return what `run` returns; where it takes too long, try once more.
 
-    Now and then the message that a cell has ended is lost between kernel and runner (nbclient, issue 312: cells with
-    widgets). The kernel then waits for work, and the runner for the kernel.
+    Now and then the runner overlooks the message that a cell with widgets has ended (nbclient, issue 312). The kernel
+    then waits for work, and the runner for the kernel, until the time of the cell is up; mostly it finds the message then.
     """
     try:
         return run()

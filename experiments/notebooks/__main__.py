@@ -55,7 +55,7 @@ def once_more(run: Callable[[], Any], name: str) -> Any:
     """Return what `run` returns; where it takes too long, try once more.
 
     Now and then the runner overlooks the message that a cell with widgets has ended (nbclient, issue 312). The kernel
-    then waits for work, and the runner for the kernel, until the time of the cell is up; mostly it finds the message then.
+    then waits for work, and the runner for the kernel, until the time of the cell is up. It may find the message then.
     """
     try:
         return run()

@@ -20,8 +20,9 @@ HERE = Path(__file__).resolve().parent
 NEEDED = ("ipykernel", "ipywidgets", "jupytext", "nbclient")
 TO_OPEN = ("jupyterlab",)
 HOW_TO_GET_THEM = "install the extra: pip install 'dynsim[notebook]', or run make notebooks"
-SECONDS_PER_CELL = 180
-"""A whole notebook takes a minute. Where a cell seems to take longer, the runner has most likely overlooked its end."""
+SECONDS_PER_CELL = 90, 600
+"""How long a cell may take, in the first run of a notebook and in the second. A whole notebook takes a minute: where a
+cell seems to take longer, the runner has most likely overlooked its end."""
 REDRAWN_WITHIN_S = 2.0
 
 MOVE_SLIDERS = """
@@ -51,17 +52,18 @@ def missing(names: tuple[str, ...]) -> list[str]:
     return [name for name in names if importlib.util.find_spec(name) is None]
 
 
-def once_more(run: Callable[[], Any], name: str) -> Any:
-    """Return what `run` returns; where it takes too long, try once more.
+def once_more(run: Callable[[int], Any], name: str) -> Any:
+    """Return what `run(seconds per cell)` returns; where it takes too long, try once more, with more time.
 
     Now and then the runner overlooks the message that a cell with widgets has ended (nbclient, issue 312). The kernel
     then waits for work, and the runner for the kernel, until the time of the cell is up. It may find the message then.
     """
+    first, second = SECONDS_PER_CELL
     try:
-        return run()
+        return run(first)
     except TimeoutError:
-        print(f"{name}: no answer for {SECONDS_PER_CELL} s; once more with a fresh kernel", file=sys.stderr, flush=True)
-        return run()
+        print(f"{name}: no answer for {first} s; once more with a fresh kernel", file=sys.stderr, flush=True)
+        return run(second)
 
 
 def executed(source: Path, folder: Path | None) -> dict[str, Any]:
@@ -89,11 +91,11 @@ def executed(source: Path, folder: Path | None) -> dict[str, Any]:
     if as_saved != source.read_text(encoding="utf-8"):
         raise ValueError(f"{source.name}: wanted text as jupytext writes it, got other text; run jupytext --sync on it")
 
-    def execute() -> Any:
+    def execute(seconds: int) -> Any:
         book = jupytext.read(source, config=paired)
         book.cells.append(nbformat.v4.new_code_cell(MOVE_SLIDERS))
         where = {"metadata": {"path": str(HERE)}}
-        NotebookClient(book, timeout=SECONDS_PER_CELL, kernel_name="python3", resources=where).execute()
+        NotebookClient(book, timeout=seconds, kernel_name="python3", resources=where).execute()
         return book
 
     book = once_more(execute, source.stem)

@@ -4,6 +4,7 @@ jupytext and nbclient are not needed here. That each source is what jupytext wri
 """
 
 import ast
+import functools
 import runpy
 import subprocess
 import sys
@@ -92,21 +93,21 @@ def test_a_slow_machine_is_no_error_and_a_slider_that_compiles_is(slowest, compi
 def test_a_kernel_that_does_not_answer_is_given_a_second_chance_and_no_third(capsys):
     asked = []
 
-    def run(answers_at):
-        asked.append(answers_at)
+    def run(answers_at, seconds):
+        asked.append(seconds)
         if len(asked) < answers_at:
             raise TimeoutError("a cell timed out")
         return "book"
 
-    assert command.once_more(lambda: run(1), "n1") == "book" and capsys.readouterr().err == ""
+    assert command.once_more(functools.partial(run, 1), "n1") == "book" and capsys.readouterr().err == ""
     asked.clear()
-    assert command.once_more(lambda: run(2), "n1") == "book"
-    assert capsys.readouterr().err == "n1: no answer for 180 s; once more with a fresh kernel\n"
+    assert command.once_more(functools.partial(run, 2), "n1") == "book" and asked == [90, 600]
+    assert capsys.readouterr().err == "n1: no answer for 90 s; once more with a fresh kernel\n"
     asked.clear()
     with pytest.raises(TimeoutError):
-        command.once_more(lambda: run(3), "n1")
+        command.once_more(functools.partial(run, 3), "n1")
     with pytest.raises(ZeroDivisionError):
-        command.once_more(lambda: 1 / 0, "n1")
+        command.once_more(lambda seconds: 1 / 0, "n1")
     assert len(asked) == 2
 
 

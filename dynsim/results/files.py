@@ -26,7 +26,7 @@ def save(result: xr.Dataset, path: str | Path) -> None:
 class _ReadOnce(h5py.File):
     """An HDF5 file that is only read, and looks up each object once.
 
-    h5netcdf looks up an object by its path again for each of its properties, which takes half of the time of loading a
+    h5netcdf looks up an object by its path again for each of its properties, which takes much of the time of loading a
     small result.
     """
 

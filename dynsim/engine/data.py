@@ -22,7 +22,7 @@ from jaxtyping import Array, Bool, Float, Integer, Key
 from dynsim.config import DataConfig
 from dynsim.engine.numbers import Numbers, at_step
 from dynsim.randomness.draws import normal, uniform
-from dynsim.randomness.streams import RunKeys, step_key
+from dynsim.randomness.streams import RunKeys, step_keys
 
 
 class Batch(NamedTuple):
@@ -293,4 +293,4 @@ def probe_samples(
 def batch_at(model: DataModel, keys: RunKeys, step: Integer[Array, ""], dictionary: Array, numbers: Numbers) -> Batch:
     """Draw the batch of one step from the random keys of the run, which depend on its seed alone."""
     now = at_step(numbers, step)
-    return model.sample(step_key(keys.codes, step), step_key(keys.noise, step), dictionary, now)
+    return model.sample(*step_keys((keys.codes, keys.noise), step), dictionary, now)

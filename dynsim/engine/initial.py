@@ -28,19 +28,22 @@ _FINDING = threading.Lock()
 function once, however many threads call it."""
 
 
+_keys_of = jax.jit(run_keys)
+"""The compiled seed -> keys of the run, the same for all structures."""
+
+
 @functools.lru_cache(maxsize=N_KEPT)
 def _data_drawer(
     init: Callable[..., Array], probe: Callable[..., tuple[Array, Array]], only_for: Config | None
 ) -> Wrapped:
-    """Return the compiled (seed, numbers) -> (keys of the run, dictionary, probe samples, their codes).
+    """Return the compiled (keys of the run, numbers) -> (dictionary, probe samples, their codes).
 
     The user's own functions may read values that have changed since, so theirs are compiled for one structure only.
     """
 
-    def draw(seed: Integer[Array, ""], numbers: Numbers) -> tuple[RunKeys, Array, Array, Array]:
-        keys = run_keys(seed)
+    def draw(keys: RunKeys, numbers: Numbers) -> tuple[Array, Array, Array]:
         dictionary = init(keys.dictionary, numbers)
-        return keys, dictionary, *probe(keys.probe, dictionary, numbers)
+        return dictionary, *probe(keys.probe, dictionary, numbers)
 
     return jax.jit(draw)
 
@@ -83,6 +86,7 @@ def init(seed: Integer[Array, ""], numbers: Numbers, parts: Parts) -> tuple[Trai
         draw = _data_drawer(parts.data.init, parts.data.probe, own["data_model"])
         draw_params = _params_drawer(parts.encoder.init, own["encoder"])
         make = _state_maker(structure.threshold, structure.optimizer, structure.prune, structure.data.n_features)
-    keys, dictionary, probe, probe_codes = draw(seed, numbers)
+    keys = _keys_of(seed)
+    dictionary, probe, probe_codes = draw(keys, numbers)
     params = draw_params(keys.weights, numbers)
     return make(params, dictionary, keys.pruning, numbers), World(keys, numbers, dictionary, probe, probe_codes)

@@ -22,7 +22,7 @@ from dynsim.engine.encoder import Encoder, Params, batched
 from dynsim.engine.numbers import Numbers, at_step
 from dynsim.engine.train import Parts, RecordFn
 from dynsim.losses.contrastive import LossValue
-from dynsim.randomness.streams import run_keys, step_key
+from dynsim.randomness.streams import run_keys, step_keys
 
 PER_SEED = {
     *("loss", "positive_weight", "switch_step", "diverged_step", "diverged_reason", "dictionary"),
@@ -176,7 +176,7 @@ def check_outputs(own: Mapping[str, Any], parts: Parts, record_fn: RecordFn, con
         if "data_model" in own:
             _check_probe(parts.data.probe(keys.probe, dictionary, numbers), d, d1)
         step = jnp.asarray(0, jnp.int32)
-        draws = step_key(keys.codes, step), step_key(keys.noise, step)
+        draws = step_keys((keys.codes, keys.noise), step)
         batch: Any = parts.data.sample(*draws, dictionary, at_step(numbers, step))
         _check_batch(batch, d, d1)
         thresholds = jnp.zeros((m,), params.weight.dtype)

@@ -5,9 +5,11 @@ number. So a change in one part of a run (its weights, its masks) leaves all oth
 resumed at any step without the keys of earlier ones.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Integer, Key
 
 
@@ -28,10 +30,16 @@ def run_keys(seed: Integer[Array, ""]) -> RunKeys:
     Args:
         seed: a uint32 scalar; it may be traced, so that `vmap` runs many seeds.
     """
-    base = jax.random.key(seed)
-    return RunKeys(*(jax.random.fold_in(base, position) for position in range(len(RunKeys._fields))))
+    positions = jnp.arange(len(RunKeys._fields), dtype=jnp.uint32)
+    # hashed side by side: a hash for each would be compiled six times
+    return RunKeys(*jax.vmap(jax.random.fold_in, (None, 0))(jax.random.key(seed), positions))
 
 
 def step_key(stream: Key[Array, ""], step: Integer[Array, ""]) -> Key[Array, ""]:
     """Return the key of one stream at one step."""
     return jax.random.fold_in(stream, step)
+
+
+def step_keys(streams: Sequence[Key[Array, ""]], step: Integer[Array, ""]) -> list[Key[Array, ""]]:
+    """Return the keys of several streams at one step, in one operation: those of `step_key`."""
+    return list(jax.vmap(step_key, (0, None))(jnp.stack(streams), step))

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dynsim.randomness.streams import RunKeys, run_keys, step_key
+from dynsim.randomness.streams import RunKeys, run_keys, step_key, step_keys
 
 SEEDS = [0, 1, 2**16, 2**31 - 1, 2**31, 2**32 - 1]
 
@@ -65,3 +65,11 @@ def test_steps_have_distinct_keys_that_depend_on_stream_and_number_alone():
     assert len(np.unique(bits, axis=0)) == len(bits)
     for first, second in itertools.product((jnp.int32, jnp.uint32), repeat=2):
         assert step_key(keys.codes, first(5)) == step_key(keys.codes, second(5))
+
+
+def test_keys_of_several_streams_are_those_of_each():
+    keys = keys_of(3)
+    together = step_keys((keys.codes, keys.noise), jnp.int32(11))
+    np.testing.assert_array_equal(
+        data_of(together), data_of([step_key(keys.codes, jnp.int32(11)), step_key(keys.noise, jnp.int32(11))])
+    )

@@ -110,21 +110,31 @@ check-python:
 	    ! grep -Eq '^version(_info)? *= *$(subst .,\.,$(PY_VERSION))\.' "$(VENV)/pyvenv.cfg"; then \
 	  echo '$(VENV) was not made by Python $(PY_VERSION); run make clean, or name another folder in VENV' >&2; exit 1; fi
 
+# pip would compile every module to byte code one after the other, half a minute of one core; -j 0 takes all cores.
+# Tests of the libraries are left out. A module that is not valid for this Python is nobody's to import.
+COMPILE = $(VENV)/bin/python -m compileall -qq -j 0 -x '/tests?/' $(VENV)/lib || true
+# The packages of an extra are read from pyproject.toml: asking pip for ".[dev]" would build dynsim itself once more.
+EXTRA = $(VENV)/bin/python -c 'import sys, tomllib; \
+  print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"][sys.argv[1]], sep="\n")'
+
 ifneq ($(strip $(VENV)),)
 $(VENV)/.core-stamp: pyproject.toml $(CONSTRAINTS) | check-python
 	@test -n '$(CONSTRAINTS)' || echo 'no tested versions for Python $(PY_VERSION): installing the newest ones'
 	@echo 'installing dynsim into $(VENV) (a minute or two, about 1 GB)'
 	@test -x $(VENV)/bin/pip || $(PYTHON) -m venv $(VENV)
-	@$(PIP_INSTALL) -e .
+	@$(PIP_INSTALL) --no-compile -e .
+	@$(COMPILE)
 	@touch $@
 
 $(VENV)/.dev-stamp: $(VENV)/.core-stamp
 	@echo 'installing the test and style tools into $(VENV)'
-	@$(PIP_INSTALL) -e '.[dev]'
+	@$(EXTRA) dev >$(VENV)/dev.txt && $(PIP_INSTALL) --no-compile -r $(VENV)/dev.txt
+	@$(COMPILE)
 	@touch $@
 
 $(VENV)/.notebook-stamp: $(VENV)/.core-stamp
 	@echo 'installing what notebooks need into $(VENV)'
-	@$(PIP_INSTALL) -e '.[notebook]'
+	@$(EXTRA) notebook >$(VENV)/notebook.txt && $(PIP_INSTALL) --no-compile -r $(VENV)/notebook.txt
+	@$(COMPILE)
 	@touch $@
 endif

@@ -74,12 +74,10 @@ def agree(found, wanted, rtol=1e-4):
 def forward_agrees(name):
     net, params, stats, x, wanted = reference_network(name)
 
-    @jax.jit
-    def run(params, stats, x):
-        trained = net.apply(params, stats, x, train=True)
-        return [net.apply(params, one, x, train=False).features for one in (stats, trained.stats)], trained
-
-    (before, after), trained = run(params, stats, x)
+    # two programs, one of them used twice: all in one would hold the network three times
+    evaluate = jax.jit(lambda params, stats: net.apply(params, stats, x, train=False).features)
+    trained = jax.jit(lambda params, stats: net.apply(params, stats, x, train=True))(params, stats)
+    before, after = evaluate(params, stats), evaluate(params, trained.stats)
     agree(before, wanted["evaluation"])
     agree(trained.features, wanted["training"])
     agree(after, wanted["evaluation_after"])

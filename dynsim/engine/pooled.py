@@ -11,10 +11,12 @@ threshold), and an array too large for the processor's caches is computed in blo
 
 from collections.abc import Callable
 from functools import partial
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.custom_derivatives import CustomVJPPrimal
 from jaxtyping import Array, Float, PyTree
 
 # Blocks of 2 to 4 MB were the fastest with 4096 neurons, on a machine with 1 MB of second-level cache per core and
@@ -32,7 +34,7 @@ def soft_threshold(
     masked neuron.
     """
     b = thresholds.reshape((1,) * (preactivation.ndim - 1) + (-1,))
-    return jnp.where(_is_silent(preactivation, b), 0, preactivation - jnp.copysign(b, preactivation))
+    return jnp.where(_is_silent(preactivation, b), 0, preactivation - jnp.where(preactivation < 0, -b, b))
 
 
 def _is_silent(preactivation: Array, b: Array) -> Array:
@@ -89,11 +91,22 @@ def pooled(
     return _join(_each_block(one, n_blocks, weight, thresholds))
 
 
-Kept = tuple[Array, Array, Array, Array]
-"""What the gradient needs: a Boolean per preactivation (does it pass the threshold?), weight, thresholds, tokens."""
+class _Kept(NamedTuple):
+    """What the gradient needs."""
+
+    passes: Array
+    """A Boolean per preactivation: does it pass the threshold?"""
+    weight: Array
+    tokens: Array
+    thresholds: Array | None
+    """None where no gradient in thresholds or tokens is asked for, as in training."""
 
 
-def _pooled_forward(n_blocks: int, weight: Array, thresholds: Array, tokens: Array) -> tuple[Array, Kept]:
+def _pooled_forward(
+    n_blocks: int, weight: CustomVJPPrimal, thresholds: CustomVJPPrimal, tokens: CustomVJPPrimal
+) -> tuple[Array, _Kept]:
+    in_others = thresholds.perturbed or tokens.perturbed
+    weight, thresholds, tokens = weight.value, thresholds.value, tokens.value
     n, L, _ = tokens.shape
     rows = _rows(tokens)
 
@@ -102,11 +115,11 @@ def _pooled_forward(n_blocks: int, weight: Array, thresholds: Array, tokens: Arr
         return _sum_tokens(soft_threshold(preactivation, b), n, L), ~_is_silent(preactivation, b[None, :])
 
     hidden, passes = _each_block(one, n_blocks, weight, thresholds)
-    return _join(hidden), (passes, weight, thresholds, tokens)
+    return _join(hidden), _Kept(passes, weight, tokens, thresholds if in_others else None)
 
 
-def _pooled_backward(n_blocks: int, kept: Kept, cotangent: Array) -> tuple[Array, Array, Array]:
-    passes, weight, thresholds, tokens = kept
+def _pooled_backward(n_blocks: int, kept: _Kept, cotangent: Array) -> tuple[Array, Array | None, Array | None]:
+    passes, weight, tokens, thresholds = kept
     n, L, d1 = tokens.shape
     rows = _rows(tokens)
 
@@ -117,12 +130,13 @@ def _pooled_backward(n_blocks: int, kept: Kept, cotangent: Array) -> tuple[Array
 
     blocks = jnp.moveaxis(cotangent.reshape(n, n_blocks, -1), 1, 0)
     gradient = lax.map(lambda pair: one(*pair), (blocks, passes)) if n_blocks > 1 else one(blocks[0], passes[0])
-    # the gradients in thresholds and tokens; the compiler drops them where they are not used
+    if thresholds is None:
+        return gradient.reshape(-1, d1), None, None
     _, pull = jax.vjp(partial(pooled_reference, weight), thresholds, tokens)
     return gradient.reshape(-1, d1), *pull(cotangent)
 
 
-pooled.defvjp(_pooled_forward, _pooled_backward)
+pooled.defvjp(_pooled_forward, _pooled_backward, symbolic_zeros=True)
 
 
 def _rows(tokens: Array) -> Array:

@@ -9,7 +9,7 @@ import optax
 from jaxtyping import Array, Float
 from scipy.optimize import linear_sum_assignment
 
-from dynsim.losses.contrastive import normalise
+from dynsim.losses.contrastive import log_sum_exp, normalise
 from dynsim.losses.labelled_views import Number, Views, valid
 
 
@@ -69,7 +69,7 @@ def spread_targets(
 
     def crowding(targets: Array) -> Array:
         unit = normalise(targets)
-        return jnp.mean(jax.nn.logsumexp(unit @ unit.T / temperature, axis=1))
+        return jnp.mean(log_sum_exp(unit @ unit.T / temperature))
 
     def step(_: Any, carry: tuple) -> tuple:
         targets, state = carry

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Shaped
 
-from dynsim.losses.contrastive import LossValue
+from dynsim.losses.contrastive import LossValue, log_sum_exp
 
 Number: TypeAlias = Float[Array, ""] | float
 
@@ -96,7 +96,7 @@ def log_counts(classes: Classes, like: Array) -> Float[Array, "class"]:
 
 def log_sum(terms: Float[Array, "view candidate"], is_in: Bool[Array, "view candidate"]) -> Float[Array, "view"]:
     """Return per row log sum e^term over what is in: -inf, with a gradient of zero, if nothing is."""
-    total = jax.nn.logsumexp(jnp.where(is_in, terms, -jnp.inf), axis=1)
+    total = log_sum_exp(jnp.where(is_in, terms, -jnp.inf))
     return jnp.where(jnp.any(is_in, axis=1), total, -jnp.inf)  # the same value, but without 0/0 in its derivative
 
 

@@ -26,15 +26,14 @@ def is_active(step: ArrayLike, start: ArrayLike, stop: ArrayLike) -> Bool[Array,
     return (start >= 0) & (step >= start) & ((stop < 0) | (step < stop))
 
 
-def _since(step: ArrayLike, every: ArrayLike | None, start: ArrayLike) -> tuple[Array, Array]:
-    """Return (whole periods, steps left over) since start; with every = None the first period never ends."""
+def _since(step: ArrayLike, every: ArrayLike | None, start: ArrayLike) -> tuple[Array, Array | None]:
+    """Return (steps since start, steps of a period); with every = None the first period never ends."""
     since = jnp.asarray(step, jnp.int32) - jnp.asarray(start, jnp.int32)
     if every is None:
-        return jnp.zeros_like(since), since
+        return since, None
     if not isinstance(every, jax.core.Tracer) and np.min(np.asarray(every)) < 1:
         raise ValueError(f"every: wanted at least 1 step between refreshes, or None for only one, got {every}")
-    period = jnp.asarray(every, jnp.int32)
-    return since // period, since % period
+    return tuple(jnp.broadcast_arrays(since, jnp.asarray(every, jnp.int32)))
 
 
 def refresh_number(step: ArrayLike, every: ArrayLike | None, start: ArrayLike) -> Integer[Array, ""]:
@@ -46,7 +45,8 @@ def refresh_number(step: ArrayLike, every: ArrayLike | None, start: ArrayLike) -
 
     Errors: `ValueError` for a concrete `every` below 1.
     """
-    return _since(step, every, start)[0]
+    since, period = _since(step, every, start)
+    return jnp.zeros_like(since) if period is None else lax.div(since, period)
 
 
 def is_refresh(step: ArrayLike, every: ArrayLike | None, start: ArrayLike, stop: ArrayLike) -> Bool[Array, ""]:
@@ -54,7 +54,9 @@ def is_refresh(step: ArrayLike, every: ArrayLike | None, start: ArrayLike, stop:
 
     A start that is detected must be set to the step at which that happens: an earlier one would miss its first refresh.
     """
-    return is_active(step, start, stop) & (_since(step, every, start)[1] == 0)
+    since, period = _since(step, every, start)
+    # before start the remainder means nothing, so that of // with its rules for signs is not needed
+    return is_active(step, start, stop) & ((since if period is None else lax.rem(since, period)) == 0)
 
 
 def update_mask(

@@ -59,7 +59,7 @@ def lowest(
         width = at.high - at.low
         share = ((count - at.below).astype(jnp.float32) + 0.5) / (at.up_to - at.below).astype(jnp.float32)
         even = (jnp.clip(share, 0, 1) * width.astype(jnp.float32)).astype(bits.dtype)
-        step = jnp.minimum(jnp.where(at.turn % 4 < 3, even, width // 2), width - 1)
+        step = jnp.minimum(jnp.where((at.turn & 3) < 3, even, width >> 1), width - 1)
         cut = at.low + step
         n = number_up_to(cut)
         is_high = n > count

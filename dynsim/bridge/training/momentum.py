@@ -24,7 +24,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from dynsim.bridge.networks import Network
 from dynsim.bridge.training.objective import Objective, ViewPairs, mean_over_valid
-from dynsim.losses.contrastive import normalise, with_gradient_of
+from dynsim.losses.contrastive import log_sum_exp, normalise, with_gradient_of
 from dynsim.prune import masks
 
 
@@ -107,7 +107,7 @@ def queue_loss(
     """
     scaled = similarity / temperature
     allowed = jnp.arange(similarity.shape[1], dtype=jnp.int32) <= filled  # candidate 0 is the query's own key
-    gap = scaled[:, 0] - jax.nn.logsumexp(jnp.where(allowed[None, :], scaled, -jnp.inf), axis=1)
+    gap = scaled[:, 0] - log_sum_exp(jnp.where(allowed[None, :], scaled, -jnp.inf))
     return mean_over_valid(gap, valid, focal)
 
 

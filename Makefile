@@ -72,8 +72,8 @@ test: $(DEV) ## Fast tests (a few minutes)
 
 # pytest's status 5 means that no test was selected.
 test-slow: $(DEV) ## Slow tests
-	$(RUN) -m pytest -q -m slow --timeout=900 -n auto --maxprocesses=2 --dist loadfile --no-loadscope-reorder \
-	  --durations=10 $(ARGS) || test $$? -eq 5
+	$(RUN) -m pytest -q -m slow -n auto --maxprocesses=2 --dist loadfile --no-loadscope-reorder --durations=10 $(ARGS) \
+	  || test $$? -eq 5
 
 # The tests' strict settings would slow the engine down, so their conftest.py is left out.
 # PyTorch, the peer, is asked for by exact version here and nowhere else: a bare "torch" brings gigabytes.

@@ -107,11 +107,18 @@ def pytest_make_collect_report(collector: pytest.Collector) -> Iterator[None]:
     return report
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the files that take the longest first. Skip the tests marked gpu where JAX sees only a CPU.
+SLOW_SECONDS = 900
+"""How long a slow test may take; the others have the time that pyproject.toml says."""
 
-    The others go by path: all processes must list the same order, whichever end they began with.
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the files that take the longest first, and give slow tests more time. Skip tests marked gpu on a CPU.
+
+    The other files go by path: all processes must list the same order, whichever end they began with.
     """
+    for item in items:
+        if item.get_closest_marker("slow"):
+            item.add_marker(pytest.mark.timeout(SLOW_SECONDS))
     items.sort(key=lambda item: (LONG.index(item.path.stem) if item.path.stem in LONG else len(LONG), item.path))
     marked = [item for item in items if item.get_closest_marker("gpu")]
     if marked and jax.default_backend() == "cpu":

@@ -34,7 +34,11 @@ def soft_threshold(
     masked neuron.
     """
     b = thresholds.reshape((1,) * (preactivation.ndim - 1) + (-1,))
-    return jnp.where(_is_silent(preactivation, b), 0, preactivation - jnp.where(preactivation < 0, -b, b))
+    return _shrunk(preactivation, b, _is_silent(preactivation, b))
+
+
+def _shrunk(preactivation: Array, b: Array, is_silent: Array) -> Array:
+    return jnp.where(is_silent, 0, preactivation - jnp.where(preactivation < 0, -b, b))
 
 
 def _is_silent(preactivation: Array, b: Array) -> Array:
@@ -112,7 +116,8 @@ def _pooled_forward(
 
     def one(w: Array, b: Array) -> tuple[Array, Array]:
         preactivation = rows @ w.T
-        return _sum_tokens(soft_threshold(preactivation, b), n, L), ~_is_silent(preactivation, b[None, :])
+        is_silent = _is_silent(preactivation, b[None, :])
+        return _sum_tokens(_shrunk(preactivation, b[None, :], is_silent), n, L), ~is_silent
 
     hidden, passes = _each_block(one, n_blocks, weight, thresholds)
     return _join(hidden), _Kept(passes, weight, tokens, thresholds if in_others else None)

@@ -159,7 +159,8 @@ def sample_codes(key: Key[Array, ""], n_samples: int, numbers: Numbers, structur
     else:
         query = signed.reshape(n_samples, L, d)
         # shifting the tokens of a feature cyclically keeps its aggregate; a single active token may land anywhere
-        moved = jnp.take_along_axis(query, _below(tokens + _token(place_key, L), L), axis=1)
+        place = tokens + _token(place_key, L)
+        moved = jnp.take_along_axis(query, jnp.where(place < L, place, place - L), axis=1)
     second = moved if structure.pair_rule == "placed" else query
     if _may_drop(structure):
         second = second * (kept < numbers.keep_probability[None, :])[:, None, :].astype(dtype)
@@ -168,11 +169,6 @@ def sample_codes(key: Key[Array, ""], n_samples: int, numbers: Numbers, structur
 
 def _token(uniform: Array, n_tokens: int) -> Array:
     return jnp.minimum((uniform * n_tokens).astype(jnp.int32), n_tokens - 1)[:, None, :]
-
-
-def _below(place: Array, n: int) -> Array:
-    """Return the remainder of places in [0, 2 n) by n. The operator % minds signs, and takes long to compile."""
-    return jnp.where(place < n, place, place - n)
 
 
 def _may_drop(structure: DataConfig) -> bool:
@@ -288,7 +284,7 @@ def probe_samples(
     wanted = jnp.broadcast_to(jnp.eye(d, dtype=bool)[:, None, :], (d, n_probe, d)).reshape(n, d)
     silent = wanted & jnp.all(codes == 0, axis=1)
     draw = jax.random.randint(place_key, (n,), 0, 2 * L)  # token and sign of the forced activation
-    token = jnp.arange(L)[None, :] == _below(draw, L)[:, None]
+    token = jnp.arange(L)[None, :] == jnp.where(draw < L, draw, draw - L)[:, None]
     sign = jnp.where(draw < L, 1, -1).astype(codes.dtype)
     forced = (silent[:, None, :] & token[:, :, None]).astype(codes.dtype)
     codes = codes + forced * sign[:, None, None]

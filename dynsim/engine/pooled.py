@@ -38,7 +38,7 @@ def soft_threshold(
 
 
 def _shrunk(preactivation: Array, b: Array, is_silent: Array) -> Array:
-    return jnp.where(is_silent, 0, preactivation - jnp.where(preactivation < 0, -b, b))
+    return jnp.where(is_silent, 0, preactivation - lax.sign(preactivation) * b)
 
 
 def _is_silent(preactivation: Array, b: Array) -> Array:

@@ -72,7 +72,9 @@ def compared(
     labels = jnp.concatenate([jnp.asarray(group.labels) for group in groups])
     embeddings = jnp.concatenate([_blanked(group) for group in groups])
     n = len(views.labels)
-    is_candidate = is_valid[:n, None] & is_valid[None, :] & ~jnp.eye(n, len(labels), dtype=bool)
+    is_candidate = ~jnp.eye(n, len(labels), dtype=bool)
+    if any(group.is_valid is not None for group in groups):  # without padding there is less to compile
+        is_candidate = is_valid[:n, None] & is_valid[None, :] & is_candidate
     same = labels[:n, None] == labels[None, :]
     return Pairs(embeddings[:n] @ embeddings.T / temperature, is_candidate, is_candidate & same, labels, is_valid)
 
@@ -84,6 +86,8 @@ def valid(views: Views) -> Bool[Array, "view"]:
 
 def _blanked(views: Views) -> Array:
     """Return the embeddings, with zeros for padding: a padded row may hold anything, even nan."""
+    if views.is_valid is None:
+        return views.embeddings
     return jnp.where(valid(views)[:, None], views.embeddings, 0)
 
 
@@ -121,8 +125,9 @@ def mean_loss(
     total = jnp.sum(share, axis=1)
     counted = total > 0
     n_counted = jnp.maximum(jnp.sum(counted), 1).astype(share.dtype)
-    loss = -jnp.sum(share * jnp.where(share > 0, log_ratio, 0), axis=1)
-    weight = jnp.sum(share * jnp.exp(jnp.where(share > 0, log_weight, 0)), axis=1) / jnp.where(counted, total, 1)
+    is_in = share > 0
+    loss = -jnp.sum(share * jnp.where(is_in, log_ratio, 0), axis=1)
+    weight = jnp.sum(share * jnp.exp(jnp.where(is_in, log_weight, 0)), axis=1) / jnp.where(counted, total, 1)
     return LossValue(jnp.sum(loss) / n_counted, jnp.sum(weight) / n_counted)
 
 

@@ -48,7 +48,8 @@ def _fixed_point(rate: ArrayLike) -> UInt[Array, ""]:
     """Return floor(rate * 2^32), the rate read as float32. Outside [0, 1) it is refused or, if traced, clipped."""
     if not isinstance(rate, jax.core.Tracer) and not (np.ndim(rate) == 0 and 0 <= float(np.asarray(rate)) < 1):
         raise ValueError(f"rate: wanted one number in [0, 1), got {' '.join(str(rate).split())[:60]}")
-    return (jnp.clip(jnp.asarray(rate, jnp.float32), 0.0, LARGEST_RATE) * 2.0**32).astype(jnp.uint32)
+    share = lax.clamp(np.float32(0), jnp.asarray(rate, jnp.float32), np.float32(LARGEST_RATE))
+    return (share * 2.0**32).astype(jnp.uint32)
 
 
 def masked_number(n: int, rate: ArrayLike) -> Integer[Array, ""]:

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jaxtyping import Array, Bool, Integer, UInt
 
@@ -58,7 +59,7 @@ def lowest(
     def narrow(at: _Search) -> _Search:
         width = at.high - at.low
         share = ((count - at.below).astype(jnp.float32) + 0.5) / (at.up_to - at.below).astype(jnp.float32)
-        even = (jnp.clip(share, 0, 1) * width.astype(jnp.float32)).astype(bits.dtype)
+        even = (lax.clamp(np.float32(0), share, np.float32(1)) * width.astype(jnp.float32)).astype(bits.dtype)
         step = jnp.minimum(jnp.where((at.turn & 3) < 3, even, width >> 1), width - 1)
         cut = at.low + step
         n = number_up_to(cut)
@@ -80,7 +81,7 @@ def lowest(
 
     def with_ties() -> Array:
         is_tie = bits == end.low
-        is_early = jnp.cumsum(is_tie, dtype=jnp.int32) <= count - jnp.sum(bits < end.low, dtype=jnp.int32)
+        is_early = lax.cumsum(is_tie.astype(jnp.int32)) <= count - jnp.sum(bits < end.low, dtype=jnp.int32)
         return (bits < end.low) | (is_tie & is_early)
 
     return lax.cond(end.exact, lambda: bits <= end.cut, with_ties)

@@ -290,7 +290,8 @@ def test_coverage_stated_in_the_docstring(n, stated):
 
     def ends(some):
         options = {"n_resamples": 999, "confidence_level": 0.95, "method": "BCa", "axis": 1}
-        return np.transpose(stats.bootstrap((some,), np.mean, **options, rng=np.random.default_rng(0)).confidence_interval)
+        found = stats.bootstrap((some,), np.mean, **options, rng=np.random.default_rng(0))
+        return np.transpose(found.confidence_interval)
 
     found = np.concatenate([ends(some) for some in np.split(samples, 20)])
     ours = [intervals.bca_interval(sample, n_resamples=999)[1:3] for sample in samples[:60]]

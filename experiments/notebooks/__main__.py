@@ -125,6 +125,7 @@ def run_all(folder: Path | None) -> int:
     root = HERE.parents[1]
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(root), os.environ.get("PYTHONPATH", "")]))
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(root / ".cache" / "jax"))
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")  # most programs are small
     well = True
     with ThreadPoolExecutor(2) as pool:
         for source, report in zip(

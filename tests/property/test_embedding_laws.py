@@ -116,3 +116,14 @@ def test_what_is_not_a_number_stays_so(n_blocks):
     x = jnp.ones((n, L, d1)).at[1, 0, 0].set(jnp.nan)
     hidden = pooled(n_blocks, jnp.ones((m, d1)), jnp.full((m,), 0.5), x)
     assert np.array_equal(np.isnan(hidden).any(axis=1), [False, True, False])
+
+
+def test_gradients_that_nobody_asks_for_are_not_computed():
+    w, b, x = jnp.ones((m, d1)), jnp.full((m,), 0.5), jnp.ones((n, L, d1))
+
+    def products(*arguments):
+        gradient = jax.grad(lambda *all: jnp.sum(pooled(1, *all)), arguments)
+        return str(jax.make_jaxpr(gradient)(w, b, x)).count("dot_general")
+
+    assert products(0) == 2  # the preactivations, and the gradient in the weights
+    assert products(0, 1) == products(0, 2) == products(0, 1, 2) > 2

@@ -8,7 +8,7 @@ import numpy as np
 import optax
 import pytest
 
-from dynsim.losses.contrastive import contrastive_loss, info_nce, l2_penalty, normalise, nt_xent
+from dynsim.losses.contrastive import contrastive_loss, info_nce, l2_penalty, log_sum_exp, normalise, nt_xent
 from tests import reference
 
 K, C, m, TAU = 5, 7, 4, 0.7
@@ -52,6 +52,16 @@ def test_large_similarities_do_not_overflow():
     assert (value.loss, value.positive_weight) == (0, 1)
     value = compiled_info_nce(jnp.asarray(-similarity), jnp.ones((K, C), bool), jnp.asarray(TAU), prefactor=True)
     close(value.loss, 1e6 + TAU * np.log(C - 1))
+
+
+def test_log_sum_exp_is_that_of_the_library():
+    logits = np.where(MASK, 1e3 * QUERY @ KEY.T, -np.inf)
+    logits[1] = -np.inf  # nothing is in the sum
+    logits[2, 0] = np.inf
+    close(jax.jit(log_sum_exp)(logits), jax.nn.logsumexp(logits, axis=1))
+    finite = 1e3 * QUERY @ KEY.T
+    slope = jax.jit(jax.grad(lambda x: jnp.sum(log_sum_exp(x))))(finite)
+    close(slope, jax.nn.softmax(finite, axis=1))
 
 
 @pytest.mark.parametrize("prefactor", [False, True])

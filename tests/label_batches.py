@@ -80,8 +80,8 @@ def run(name: str, batch: dict[str, Any], **options: Any) -> tuple[LossValue, di
     """Return the value of a loss and its gradient in embeddings, centres and logits. Only switches are compiled in."""
     switches = tuple(sorted((k, v) for k, v in options.items() if isinstance(v, bool)))
     numbers = {k: jnp.asarray(v) for k, v in options.items() if not isinstance(v, bool)}
-    moved = {k: jnp.asarray(batch[k]) for k in MOVED}
-    fixed = {k: jnp.asarray(v) for k, v in batch.items() if k not in MOVED}
+    moved = {k: jax.device_put(batch[k]) for k in MOVED}
+    fixed = {k: jax.device_put(v) for k, v in batch.items() if k not in MOVED}
     (_, value), gradient = compiled(name, switches)(moved, fixed, numbers)
     return value, {k: np.asarray(v) for k, v in gradient.items()}
 

@@ -31,7 +31,8 @@ def drawn_texts(figure):
         return done
 
     figure.set_dpi(plots.DPI)
-    figure.draw_without_rendering()  # computes the layout
+    if figure.get_layout_engine() is not None:
+        figure.get_layout_engine().execute(figure)
     figure.set_layout_engine("none")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Text, "draw", draw)

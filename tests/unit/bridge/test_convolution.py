@@ -38,9 +38,7 @@ def plain(images, kernel, strides, padding):
 def draw(shape, window):
     n, rows, columns, inputs, outputs = shape
     rng = np.random.default_rng(0)
-    return jnp.asarray(rng.normal(size=(n, rows, columns, inputs))), jnp.asarray(
-        rng.normal(size=(*window, inputs, outputs))
-    )
+    return jax.device_put((rng.normal(size=(n, rows, columns, inputs)), rng.normal(size=(*window, inputs, outputs))))
 
 
 def with_gradients(function, images, kernel, strides, padding):

@@ -22,11 +22,11 @@ VALID = np.array([True, True, False, True])
 def random_like(tree, seed):
     """Return a tree with random positive values, so that nothing is hidden by a scale of one or a mean of zero."""
     rng = np.random.default_rng(seed)
-    return jax.tree.map(lambda one: jnp.asarray(rng.uniform(0.3, 1.5, one.shape).astype(np.float32)), tree)
+    return jax.tree.map(lambda one: jax.device_put(rng.uniform(0.3, 1.5, one.shape).astype(np.float32)), tree)
 
 
 def images(seed=0, side=SIDE):
-    return jnp.asarray(np.random.default_rng(seed).uniform(0, 1, (N_IMAGES, side, side, 3)).astype(np.float32))
+    return jax.device_put(np.random.default_rng(seed).uniform(0, 1, (N_IMAGES, side, side, 3)).astype(np.float32))
 
 
 def shapes_of(net):

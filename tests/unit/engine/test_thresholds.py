@@ -31,11 +31,11 @@ def compiled(config):
 
 def run(config, norms, scale=KAPPA, eta=ETA):
     """Return the states after 0, 1, ... updates with the given norms (step, neuron)."""
-    arguments = (jnp.asarray(scale), jnp.asarray(eta))
+    arguments = (jax.device_put(scale), jax.device_put(eta))
     first, update = compiled(config)
-    states = [first(jnp.asarray(norms[0][:, None] * DIRECTION), *arguments)]
+    states = [first(jax.device_put(norms[0][:, None] * DIRECTION), *arguments)]
     for n in range(1, len(norms)):
-        states.append(update(states[-1], jnp.asarray(norms[n] ** 2), jnp.int32(n), *arguments))
+        states.append(update(states[-1], jax.device_put(norms[n] ** 2), jnp.int32(n), *arguments))
     return jax.device_get(states)
 
 

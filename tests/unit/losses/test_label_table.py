@@ -39,7 +39,7 @@ def test_losses_of_a_family_have_one_signature(name):
 
 def arguments(name, **changes):
     """The arguments of a loss, as arrays that are not compiled."""
-    made = {key: jnp.asarray(value) for key, value in {**a_batch(), **changes}.items()}
+    made = {key: jax.device_put(value) for key, value in {**a_batch(), **changes}.items()}
     if LABEL_LOSSES[name].family == "classifier":
         return [made["f"], made["y"], made["counts"], made["valid"]]
     views = Views(made["z"], made["y"], made["valid"], made["f"])

@@ -14,7 +14,7 @@ KEY = jax.random.key(0)
 
 
 def array(*values: float, dtype=np.float32) -> jax.Array:
-    return jnp.asarray(np.array(values, dtype))
+    return jax.device_put(np.array(values, dtype))
 
 
 def n_masked(mask) -> int:

@@ -106,11 +106,9 @@ class _Kept(NamedTuple):
     """None where no gradient in thresholds or tokens is asked for, as in training."""
 
 
-def _pooled_forward(
-    n_blocks: int, weight: CustomVJPPrimal, thresholds: CustomVJPPrimal, tokens: CustomVJPPrimal
-) -> tuple[Array, _Kept]:
-    in_others = thresholds.perturbed or tokens.perturbed
-    weight, thresholds, tokens = weight.value, thresholds.value, tokens.value
+def _pooled_forward(n_blocks: int, *arguments: CustomVJPPrimal) -> tuple[Array, _Kept]:
+    in_others = arguments[1].perturbed or arguments[2].perturbed
+    weight, thresholds, tokens = (argument.value for argument in arguments)
     n, L, _ = tokens.shape
     rows = _rows(tokens)
 

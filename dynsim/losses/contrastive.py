@@ -54,7 +54,8 @@ def log_positive_weight(
     scaled = similarity / temperature
     logits = jnp.where(is_candidate, scaled, -jnp.inf)
     # a sum with one term: the gradient of jnp.diagonal is a scatter, which takes longer to compile and to run
-    own = jnp.sum(jnp.where(jnp.eye(*scaled.shape, dtype=bool), scaled, 0), axis=1)
+    is_own = jnp.eye(scaled.shape[0], scaled.shape[1], dtype=bool)
+    own = jnp.sum(jnp.where(is_own, scaled, 0), axis=1)
     return own - log_sum_exp(logits)
 
 

@@ -33,7 +33,8 @@ def _since(step: ArrayLike, every: ArrayLike | None, start: ArrayLike) -> tuple[
         return since, None
     if not isinstance(every, jax.core.Tracer) and np.min(np.asarray(every)) < 1:
         raise ValueError(f"every: wanted at least 1 step between refreshes, or None for only one, got {every}")
-    return tuple(jnp.broadcast_arrays(since, jnp.asarray(every, jnp.int32)))
+    since, period = jnp.broadcast_arrays(since, jnp.asarray(every, jnp.int32))
+    return since, period
 
 
 def refresh_number(step: ArrayLike, every: ArrayLike | None, start: ArrayLike) -> Integer[Array, ""]:

@@ -245,6 +245,8 @@ def test_records_do_not_change_a_run(result):
 def test_side_by_side_equals_one_by_one_at_first():
     # longer runs part ways: rounding differs under vmap and the dynamics amplify it
     first, T_short = {}, 5
+    compiled = program(resolve(toy(train__batching="vmap")).structure, False)
+    before = compiled.n_compiled()  # by other tests, for other numbers of seeds
     for batching in ("map", "vmap"):
         run = simulate.simulate(toy(train__batching=batching, train__n_steps=T_short, train__n_records=9), SEEDS)
         assert results.provenance_of(run)["batching"] == {"map": "one by one", "vmap": "vmap"}[batching]
@@ -253,7 +255,7 @@ def test_side_by_side_equals_one_by_one_at_first():
     for name in ("alignment", "weight", "threshold", "loss", "dictionary"):
         np.testing.assert_allclose(first["vmap"][name], first["map"][name], rtol=1e-9, atol=1e-12, err_msg=name)
     assert np.array_equal(first["vmap"].switch_step, first["map"].switch_step)
-    assert program(resolve(toy(train__batching="vmap")).structure, False).n_compiled() == 1
+    assert compiled.n_compiled() <= before + 1
 
 
 # ----- compilation

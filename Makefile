@@ -111,8 +111,8 @@ check-python:
 	  echo '$(VENV) was not made by Python $(PY_VERSION); run make clean, or name another folder in VENV' >&2; exit 1; fi
 
 # pip would compile every module to byte code one after the other, half a minute of one core; -j 0 takes all cores.
-# Tests of the libraries are left out. A module that is not valid for this Python is nobody's to import.
-COMPILE = $(VENV)/bin/python -m compileall -qq -j 0 -x '/tests?/' $(VENV)/lib || true
+# Tests of the libraries are left out. Modules that this Python cannot compile are skipped: nothing imports them.
+COMPILE = $(VENV)/bin/python -m compileall -qq -j 0 -x 'site-packages/.*/tests?/' $(VENV)/lib || true
 # The packages of an extra are read from pyproject.toml: asking pip for ".[dev]" would build dynsim itself once more.
 EXTRA = $(VENV)/bin/python -c 'import sys, tomllib; \
   print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"][sys.argv[1]], sep="\n")'

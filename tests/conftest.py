@@ -112,9 +112,10 @@ SLOW_SECONDS = 900
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the files that take the longest first, and give slow tests more time. Skip tests marked gpu on a CPU.
+    """Put the files that take the longest first, and give slow tests more time.
 
-    The other files go by path: all processes must list the same order, whichever end they began with.
+    Tests marked gpu are skipped where JAX sees only a CPU. The other files go by path: all processes must list the same
+    order, whichever end they began with.
     """
     for item in items:
         if item.get_closest_marker("slow"):

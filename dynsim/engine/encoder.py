@@ -84,9 +84,9 @@ def mean_self_weight(params: Params, tokens: Float[Array, "token token_dim"], ki
     It is 1 for token-wise attention and 1/L for uniform attention.
     """
     if params.attention is None:
-        return jnp.trace(attention_weights(tokens, tokens, kind)) / len(tokens)
+        return jnp.mean(jnp.diagonal(attention_weights(tokens, tokens, kind)))
     w_q, w_k, _ = params.attention
-    return jnp.trace(attention_weights(tokens @ w_q.T, tokens @ w_k.T, kind)) / len(tokens)
+    return jnp.mean(jnp.diagonal(attention_weights(tokens @ w_q.T, tokens @ w_k.T, kind)))
 
 
 def why_plain(config: EncoderConfig) -> str:

@@ -63,7 +63,7 @@ def init_thresholds(
 
 
 def _median(values: Float[Array, " neuron"]) -> Float[Array, ""]:
-    """Return the median. `jnp.median`, which handles any quantile, takes several times as long to compile."""
+    """Return the median of finite numbers. `jnp.median`, made for any quantile, takes longer to compile."""
     middle = jnp.sort(values)[(len(values) - 1) // 2 : len(values) // 2 + 1]
     return jnp.sum(middle) / len(middle)
 

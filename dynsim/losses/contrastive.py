@@ -51,16 +51,19 @@ def log_positive_weight(
     similarity: Float[Array, "query candidate"], is_candidate: Bool[Array, "query candidate"], temperature: Array
 ) -> Float[Array, " query"]:
     """Return log q_Y of each anchor, the logarithm of the softmax weight of its positive; arguments: `info_nce`."""
+    n_queries, n_candidates = similarity.shape
+    if n_queries > n_candidates:
+        raise ValueError(f"similarity: wanted a candidate for every query, got {n_candidates} for {n_queries} queries")
     scaled = similarity / temperature
     logits = jnp.where(is_candidate, scaled, -jnp.inf)
     # a sum with one term: the gradient of jnp.diagonal is a scatter, which takes longer to compile and to run
-    is_own = jnp.eye(scaled.shape[0], scaled.shape[1], dtype=bool)
+    is_own = jnp.eye(n_queries, n_candidates, dtype=bool)
     own = jnp.sum(jnp.where(is_own, scaled, 0), axis=1)
     return own - log_sum_exp(logits)
 
 
 def log_sum_exp(logits: Float[Array, "row column"]) -> Float[Array, " row"]:
-    """Return log sum_c e^{logits_c} of each row; -inf for a row of -inf.
+    """Return log sum_c e^{logits_c} of each row, which has at least one column; -inf for a row of -inf.
 
     It is `jax.nn.logsumexp` without that function's signs and weights, which double what is compiled.
     """

@@ -27,7 +27,7 @@ def is_active(step: ArrayLike, start: ArrayLike, stop: ArrayLike) -> Bool[Array,
 
 
 def _since(step: ArrayLike, every: ArrayLike | None, start: ArrayLike) -> tuple[Array, Array | None]:
-    """Return (steps since start, steps of a period); with every = None the first period never ends."""
+    """Return (steps since start, steps of a period); the latter is None for every = None."""
     since = jnp.asarray(step, jnp.int32) - jnp.asarray(start, jnp.int32)
     if every is None:
         return since, None
@@ -39,6 +39,8 @@ def _since(step: ArrayLike, every: ArrayLike | None, start: ArrayLike) -> tuple[
 
 def refresh_number(step: ArrayLike, every: ArrayLike | None, start: ArrayLike) -> Integer[Array, ""]:
     """Return the number, 0, 1, ..., of the refresh at which the mask of `step` >= start was computed.
+
+    Before start the number means nothing.
 
     Args:
         step, start: step numbers.
@@ -56,7 +58,7 @@ def is_refresh(step: ArrayLike, every: ArrayLike | None, start: ArrayLike, stop:
     A start that is detected must be set to the step at which that happens: an earlier one would miss its first refresh.
     """
     since, period = _since(step, every, start)
-    # before start the remainder means nothing, so that of // with its rules for signs is not needed
+    # before start the remainder is not used, so lax.rem will do: % would add a correction of signs
     return is_active(step, start, stop) & ((since if period is None else lax.rem(since, period)) == 0)
 
 

@@ -31,7 +31,7 @@ def run_keys(seed: Integer[Array, ""]) -> RunKeys:
         seed: a uint32 scalar; it may be traced, so that `vmap` runs many seeds.
     """
     positions = jnp.arange(len(RunKeys._fields), dtype=jnp.uint32)
-    # hashed side by side: a hash for each would be compiled six times
+    # hashed side by side: one by one, the hash would be compiled once per stream
     return RunKeys(*jax.vmap(jax.random.fold_in, (None, 0))(jax.random.key(seed), positions))
 
 

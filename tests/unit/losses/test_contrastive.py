@@ -56,7 +56,7 @@ def test_large_similarities_do_not_overflow():
 
 def test_every_query_needs_a_candidate_of_its_own():
     with pytest.raises(ValueError, match=r"^similarity: wanted a candidate for every query, got 3 for 5 queries$"):
-        compiled_info_nce(jnp.ones((5, 3)), jnp.ones((5, 3), bool), jnp.asarray(TAU), prefactor=False)
+        info_nce(jnp.ones((5, 3)), jnp.ones((5, 3), bool), jnp.asarray(TAU), prefactor=False)
 
 
 def test_log_sum_exp_is_that_of_the_library():

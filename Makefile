@@ -110,7 +110,7 @@ check-python:
 	    ! grep -Eq '^version(_info)? *= *$(subst .,\.,$(PY_VERSION))\.' "$(VENV)/pyvenv.cfg"; then \
 	  echo '$(VENV) was not made by Python $(PY_VERSION); run make clean, or name another folder in VENV' >&2; exit 1; fi
 
-# pip would compile every module to byte code one after the other, half a minute of one core; -j 0 takes all cores.
+# pip would compile all modules to byte code one after the other; -j 0 takes all cores.
 # Tests of the libraries are left out. Modules that this Python cannot compile are skipped: nothing imports them.
 COMPILE = $(VENV)/bin/python -m compileall -qq -j 0 -x 'site-packages/.*/tests?/' $(VENV)/lib || true
 # The packages of an extra are read from pyproject.toml: asking pip for ".[dev]" would build dynsim itself once more.

@@ -65,8 +65,7 @@ def make_dictionary(key: Key[Array, ""], numbers: Numbers, structure: DataConfig
         return jnp.eye(d1, d, dtype=dtype)
     gaussian = jax.random.normal(key, (d1, d), dtype)
     q, r = jnp.linalg.qr(gaussian)
-    diagonal = jnp.sum(jnp.where(jnp.eye(d, dtype=bool), r, 0), axis=0)
-    q = q * jnp.sign(diagonal)[None, :]  # a positive diagonal of R makes Q Haar-distributed
+    q = q * jnp.sign(jnp.diagonal(r))[None, :]  # a positive diagonal of R makes Q Haar-distributed
     if structure.dictionary == "qr":
         return q
     c = numbers.dictionary_cosine

@@ -41,6 +41,8 @@ def info_nce(
     Returns:
         The loss, which is log(|N|+1) for |N| negatives if all similarities agree (times tau with the prefactor), and
         the mean of q_Y.
+
+    Errors: `ValueError` in one line for more queries than candidates.
     """
     gap = log_positive_weight(similarity, is_candidate, temperature)
     loss = -jnp.mean(gap)
@@ -56,7 +58,7 @@ def log_positive_weight(
         raise ValueError(f"similarity: wanted a candidate for every query, got {n_candidates} for {n_queries} queries")
     scaled = similarity / temperature
     logits = jnp.where(is_candidate, scaled, -jnp.inf)
-    # a sum with one term: the gradient of jnp.diagonal is a scatter, which takes longer to compile and to run
+    # a sum with one term: the gradient of jnp.diagonal is a scatter, which takes longer to compile
     is_own = jnp.eye(n_queries, n_candidates, dtype=bool)
     own = jnp.sum(jnp.where(is_own, scaled, 0), axis=1)
     return own - log_sum_exp(logits)

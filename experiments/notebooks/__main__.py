@@ -5,13 +5,16 @@ Their sources are the Python files beside this one, in jupytext's percent format
 """
 
 import argparse
+import functools
 import importlib.util
 import json
+import math
 import os
+import queue
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -20,9 +23,10 @@ HERE = Path(__file__).resolve().parent
 NEEDED = ("ipykernel", "ipywidgets", "jupytext", "nbclient")
 TO_OPEN = ("jupyterlab",)
 HOW_TO_GET_THEM = "install the extra: pip install 'dynsim[notebook]', or run make notebooks"
-SECONDS_PER_CELL = 90, 600
-"""How long a cell may take, in the first run of a notebook and in the second. A whole notebook takes a minute: where a
-cell seems to take longer, the runner has most likely overlooked its end."""
+SECONDS_PER_CELL = 600
+"""How long a cell may take."""
+LOOK_EVERY_S = 0.2
+"""How often the runner looks for an answer of the kernel; see `look_often`."""
 REDRAWN_WITHIN_S = 2.0
 
 MOVE_SLIDERS = """
@@ -52,18 +56,26 @@ def missing(names: tuple[str, ...]) -> list[str]:
     return [name for name in names if importlib.util.find_spec(name) is None]
 
 
-def once_more(run: Callable[[int], Any], name: str) -> Any:
-    """Return what `run(seconds per cell)` returns; where it takes too long, try once more, with more time.
+def look_often(client: Any) -> None:
+    """Let a kernel's client look for an answer every `LOOK_EVERY_S` seconds, until the time that it is given is up.
 
-    Now and then the runner overlooks the message that a cell with widgets has ended (nbclient, issue 312). The kernel
-    then waits for work, and the runner for the kernel, until the time of the cell is up. It may find the message then.
+    By itself it looks when it is told that one has come, and once more when the time is up. In cells with widgets it is
+    now and then not told (nbclient, issue 312). The kernel then waits for work, and the client for the kernel, for as
+    long as a cell may take.
     """
-    first, second = SECONDS_PER_CELL
-    try:
-        return run(first)
-    except TimeoutError:
-        print(f"{name}: no answer for {first} s; once more with a fresh kernel", file=sys.stderr, flush=True)
-        return run(second)
+    for channel in (client.shell_channel, client.iopub_channel):
+        channel.get_msg = functools.partial(_get_message, channel.get_msg)
+
+
+async def _get_message(get_message: Callable[..., Awaitable[Any]], timeout: float | None = None) -> Any:
+    end = math.inf if timeout is None else time.monotonic() + timeout
+    while True:
+        left = max(0.0, end - time.monotonic())
+        try:
+            return await get_message(timeout=min(LOOK_EVERY_S, left))
+        except queue.Empty:
+            if left <= LOOK_EVERY_S:
+                raise
 
 
 def executed(source: Path, folder: Path | None) -> dict[str, Any]:
@@ -78,8 +90,8 @@ def executed(source: Path, folder: Path | None) -> dict[str, Any]:
         `compiled`, how many programs were compiled for it.
     Errors:
         `ValueError` in one line for a source that would change when it is opened as a notebook and saved;
-        `nbclient.exceptions.CellExecutionError` with the traceback of the first cell that fails; `TimeoutError` where
-        no answer came twice.
+        `nbclient.exceptions.CellExecutionError` with the traceback of the first cell that fails; `TimeoutError` for one
+        that takes longer than `SECONDS_PER_CELL`.
     """
     import jupytext
     import nbformat
@@ -91,14 +103,12 @@ def executed(source: Path, folder: Path | None) -> dict[str, Any]:
     if as_saved != source.read_text(encoding="utf-8"):
         raise ValueError(f"{source.name}: wanted text as jupytext writes it, got other text; run jupytext --sync on it")
 
-    def execute(seconds: int) -> Any:
-        book = jupytext.read(source, config=paired)
-        book.cells.append(nbformat.v4.new_code_cell(MOVE_SLIDERS))
-        where = {"metadata": {"path": str(HERE)}}
-        NotebookClient(book, timeout=seconds, kernel_name="python3", resources=where).execute()
-        return book
-
-    book = once_more(execute, source.stem)
+    book = jupytext.read(source, config=paired)
+    book.cells.append(nbformat.v4.new_code_cell(MOVE_SLIDERS))
+    where = {"metadata": {"path": str(HERE)}}
+    client = NotebookClient(book, timeout=SECONDS_PER_CELL, kernel_name="python3", resources=where)
+    client.on_notebook_start = lambda notebook: look_often(client.kc)
+    client.execute()
     report = json.loads("".join(output.get("text", "") for output in book.cells.pop().outputs).splitlines()[-1])
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)

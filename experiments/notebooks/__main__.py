@@ -25,7 +25,7 @@ TO_OPEN = ("jupyterlab",)
 HOW_TO_GET_THEM = "install the extra: pip install 'dynsim[notebook]', or run make notebooks"
 SECONDS_PER_CELL = 600
 """How long a cell may take."""
-LOOK_EVERY_S = 0.2
+POLL_EVERY_S = 0.2
 """How often the runner looks for an answer of the kernel; see `look_often`."""
 REDRAWN_WITHIN_S = 2.0
 
@@ -57,11 +57,11 @@ def missing(names: tuple[str, ...]) -> list[str]:
 
 
 def look_often(client: Any) -> None:
-    """Let a kernel's client look for an answer every `LOOK_EVERY_S` seconds, until the time that it is given is up.
+    """Let a kernel's client look for a message every `POLL_EVERY_S` seconds, until the time that it is given is up.
 
-    By itself it looks when it is told that one has come, and once more when the time is up. In cells with widgets it is
-    now and then not told (nbclient, issue 312). The kernel then waits for work, and the client for the kernel, for as
-    long as a cell may take.
+    By itself it looks when it is told that one has come, and when the time is up. In cells with widgets it is sometimes
+    not told (nbclient, issue 312). Then the kernel waits for work and the client for the kernel, for as long as a cell
+    may take.
     """
     for channel in (client.shell_channel, client.iopub_channel):
         channel.get_msg = functools.partial(_get_message, channel.get_msg)
@@ -72,9 +72,9 @@ async def _get_message(get_message: Callable[..., Awaitable[Any]], timeout: floa
     while True:
         left = max(0.0, end - time.monotonic())
         try:
-            return await get_message(timeout=min(LOOK_EVERY_S, left))
+            return await get_message(timeout=min(POLL_EVERY_S, left))
         except queue.Empty:
-            if left <= LOOK_EVERY_S:
+            if left <= POLL_EVERY_S:
                 raise
 
 

@@ -94,8 +94,8 @@ def test_a_slow_machine_is_no_error_and_a_slider_that_compiles_is(slowest, compi
 
 
 def test_an_answer_that_nobody_announces_is_found(monkeypatch):
-    """The runner looks for an answer when it is told of one, which it now and then is not, or when its time is up."""
-    monkeypatch.setattr(command, "LOOK_EVERY_S", 0.01)
+    """nbclient looks for an answer when it is told of one, or when the time is up; sometimes it is not told."""
+    monkeypatch.setattr(command, "POLL_EVERY_S", 0.01)
     there, asked = [], []
 
     async def unannounced(timeout=None):
